@@ -1,0 +1,1 @@
+"""The pure part: ownership, view, diagnosis, decision. No I/O and no clock of its own."""

@@ -1,0 +1,54 @@
+"""The errors of `sites`, in two families: you asked wrongly, or the world misbehaved.
+
+SitesError
+├── SitesMisuse          a configuration or a call that can never work
+│   ├── EstateInvalid    sites.yaml has faults (all of them listed)   -> sites.inventory
+│   └── WordUnknown      a driver was asked for a word it does not speak
+└── SitesTrouble         a host, a network or a database did not do its part
+    ├── HostUnreachable  no connection: refused, no route, timed out
+    ├── HostKeyChanged   the host showed a key that is not the known one
+    ├── AccessDenied     key or password not accepted
+    ├── CommandTimedOut  the command was ended at its deadline
+    ├── CommandRefused   the host's step wrapper refused (older epoch, executor)
+    └── DriverTrouble    the replicated thing answered, but not as it should
+"""
+
+
+class SitesError(Exception):
+    """Root of the errors of `sites`."""
+
+
+class SitesMisuse(SitesError):
+    """You asked wrongly."""
+
+
+class WordUnknown(SitesMisuse):
+    """The driver does not know this word."""
+
+
+class SitesTrouble(SitesError):
+    """The world misbehaved."""
+
+
+class HostUnreachable(SitesTrouble):
+    """No connection to the host."""
+
+
+class HostKeyChanged(SitesTrouble):
+    """The host's key is not the one in known_hosts."""
+
+
+class AccessDenied(SitesTrouble):
+    """Key, user or password was not accepted."""
+
+
+class CommandTimedOut(SitesTrouble):
+    """A command was ended at its deadline."""
+
+
+class CommandRefused(SitesTrouble):
+    """The step wrapper on the host refused to start the command."""
+
+
+class DriverTrouble(SitesTrouble):
+    """The replicated thing did not do what was asked; the message says what it said."""

@@ -1,0 +1,1 @@
+"""One module or package per replication driver, and the words every driver speaks."""

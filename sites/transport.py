@@ -1,0 +1,34 @@
+"""Carry a command to a host: the seam, and what comes back. (The implementation is asyncssh's.)"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sites.model import Host
+
+OUTPUT_LIMIT_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended by itself. Output is decoded with replacement and cut at OUTPUT_LIMIT_BYTES."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+    duration_seconds: float
+    truncated: bool = False
+
+
+class Transport(Protocol):
+    """One kept connection per host; errors are those of `sites.errors`."""
+
+    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+        """Run a POSIX shell command line to its end. A non-zero exit status is a result, not an error.
+
+        Raises HostUnreachable, HostKeyChanged, AccessDenied or CommandTimedOut.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every kept connection."""
+        ...
