@@ -1,0 +1,257 @@
+"""What the local API answers and takes: the shapes behind `--json`, one place for server, command and docs.
+
+Unknown is None, never zero. Durations are seconds; ages are as of the answer. Times of day are ISO 8601
+UTC strings, for people only.
+
+    GET  /v1/status                    Status
+    GET  /v1/explain/{service}         Explanation
+    GET  /v1/runs                      RunList
+    GET  /v1/runs/{run}                RunDetail
+    GET  /v1/runs/{run}/follow         RunDetail per line (NDJSON), one at each change, until it has ended
+    POST /v1/plan                      MoveRequest -> MovePlan        (changes nothing)
+    POST /v1/moves                     MoveOrder -> MoveAccepted      (starts the run of that very plan)
+    POST /v1/pause, /v1/resume, /v1/acknowledge    QuietRequest -> Acted
+
+A refusal is status 409 with a Refusal, a wrong request 400 with a Refusal, no controller: no answer.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Shape(BaseModel):
+    """A frozen JSON object."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Refusal(Shape):
+    """Why not: `code` is stable and documented, `message` says what was found and what to do."""
+
+    code: str
+    message: str
+    evidence: list[str] = []
+
+
+class SiteStatus(Shape):
+    """One site. `lease_remaining_seconds` is the right to act as seen from the answering controller: its own
+    lease to its own clock, or what is left of the peer's as far as is known here (None: never seen)."""
+
+    site: str
+    title: str
+    witness: bool
+    here: bool
+    seen: bool | None
+    seen_age_seconds: float | None
+    lease_remaining_seconds: float | None
+    incarnation: int | None
+    revoked: bool | None
+    hold: bool | None
+    detail: str
+
+
+class LagStatus(Shape):
+    """Replication from one site to the other. `seconds` is the age of the oldest change not yet replayed."""
+
+    service: str
+    from_site: str
+    to_site: str
+    seconds: float | None
+    bytes: int | None
+    sample_age_seconds: float | None
+    streaming: bool | None
+    detail: str
+
+
+class InstanceStatus(Shape):
+    """One service's instance at one site, by its own word."""
+
+    site: str
+    role: str
+    writable: bool | None
+    sample_age_seconds: float | None
+    reason: str
+
+
+class ServiceStatus(Shape):
+    """One service: who owns it, how protected it is, what it is called in one word, and what to do next."""
+
+    service: str
+    title: str
+    primary: str | None
+    epoch: int | None
+    mode: str
+    movement: str
+    run: str
+    home: str
+    standby: str
+    rank: int
+    watch_only: bool
+    diagnosis: str
+    decision: str
+    why: str
+    next_step: str
+    instances: list[InstanceStatus]
+    lag: LagStatus | None
+    loss_if_moved_now: str
+    paused: str
+    unprotected_seconds: float | None
+
+
+class Status(Shape):
+    """Everything `twinsite status` shows."""
+
+    site: str
+    version: str
+    at: str
+    store: str
+    store_age_seconds: float | None
+    keeper: str
+    overall: Literal["ok", "degraded", "down", "unknown"]
+    warnings: list[str]
+    sites: list[SiteStatus]
+    services: list[ServiceStatus]
+
+
+class GateStatus(Shape):
+    """One gate before a promotion. `ok` None: not known, which counts as no."""
+
+    number: int
+    name: str
+    ok: bool | None
+    code: str
+    evidence: str
+
+
+class Evidence(Shape):
+    """One piece of what was seen: by whom, of what, what came back, how old."""
+
+    observer: str
+    subject: str
+    verdict: str
+    reason: str
+    detail: str
+    age_seconds: float | None
+
+
+class DecisionEntry(Shape):
+    """One decision of the past, newest first."""
+
+    at: str
+    diagnosis: str
+    decision: str
+    code: str
+    why: str
+
+
+class Explanation(Shape):
+    """Why it did or did not act."""
+
+    service: str
+    diagnosis: str
+    decision: str
+    code: str
+    row: int
+    why: str
+    gates: list[GateStatus]
+    evidence: list[Evidence]
+    history: list[DecisionEntry]
+
+
+class StepStatus(Shape):
+    """One step of a run."""
+
+    number: int
+    step: str
+    title: str
+    state: Literal["waiting", "running", "done", "already-done", "failed", "skipped", "in-doubt"]
+    detail: str
+    duration_seconds: float | None
+
+
+class RunDetail(Shape):
+    """One run."""
+
+    run: str
+    kind: str
+    service: str
+    from_site: str | None
+    to_site: str
+    state: Literal["running", "done", "failed", "stopped"]
+    outcome: str
+    statement: str
+    loss_bound_seconds: float | None
+    who: str
+    why: str
+    executor: str
+    started: str
+    ended: str
+    duration_seconds: float | None
+    steps: list[StepStatus]
+
+
+class RunList(Shape):
+    """Runs, newest first."""
+
+    runs: list[RunDetail]
+
+
+class MoveRequest(Shape):
+    """What is asked. `verb` failover with `site`: that site is lost, its services move away from it."""
+
+    verb: Literal["switchover", "failover", "failback"]
+    service: str
+    to_site: str | None = None
+    certify_down: str | None = None
+    accept_loss_seconds: float | None = None
+    reason: str = ""
+
+
+class MovePlan(Shape):
+    """A plan that may be ordered: what would be done, and what would be lost. `plan` is the plan object itself."""
+
+    run: str
+    verb: str
+    service: str
+    from_site: str | None
+    to_site: str
+    statement: str
+    loss_bound_seconds: float | None
+    lines: list[str]
+    gates: list[GateStatus]
+    refusal: Refusal | None
+    confirm_site: str
+    plan: dict[str, Any]
+
+
+class MoveOrder(Shape):
+    """Order the run of a plan that `/v1/plan` gave out."""
+
+    run: str
+    confirmed_site: str
+    accept_loss_seconds: float | None = None
+    reason: str = ""
+
+
+class MoveAccepted(Shape):
+    """The run has been ordered; follow it by its id."""
+
+    run: str
+    message: str
+
+
+class QuietRequest(Shape):
+    """pause, resume, acknowledge. Exactly one of service, site, everything. `seconds` is pause's length."""
+
+    service: str | None = None
+    site: str | None = None
+    everything: bool = False
+    seconds: float | None = None
+    reason: str = ""
+
+
+class Acted(Shape):
+    """What was changed, a line each."""
+
+    lines: list[str]
