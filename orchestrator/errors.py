@@ -1,0 +1,23 @@
+"""The root of `orchestrator`'s errors, and its two families: you asked wrongly, or the world misbehaved.
+
+OrchestratorError
+├── OrchestratorMisuse
+│   ├── SocketPathTooLong   a state directory whose sockets the kernel would not take   -> paths
+│   └── WrongRequest        the controller could make nothing of the request            -> api.client
+├── Refused                 the controller said no, with a code and its evidence        -> api.client
+└── OrchestratorTrouble
+    ├── NobodyAnswers       no controller behind the socket                             -> api.client
+    └── AnswerUnreadable    something answered, but not as a controller does            -> api.client
+"""
+
+
+class OrchestratorError(Exception):
+    """Root of the errors of `orchestrator`."""
+
+
+class OrchestratorMisuse(OrchestratorError):
+    """You asked wrongly."""
+
+
+class OrchestratorTrouble(OrchestratorError):
+    """The world misbehaved."""
