@@ -209,7 +209,7 @@ class MoveRequest(Shape):
 
 
 class MovePlan(Shape):
-    """A plan that may be ordered: what would be done, and what would be lost. `plan` is the plan object itself."""
+    """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself."""
 
     run: str
     verb: str

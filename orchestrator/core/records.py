@@ -35,10 +35,15 @@ class Movement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteRecord:
-    """`sites/<site>`: written by that site's keeper every `renew_every`; a taker sets `revoked` (P10)."""
+    """`sites/<site>`: written by that site's keeper every `renew_every`; a taker sets `revoked` (P10).
+
+    `keeper` is unique to the keeper process: two that start at once may choose the same incarnation, and
+    the one whose registration lost must not take the other's beat for its own (P3).
+    """
 
     incarnation: int
     beat: int
+    keeper: str
     lease_duration_ns: int
     revoked: bool = False
     hold: bool = False
@@ -124,6 +129,7 @@ class RunRecord:
     who: str
     why: str
     started: str
+    started_unix_seconds: float = 0.0
     loss_bound_seconds: float | None = None
     ended: str = ""
     outcome: str = ""

@@ -1,0 +1,318 @@
+"""Pending asks: examined again whenever something changed, until each is done or refused.
+
+Here too: the order of P23 (close or fence first, then answer no, then write), and what an answered, a
+refused and a lost transaction mean (P4, P5, P12).
+"""
+
+from dataclasses import replace
+
+from orchestrator.core.asks import Do, Done, ReadPeerFirst, Refuse, Wait, examine
+from orchestrator.core.messages import (
+    Asked,
+    CloseEnded,
+    CloseInstance,
+    FenceEnded,
+    FenceHere,
+    FenceInstance,
+    GiveUpDead,
+    GiveUpPlanned,
+    InstanceOpened,
+    MayAct,
+    Order,
+    PeerRead,
+    ReadPeer,
+    Reply,
+    ServiceItem,
+    SiteItem,
+    TakeOver,
+    Transact,
+    TransactionAnswered,
+    TransactionLost,
+)
+from orchestrator.core.records import (
+    RUNS,
+    SERVICES,
+    SITES,
+    Movement,
+    encode,
+)
+from orchestrator.core.registration import FENCE_RETRY_NS, adopt, register, see_peer, see_service
+from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk
+from orchestrator.store.base import Compare, Put
+
+TRIES = 12
+
+
+def asked(state: OwnershipState, message: Asked, now_ns: int) -> list[Order]:
+    """Take an ask in; the simple questions are answered at once."""
+    what = message.what
+    if isinstance(what, MayAct | InstanceOpened | FenceHere):
+        return _answer_at_once(state, message.ask, what, now_ns)
+    state.asks[message.ask] = PendingAsk(
+        what,
+        peer_revision_at_start=state.peer_item.revision if state.peer_item else 0,
+        asked_at_ns=now_ns,
+    )
+    if isinstance(what, GiveUpDead):
+        return _shut_first(state, what.service, planned=False)
+    return []
+
+
+def _answer_at_once(
+    state: OwnershipState, ask: int, what: MayAct | InstanceOpened | FenceHere, now_ns: int
+) -> list[Order]:
+    service = state.services.get(what.service)
+    if service is None:
+        return [Reply(ask, False, "unknown-service", f"no service {what.service} in the estate")]
+    if isinstance(what, FenceHere):
+        if state.entitled(what.service, now_ns):
+            return [Reply(ask, False, "entitled", f"{state.site} has the right to {what.service}")]
+        service.open_here = True
+        if service.fencing:
+            return [Reply(ask, True)]
+        service.fencing = True
+        return [FenceInstance(what.service, what.why), Reply(ask, True)]
+    epoch = service.item.record.epoch if service.item else 0
+    if not state.entitled(what.service, now_ns):
+        return [
+            Reply(ask, False, "right-lost", f"{state.site} has no right to {what.service} at this moment")
+        ]
+    if isinstance(what, MayAct) and what.epoch != epoch:
+        return [Reply(ask, False, "right-lost", f"{what.service} is at epoch {epoch}, not {what.epoch}")]
+    if isinstance(what, InstanceOpened):
+        service.shut = False
+        service.open_here = True
+        service.right_until_ns = max(service.right_until_ns, state.deadline_ns)
+    return [Reply(ask, True)]
+
+
+def _shut_first(state: OwnershipState, name: str, *, planned: bool) -> list[Order]:
+    """P23: close (planned) or fence (dead database) before anything is written."""
+    service = state.services.get(name)
+    if service is None or service.closing or service.fencing:
+        return []
+    service.final_position = None
+    if planned:
+        service.closing = True
+        return [CloseInstance(name)]
+    service.fencing = True
+    return [FenceInstance(name, "its database is dead; it is given up")]
+
+
+def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list[Order]:
+    """P23: closed: from now on the answer for this service is no, then the give-up is written."""
+    service = state.services[message.service]
+    service.closing = False
+    if not message.closed:
+        return _refuse_give_up(state, message.service, message.evidence)
+    service.open_here = False
+    service.shut = True
+    service.giving_up = True
+    service.final_position = message.final_position
+    return []
+
+
+def _refuse_give_up(state: OwnershipState, name: str, evidence: str) -> list[Order]:
+    """The close failed and nothing is proven: say so in the record; the service stays ours."""
+    for ask, pending in list(state.asks.items()):
+        if isinstance(pending.what, GiveUpPlanned) and pending.what.service == name:
+            del state.asks[ask]
+    item = state.services[name].item
+    if item is None or item.record.primary != state.site:
+        return []
+    refused = replace(item.record, asked_to_give_up=False, refusal=evidence)
+    return _transact(state, 0, Do(((name, refused),)))
+
+
+def fence_ended(state: OwnershipState, message: FenceEnded, now_ns: int) -> list[Order]:
+    """P7, P23: only a fence verified by its effect counts."""
+    service = state.services[message.service]
+    service.fencing = False
+    service.fence_evidence = message.evidence
+    if not message.verified:
+        service.fence_again_at_ns = now_ns + FENCE_RETRY_NS
+        return _fence_failed(state, message)
+    service.open_here = False
+    service.shut = True
+    if any(_gives_up(pending, message.service) for pending in state.asks.values()):
+        service.giving_up = True
+    return []
+
+
+def _gives_up(pending: PendingAsk, service: str) -> bool:
+    return isinstance(pending.what, GiveUpDead) and pending.what.service == service
+
+
+def _fence_failed(state: OwnershipState, message: FenceEnded) -> list[Order]:
+    orders: list[Order] = []
+    for ask, pending in list(state.asks.items()):
+        if _gives_up(pending, message.service):
+            del state.asks[ask]
+            orders.append(Reply(ask, False, "fence-unverified", message.evidence))
+    return orders
+
+
+def requested_give_ups(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P23: the executor's request stands in services/S; begin to close what is ours."""
+    orders: list[Order] = []
+    for name, service in state.services.items():
+        if service.item is None or not service.known or service.closing or service.fencing:
+            continue
+        record = service.item.record
+        wanted = record.asked_to_give_up and record.movement is Movement.MOVING
+        if not wanted or record.primary != state.site or not state.entitled(name, now_ns):
+            continue
+        if any(
+            isinstance(pending.what, GiveUpPlanned) and pending.what.service == name
+            for pending in state.asks.values()
+        ):
+            continue
+        state.asks[state.next_internal_ask] = PendingAsk(GiveUpPlanned(service=name), asked_at_ns=now_ns)
+        state.next_internal_ask -= 1
+        orders.extend(_shut_first(state, name, planned=True))
+    return orders
+
+
+def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
+    """Examine every ask that waits for nothing of its own."""
+    orders: list[Order] = []
+    for ask, pending in list(state.asks.items()):
+        if pending.transaction is not None or pending.reading_peer or _not_shut_yet(state, pending):
+            continue
+        verdict = examine(state, pending, now_ns)
+        if isinstance(verdict, Wait):
+            continue
+        if isinstance(verdict, ReadPeerFirst):
+            pending.reading_peer = True
+            orders.append(ReadPeer(ask))
+            continue
+        if isinstance(verdict, Do):
+            pending.tries += 1
+            if pending.tries <= TRIES:
+                orders.extend(_transact(state, ask, verdict))
+                continue
+            verdict = Refuse("store-busy", f"{TRIES} transactions in a row were refused by their compares")
+        del state.asks[ask]
+        if isinstance(pending.what, GiveUpDead | GiveUpPlanned) and isinstance(verdict, Refuse):
+            # Every give-up sent was refused by its compares, which can never hold again: nothing is on
+            # its way, so the answer for this service may be yes again.
+            state.services[pending.what.service].giving_up = False
+        orders.extend(_reply(state, ask, verdict))
+    return orders
+
+
+def _not_shut_yet(state: OwnershipState, pending: PendingAsk) -> bool:
+    """P23: nothing is written before the close or fence is proven."""
+    if not isinstance(pending.what, GiveUpDead | GiveUpPlanned):
+        return False
+    service = state.services.get(pending.what.service)
+    return service is not None and not service.giving_up and state.names_us(pending.what.service)
+
+
+def _reply(state: OwnershipState, ask: int, verdict: Done | Refuse) -> list[Order]:
+    if ask <= 0:
+        return []
+    if isinstance(verdict, Refuse):
+        return [Reply(ask, False, verdict.code, verdict.message)]
+    return [Reply(ask, True)]
+
+
+def _transact(state: OwnershipState, ask: int, do: Do) -> list[Order]:
+    """Every transaction compares the writer's own key and everything it replaces (P10, P12)."""
+    number = state.next_transaction
+    state.next_transaction += 1
+    writer = f"{state.site}/{state.incarnation}/{number}"
+    compares = [Compare(SITES + state.site, state.own_revision)]
+    puts: list[Put] = []
+    for name, record in do.services:
+        item = state.services[name].item
+        compares.append(Compare(SERVICES + name, item.revision if item else 0))
+        puts.append(Put(SERVICES + name, encode(replace(record, writer=writer))))
+    for run in do.runs:
+        compares.append(Compare(RUNS + run.run, 0))
+        puts.append(Put(RUNS + run.run, encode(run)))
+    if do.revoke_peer and state.peer_item is not None:
+        compares.append(Compare(SITES + state.peer, state.peer_item.revision))
+        puts.append(
+            Put(SITES + state.peer, encode(replace(state.peer_item.record, revoked=True, hold=False)))
+        )
+    names = tuple(name for name, _ in do.services)
+    state.transactions[number] = Outstanding(ask, names, state.registration, writer)
+    if ask in state.asks:
+        state.asks[ask].transaction = number
+    return [Transact(number, tuple(compares), tuple(puts), names)]
+
+
+def transaction_answered(state: OwnershipState, message: TransactionAnswered, now_ns: int) -> list[Order]:
+    """Take in what was read with it; its ask is examined again against that."""
+    state.store_answered_ns = now_ns
+    outstanding = state.transactions.pop(message.transaction, None)
+    if outstanding is None:
+        return []
+    _release(state, outstanding.ask)
+    if outstanding.registration != state.registration:
+        return []  # P5: sent before the last registration; P4 (4) has read or will read what came of it
+    if message.own is not None and not adopt(state, message.own):
+        return register(state, now_ns)  # P4: revoked or superseded: the renewal path tells which
+    if message.peer is not None:
+        ours = _we_revoked(outstanding, message)
+        see_peer(state, message.peer, now_ns)
+        if ours:
+            state.peer_revoked_revision = message.peer.revision
+            if outstanding.ask in state.asks:  # P11: the rest needs no further wait and no further read
+                state.asks[outstanding.ask].peer_read_at = message.peer.revision
+                state.asks[outstanding.ask].peer_revision_at_start = message.peer.revision
+    for name, item in message.services:
+        if item is not None:
+            see_service(state, name, item)
+    return []
+
+
+def _we_revoked(outstanding: Outstanding, message: TransactionAnswered) -> bool:
+    """P11: the peer's key stands at the revision this very transaction wrote, with the revoked flag."""
+    peer: SiteItem | None = message.peer
+    if peer is None or not peer.record.revoked:
+        return False
+    written: list[ServiceItem] = [
+        item for _, item in message.services if item is not None and item.record.writer == outstanding.writer
+    ]
+    return any(item.revision == peer.revision for item in written)
+
+
+def _release(state: OwnershipState, ask: int) -> None:
+    if ask in state.asks:
+        state.asks[ask].transaction = None
+
+
+def transaction_lost(state: OwnershipState, message: TransactionLost, now_ns: int) -> list[Order]:
+    """P4: outcome unknown: drop the view of these services, and go through (2) to (4)."""
+    outstanding = state.transactions.pop(message.transaction, None)
+    if outstanding is None:
+        return []
+    _release(state, outstanding.ask)
+    if outstanding.registration != state.registration:
+        return []
+    return register(state, now_ns, drop=frozenset(outstanding.services))
+
+
+def peer_read(state: OwnershipState, message: PeerRead, now_ns: int) -> list[Order]:
+    """P8: the linearizable read before P10 has come back."""
+    state.store_answered_ns = now_ns
+    if message.item is not None:
+        see_peer(state, message.item, now_ns)
+    pending = state.asks.get(message.ask)
+    if pending is None:
+        return []
+    pending.reading_peer = False
+    pending.peer_read_at = message.item.revision if message.item else 0
+    return []
+
+
+def peer_read_failed(state: OwnershipState, ask: int) -> list[Order]:
+    """The read before P10 got no answer: refuse; the controller decides whether to ask again."""
+    pending = state.asks.get(ask)
+    if pending is None or not isinstance(pending.what, TakeOver):
+        return []
+    pending.reading_peer = False
+    del state.asks[ask]
+    return [Reply(ask, False, "no-quorum", "the store did not answer the read before the takeover")]

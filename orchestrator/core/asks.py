@@ -1,0 +1,331 @@
+"""What each ask needs, and the transaction that carries it out. Pure: a verdict from state and time.
+
+`examine` answers one of: Refuse (a reason's code), Wait (until when), Do (the records to write), Done
+(already so). Every Do compares the writer's own key (P10, P12); `orchestrator.core.asking` builds the
+transaction and handles its answer.
+"""
+
+from dataclasses import dataclass, replace
+
+from orchestrator.core.lease import has_passed, seconds
+from orchestrator.core.messages import (
+    Acknowledge,
+    Claim,
+    GiveUpDead,
+    GiveUpPlanned,
+    RequestGiveUp,
+    ServiceItem,
+    SetMode,
+    SetPause,
+    Settle,
+    StartRun,
+    TakeOver,
+)
+from orchestrator.core.records import LastMove, Mode, Movement, RunRecord, ServiceRecord
+from orchestrator.core.state import OwnershipState, PendingAsk, Phase
+from sites.replication.words import Position
+
+SERVICES_PER_TRANSACTION = 30  # etcd takes 128 operations; three keys a service and room to spare
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """No, with the reason's code."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPeerFirst:
+    """P8: read the peer's key once more, linearizably, before P10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is so already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Write these services (by name), these runs, and revoke the peer's key if `revoke_peer`."""
+
+    services: tuple[tuple[str, ServiceRecord], ...]
+    runs: tuple[RunRecord, ...] = ()
+    revoke_peer: bool = False
+
+
+Verdict = Refuse | Wait | ReadPeerFirst | Done | Do
+
+
+def examine(state: OwnershipState, pending: PendingAsk, now_ns: int) -> Verdict:
+    """What to do about a pending ask at `now_ns`."""
+    what = pending.what
+    if state.phase is Phase.SUPERSEDED:
+        return Refuse("superseded", "another controller of this site has taken over its key")
+    if isinstance(what, TakeOver):
+        return _take_over(state, pending, what, now_ns)
+    service = state.services.get(what.service)
+    if service is None:
+        return Refuse("unknown-service", f"no service {what.service} in the estate")
+    if state.phase is not Phase.ACTIVE or not service.known:
+        return Wait()
+    item = service.item
+    if isinstance(what, Claim):
+        return _claim(state, what, item)
+    if item is None:
+        return Refuse("unclaimed", f"{what.service} has never been claimed by any site")
+    record = item.record
+    if isinstance(what, StartRun):
+        return _start_run(what, item)
+    if isinstance(what, GiveUpDead | GiveUpPlanned):
+        return _give_up(state, what, record)
+    if isinstance(what, RequestGiveUp):
+        if record.run != what.run or record.movement is not Movement.MOVING:
+            return Refuse("run-over", f"run {what.run} does not move {what.service} any more")
+        if record.primary is None or record.asked_to_give_up:
+            return Done()
+        return Do(((what.service, replace(record, asked_to_give_up=True, refusal="")),))
+    if isinstance(what, Settle):
+        if record.run != what.run or record.movement is Movement.STEADY:
+            return (
+                Done() if record.run == what.run else Refuse("run-over", f"{record.run} holds {what.service}")
+            )
+        settled = replace(record, movement=Movement.STEADY, asked_to_give_up=False, target=None, why=what.why)
+        return Do(((what.service, settled),))
+    if isinstance(what, SetPause):
+        return (
+            Done() if record.pause == what.pause else Do(((what.service, replace(record, pause=what.pause)),))
+        )
+    if isinstance(what, Acknowledge):
+        return _acknowledge(what, record)
+    if isinstance(what, SetMode):
+        return _set_mode(state, what, record, now_ns)
+    return Refuse("unknown-ask", type(what).__name__)
+
+
+def _start_run(what: StartRun, item: ServiceItem) -> Verdict:
+    """P26: from steady, and only at the revision the plan was made from: two orders cannot both win."""
+    record = item.record
+    if record.movement is Movement.MOVING and record.run == what.record.run:
+        return Done()
+    if record.movement is Movement.MOVING:
+        return Refuse(
+            "moving", f"run {record.run} ({record.kind}, by {record.who}) holds it since {record.since}"
+        )
+    if item.revision != what.revision:
+        return Refuse(
+            "changed-since-plan", "the service's record changed since the plan was made; plan again"
+        )
+    moving = replace(
+        record,
+        movement=Movement.MOVING,
+        run=what.record.run,
+        kind=what.record.kind,
+        target=what.record.to_site,
+        asked_to_give_up=False,
+        refusal="",
+        since=what.record.started,
+        who=what.who,
+        why=what.why,
+    )
+    return Do(((what.service, moving),), (what.record,))
+
+
+def _give_up(state: OwnershipState, what: GiveUpDead | GiveUpPlanned, record: ServiceRecord) -> Verdict:
+    """P23: the instance is closed or fenced by now (`orchestrator.core.asking` sees to the order)."""
+    if record.primary != state.site:
+        return Done()
+    if isinstance(what, GiveUpPlanned) and not record.asked_to_give_up:
+        return Refuse("run-over", f"nobody asks for {what.service} any more")
+    final = state_final_position(state, what.service)
+    planned = isinstance(what, GiveUpPlanned) and final is not None
+    given = replace(
+        record,
+        primary=None,
+        previous=state.site,
+        planned=planned,
+        final_position=final if planned else None,
+        asked_to_give_up=False,
+        refusal="",
+        why=what.why if isinstance(what, GiveUpDead) else record.why,
+    )
+    return Do(((what.service, given),))
+
+
+def state_final_position(state: OwnershipState, service: str) -> Position | None:
+    """The position the close ended at, if it ended in order."""
+    return state.services[service].final_position
+
+
+def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verdict:
+    """P24: only while nobody is primary, epoch + 1, not below the final position."""
+    if item is None:
+        return _first_claim(state, what)
+    record = item.record
+    if record.primary == state.site and record.run == what.run:
+        return Done()
+    if record.primary is not None:
+        return Refuse("owned", f"{record.primary} is primary at epoch {record.epoch}")
+    final, received = record.final_position, what.received
+    if final is not None and not what.accept_loss:
+        if received is None or received.history != final.history:
+            return Refuse(
+                "history-unknown", f"our position cannot be compared with the final one, {final.text}"
+            )
+        if received.offset_bytes < final.offset_bytes:
+            missing = final.offset_bytes - received.offset_bytes
+            return Refuse("below-final-position", f"{missing} bytes short of the final position {final.text}")
+    claimed = replace(
+        record,
+        primary=state.site,
+        epoch=record.epoch + 1,
+        movement=Movement.MOVING,
+        run=what.run,
+        kind=what.record.kind if what.record else record.kind,
+        target=state.site,
+        asked_to_give_up=False,
+        who=what.who,
+        why=what.why,
+        last_move=_last_move(what.run, what.at_unix_seconds) if what.automatic else record.last_move,
+    )
+    return Do(((what.service, claimed),), (what.record,) if what.record else ())
+
+
+def _first_claim(state: OwnershipState, what: Claim) -> Verdict:
+    """P24: a missing record counts as nobody's at epoch 0; the home site alone claims it."""
+    if what.service not in state.home_services:
+        return Refuse("not-home", "only the home site makes the first claim")
+    record = ServiceRecord(
+        primary=state.site,
+        epoch=1,
+        mode=Mode(what.mode_if_new),
+        movement=Movement.STEADY,
+        writer="",
+        run=what.run,
+        kind="first-claim",
+        who=what.who,
+        why=what.why,
+    )
+    return Do(((what.service, record),))
+
+
+def _last_move(run: str, at_unix_seconds: float) -> LastMove:
+    return LastMove(run=run, at_unix_seconds=at_unix_seconds)
+
+
+def _acknowledge(what: Acknowledge, record: ServiceRecord) -> Verdict:
+    if record.last_move is None:
+        return Refuse("nothing-to-acknowledge", "there was no unplanned move")
+    if record.last_move.acknowledged_by:
+        return Done()
+    return Do(
+        ((what.service, replace(record, last_move=replace(record.last_move, acknowledged_by=what.who))),)
+    )
+
+
+def _set_mode(state: OwnershipState, what: SetMode, record: ServiceRecord, now_ns: int) -> Verdict:
+    """P27: automatic is written by the holder alone; never while a run is on."""
+    mode = Mode(what.mode)
+    if record.mode is mode:
+        return Done()
+    if record.movement is not Movement.STEADY:
+        return Refuse("moving", f"run {record.run} is on; the mode changes when it is over")
+    if mode is Mode.AUTOMATIC and not state.entitled(what.service, now_ns):
+        return Refuse("not-the-holder", "only the holder may make a service automatic")
+    return Do(((what.service, replace(record, mode=mode)),))
+
+
+def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_ns: int) -> Verdict:
+    """P9, P10, P11; with a certificate P28."""
+    wanted = pending.remaining or what.services
+    unknown = [name for name in wanted if name not in state.services]
+    if unknown:
+        return Refuse("unknown-service", f"no service {unknown[0]} in the estate")
+    if state.phase is not Phase.ACTIVE or not all(state.services[name].known for name in wanted):
+        return Wait()
+    runs = {record.service: record for record in what.records}
+    left: list[tuple[str, ServiceItem]] = []
+    for name in wanted:
+        item = state.services[name].item
+        if item is None:
+            return Refuse("unclaimed", f"{name} has never been claimed by any site")
+        if item.record.primary == state.site and item.record.run == runs[name].run:
+            continue
+        if item.record.primary != state.peer:
+            return Refuse("not-the-peers", f"{name} is not {state.peer}'s any more")
+        if item.record.mode is Mode.MANUAL and not what.certified_down:
+            return Refuse(
+                "manual", f"{name} moves only on a give-up or a certificate that {state.peer} is down"
+            )
+        left.append((name, item))
+    if not left:
+        return Done()
+    only_manual = all(item.record.mode is Mode.MANUAL for _, item in left)
+    waiting = _lease_still_held(state, pending, what, only_manual, now_ns)
+    if waiting is not None:
+        return waiting
+    peer = state.peer_item
+    if peer is None or pending.peer_read_at != peer.revision:
+        return ReadPeerFirst()
+    batch = left[:SERVICES_PER_TRANSACTION]
+    writes = tuple((name, _taken(state, item.record, runs[name], what)) for name, item in batch)
+    return Do(writes, tuple(runs[name] for name, _ in batch), revoke_peer=True)
+
+
+def _lease_still_held(
+    state: OwnershipState, pending: PendingAsk, what: TakeOver, only_manual: bool, now_ns: int
+) -> Verdict | None:
+    """P9's conditions; None when all hold. A certificate (P28) stands in for the wait where the wait proves
+    nothing: for manual services, and while the peer holds. Automatic ones wait for the lease all the same."""
+    peer = state.peer_item
+    if peer is None:
+        return _wait_or(
+            what, now_ns, "peer-never-seen", f"{state.peer}'s key has not been seen since our start"
+        )
+    if what.certified_down and (only_manual or peer.record.hold):
+        return None
+    if peer.record.hold:
+        return Refuse(
+            "peer-holds", f"{state.peer} holds: it may be serving without any contact; certify it down"
+        )
+    if pending.peer_revision_at_start != peer.revision and not peer.record.revoked:
+        if not what.ordered_by_operator:
+            return Refuse("peer-back", f"{state.peer} renewed its lease meanwhile")
+        pending.peer_revision_at_start = peer.revision
+    hold_down_ns = 0 if what.ordered_by_operator else what.hold_down_ns
+    earliest = state.may_take_at(hold_down_ns)
+    if earliest is None or not has_passed(earliest, now_ns):
+        left = seconds(max(0, (earliest or now_ns) - now_ns))
+        return _wait_or(what, now_ns, "lease-still-held", f"{state.peer}'s lease may last {left:.1f} s more")
+    return None
+
+
+def _wait_or(what: TakeOver, now_ns: int, code: str, message: str) -> Verdict:
+    return Wait() if now_ns <= what.wait_until_ns else Refuse(code, message)
+
+
+def _taken(state: OwnershipState, record: ServiceRecord, run: RunRecord, what: TakeOver) -> ServiceRecord:
+    return replace(
+        record,
+        primary=state.site,
+        previous=state.peer,
+        epoch=record.epoch + 1,
+        movement=Movement.MOVING,
+        run=run.run,
+        kind=run.kind,
+        target=state.site,
+        planned=False,
+        final_position=None,
+        asked_to_give_up=False,
+        refusal="",
+        since=run.started,
+        who=what.who,
+        why=what.why,
+        last_move=_last_move(run.run, run.started_unix_seconds),
+    )

@@ -1,0 +1,371 @@
+"""What the keeper's core is told (messages, past participles) and what it orders (imperatives).
+
+The shell turns the world into messages and carries out orders in the order given; it has no opinions.
+Asks come from the controller process; each gets exactly one reply.
+"""
+
+from dataclasses import dataclass
+
+from orchestrator.core.records import Pause, RunRecord, ServiceRecord, SiteRecord
+from orchestrator.store.base import Compare, Put
+from sites.replication.words import Position
+
+# --- what was read -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SiteItem:
+    """`sites/<site>` at a revision."""
+
+    revision: int
+    record: SiteRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceItem:
+    """`services/<service>` at a revision."""
+
+    revision: int
+    record: ServiceRecord
+
+
+# --- messages ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted:
+    """The controller has completed a turn of its deciding loop (P1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKeyRead:
+    """Answer to ReadOwnKey; `item` None: the key does not exist yet."""
+
+    attempt: int
+    item: SiteItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalAnswered:
+    """A renewal's transaction was answered; `own` and `peer` are the keys as read by that transaction."""
+
+    incarnation: int
+    beat: int
+    committed: bool
+    revision: int
+    own: SiteItem | None
+    peer: SiteItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalLost:
+    """A renewal got no answer in time; it may yet be committed."""
+
+    incarnation: int
+    beat: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSeen:
+    """`sites/<peer>` arrived, by the watch or by a read."""
+
+    item: SiteItem
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRead:
+    """Answer to ReadPeer (the linearizable read before P10)."""
+
+    ask: int
+    item: SiteItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesRead:
+    """Answer to ReadServices: everything under `services/`, read after registration number `registration`."""
+
+    registration: int
+    revision: int
+    items: tuple[tuple[str, ServiceItem], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSeen:
+    """`services/<service>` arrived by the watch."""
+
+    service: str
+    item: ServiceItem
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailed:
+    """A read got no answer in time."""
+
+    what: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionAnswered:
+    """An ownership transaction was answered; the items are as read by it."""
+
+    transaction: int
+    committed: bool
+    revision: int
+    own: SiteItem | None
+    peer: SiteItem | None
+    services: tuple[tuple[str, ServiceItem | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionLost:
+    """An ownership transaction's outcome is unknown."""
+
+    transaction: int
+
+
+@dataclass(frozen=True, slots=True)
+class FenceEnded:
+    """The driver's fence of a service's instance here has ended."""
+
+    service: str
+    verified: bool
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseEnded:
+    """The driver's close has ended. `closed` False: it failed altogether and nothing is proven."""
+
+    service: str
+    closed: bool
+    final_position: Position | None
+    evidence: str
+
+
+# --- asks of the controller ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRun:
+    """P26: services/S from steady to a run; `record` becomes runs/<id> in the same transaction."""
+
+    service: str
+    record: RunRecord
+    revision: int
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestGiveUp:
+    """The executor asks the holder to close and give up (P23); only while its run is on."""
+
+    service: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpDead:
+    """P23, dead database: fence, then give up without a position."""
+
+    service: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver:
+    """P9, P10: take services from the silent peer. With `certified_down`, P28: manual services too."""
+
+    services: tuple[str, ...]
+    records: tuple[RunRecord, ...]
+    ordered_by_operator: bool
+    hold_down_ns: int
+    who: str
+    why: str
+    certified_down: bool = False
+    wait_until_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """P24: claim a service nobody owns. `received` is how far our instance reaches."""
+
+    service: str
+    run: str
+    record: RunRecord | None
+    received: Position | None
+    accept_loss: bool
+    mode_if_new: str
+    who: str
+    why: str
+    automatic: bool = False
+    at_unix_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """The run is over: moving to steady. Never changes who is primary (P25)."""
+
+    service: str
+    run: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPause:
+    """Pause (or, with None, resume) a service's automatic moves (gate 7)."""
+
+    service: str
+    pause: Pause | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """Take note of the last unplanned move, so that gate 6 opens again."""
+
+    service: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMode:
+    """P27: the holder alone writes automatic; both ways never while a run is on."""
+
+    service: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayAct:
+    """P26: epoch and deadline checked immediately before a side effect."""
+
+    service: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceOpened:
+    """The controller has opened (promoted, started) the instance here under this right; P7 covers it."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FenceHere:
+    """The instance here is writable though this site has no right to it: cut it off."""
+
+    service: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpPlanned:
+    """P23, planned: the keeper's own ask, born of the executor's request in services/S."""
+
+    service: str
+
+
+Ask = (
+    StartRun | RequestGiveUp | GiveUpDead | TakeOver | Claim | Settle | SetPause | Acknowledge | SetMode
+    | MayAct | InstanceOpened | FenceHere | GiveUpPlanned
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The controller asked; `ask` numbers it."""
+
+    ask: int
+    what: Ask
+
+
+Message = (
+    Ticked | TurnCompleted | OwnKeyRead | RenewalAnswered | RenewalLost | PeerSeen | PeerRead | ServicesRead
+    | ServiceSeen | ReadFailed | TransactionAnswered | TransactionLost | FenceEnded | CloseEnded | Asked
+)  # fmt: skip
+
+
+# --- orders --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOwnKey:
+    """Read sites/<self>, linearizably."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Send this beat if sites/<self> is at `compare_revision`; the same transaction reads the peer's key."""
+
+    compare_revision: int
+    record: SiteRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ReadServices:
+    """Read everything under services/, linearizably."""
+
+    registration: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPeer:
+    """Read sites/<peer>, linearizably."""
+
+    ask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transact:
+    """An ownership transaction (P12); reads both sites' keys and the named services in both outcomes."""
+
+    transaction: int
+    compares: tuple[Compare, ...]
+    puts: tuple[Put, ...]
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FenceInstance:
+    """Cut client writes to the instance here off at once, verified by its effect (P7)."""
+
+    service: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseInstance:
+    """Close the instance here in order: no client can write, everything written reaches the standby (P23)."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer to an ask: done, or refused with a reason's code."""
+
+    ask: int
+    done: bool
+    code: str = ""
+    message: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """This keeper is superseded (P4): tell, and end."""
+
+    why: str
+
+
+Order = (
+    ReadOwnKey | Renew | ReadServices | ReadPeer | Transact | FenceInstance | CloseInstance | Reply | Exit
+)  # fmt: skip

@@ -1,0 +1,258 @@
+"""The holder's half: taking the key, renewing it, and what a view is worth (P1 to P7, P12, P13).
+
+Each function changes the state it is given and returns orders, in the order in which they must be
+carried out. No clock, no I/O.
+"""
+
+from orchestrator.core.lease import earned_deadline, fence_at, has_passed
+from orchestrator.core.messages import (
+    Exit,
+    FenceInstance,
+    Order,
+    OwnKeyRead,
+    ReadOwnKey,
+    ReadServices,
+    Renew,
+    RenewalAnswered,
+    ServiceItem,
+    ServicesRead,
+    SiteItem,
+)
+from orchestrator.core.records import Mode, SiteRecord
+from orchestrator.core.state import KEPT_BEATS, OwnershipState, Phase
+
+FENCE_RETRY_NS = 200_000_000
+
+
+def register(state: OwnershipState, now_ns: int, *, drop: frozenset[str] | None = None) -> list[Order]:
+    """P4 (1), (2): drop the view of `drop` (None: of every service), then read the own key.
+
+    The order is the safety: a service read before the key could be older than a takeover (P4).
+    """
+    for name, service in state.services.items():
+        if drop is None or name in drop:
+            service.known = False
+            service.item = None
+    state.phase = Phase.READING_KEY
+    state.next_incarnation = max(state.next_incarnation, state.incarnation + 1)
+    return read_own_key(state, now_ns)
+
+
+def read_own_key(state: OwnershipState, now_ns: int) -> list[Order]:
+    """Ask for the own key (again)."""
+    state.read_attempt += 1
+    state.read_again_at_ns = now_ns + state.timing.renew_every_ns
+    return [ReadOwnKey(state.read_attempt)]
+
+
+def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> list[Order]:
+    """P4 (3): renew by compare-and-set on the revision just read, with a higher incarnation."""
+    if message.attempt != state.read_attempt or state.phase not in (Phase.READING_KEY, Phase.REGISTERING):
+        return []
+    found = message.item
+    if found is not None and state.registered and supersedes(state, found):
+        return superseded(state, found)
+    if found is not None and adopt(state, found) and state.incarnation == state.next_incarnation:
+        return registered(state, now_ns)  # P3: the registration was committed, its reply was lost
+    highest = max(found.record.incarnation if found else 0, state.incarnation)
+    state.next_incarnation = max(state.next_incarnation, highest + 1)
+    state.incarnation = state.next_incarnation
+    state.sent_at_ns = {}
+    state.beat = 0
+    state.own_revision = found.revision if found else 0
+    state.phase = Phase.REGISTERING
+    state.read_again_at_ns = now_ns + state.timing.renew_every_ns
+    return send_beat(state, now_ns)
+
+
+def send_beat(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P1: `now_ns` was taken before anything is sent, and counts as t_sent."""
+    state.beat += 1
+    state.sent_at_ns[state.beat] = now_ns
+    state.last_sent_ns = now_ns
+    for old in [beat for beat in state.sent_at_ns if beat <= state.beat - KEPT_BEATS]:
+        del state.sent_at_ns[old]
+    return [Renew(state.own_revision, own_record(state))]
+
+
+def own_record(state: OwnershipState) -> SiteRecord:
+    """What the next beat says."""
+    return SiteRecord(
+        incarnation=state.incarnation,
+        beat=state.beat,
+        keeper=state.keeper,
+        lease_duration_ns=state.timing.lease_duration_ns,
+        peer_incarnation=state.peer_item.record.incarnation if state.peer_item else 0,
+    )
+
+
+def adopt(state: OwnershipState, found: SiteItem) -> bool:
+    """P3: the key shows a beat of ours: adopt its revision and what *that beat* earned.
+
+    True if it is a beat this incarnation sent. Never from the time of the read.
+    """
+    record = found.record
+    sent_at = state.sent_at_ns.get(record.beat)
+    if record.keeper != state.keeper or record.incarnation != state.incarnation:
+        return False
+    if record.revoked or sent_at is None:
+        return False
+    state.own_revision = max(state.own_revision, found.revision)
+    state.deadline_ns = max(  # P2
+        state.deadline_ns, earned_deadline(sent_at, state.timing.lease_duration_ns)
+    )
+    extend_rights(state)
+    return True
+
+
+def extend_rights(state: OwnershipState) -> None:
+    """P6: services whose view names us are ours until the new deadline."""
+    for name, service in state.services.items():
+        if state.names_us(name) and not service.giving_up:
+            service.right_until_ns = max(service.right_until_ns, state.deadline_ns)
+
+
+def renewal_answered(state: OwnershipState, message: RenewalAnswered, now_ns: int) -> list[Order]:
+    """A renewal came back: committed, or refused by its compare."""
+    state.store_answered_ns = now_ns
+    if message.peer is not None:
+        see_peer(state, message.peer, now_ns)
+    if message.incarnation != state.incarnation or state.phase is Phase.SUPERSEDED:
+        return []
+    if message.committed:
+        sent = SiteRecord(
+            incarnation=message.incarnation,
+            beat=message.beat,
+            keeper=state.keeper,
+            lease_duration_ns=state.timing.lease_duration_ns,
+        )
+        adopt(state, SiteItem(message.revision, sent))
+        return registered(state, now_ns) if state.phase is Phase.REGISTERING else []
+    return _renewal_refused(state, message.own, now_ns)
+
+
+def _renewal_refused(state: OwnershipState, own: SiteItem | None, now_ns: int) -> list[Order]:
+    if own is None:
+        return register(state, now_ns)
+    if adopt(state, own):
+        if state.phase is Phase.REGISTERING:
+            return registered(state, now_ns)
+        # The refused beat earned nothing; send one that can, at once.
+        stale = state.sent_at_ns[own.record.beat] < state.last_sent_ns
+        return send_beat(state, now_ns) if stale and state.may_renew(now_ns) else []
+    if state.registered and supersedes(state, own):
+        return superseded(state, own)
+    if own.record.revoked or own.record.keeper != state.keeper:
+        # P4: revoked, or another keeper's registration came first and ours has not been through yet
+        return register(state, now_ns)
+    return []
+
+
+def registered(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P4 (4): only now may the services be read."""
+    state.registered = True
+    state.registration += 1
+    state.phase = Phase.READING_SERVICES
+    state.read_again_at_ns = now_ns + state.timing.renew_every_ns
+    return [ReadServices(state.registration)]
+
+
+def supersedes(state: OwnershipState, found: SiteItem) -> bool:
+    """P4: the key shows another keeper with an incarnation at least as high as any we sent."""
+    return found.record.keeper != state.keeper and found.record.incarnation >= state.incarnation
+
+
+def superseded(state: OwnershipState, found: SiteItem) -> list[Order]:
+    """P4: another controller of this site took the key: answer no for everything, and end."""
+    state.phase = Phase.SUPERSEDED
+    for service in state.services.values():
+        service.known = False
+        service.item = None
+    return [
+        Exit(
+            f"superseded: the key shows incarnation {found.record.incarnation}, "
+            f"this keeper is {state.incarnation}"
+        )
+    ]
+
+
+def services_read(state: OwnershipState, message: ServicesRead, now_ns: int) -> list[Order]:
+    """P4 (4) answered: the views count again."""
+    state.store_answered_ns = now_ns
+    if message.registration != state.registration or state.phase is not Phase.READING_SERVICES:
+        return []
+    found = dict(message.items)
+    for name, service in state.services.items():
+        if not service.known:
+            service.known = True
+            service.item = None
+            service.giving_up = False  # P23: a later renewal has succeeded, and this read is after it
+            if name in found:
+                take_view(state, name, found[name])
+        elif name in found:
+            see_service(state, name, found[name])
+    state.phase = Phase.ACTIVE
+    return []
+
+
+def see_service(state: OwnershipState, name: str, item: ServiceItem) -> None:
+    """P5: a view is replaced only by one of a higher revision; a dropped view waits for P4 (4)."""
+    service = state.services.get(name)
+    if service is None or not service.known:
+        return
+    if service.item is None or item.revision > service.item.revision:
+        take_view(state, name, item)
+
+
+def take_view(state: OwnershipState, name: str, item: ServiceItem) -> None:
+    """Replace the view and draw what follows for this site's right."""
+    service = state.services[name]
+    service.item = item
+    service.automatic = item.record.mode is Mode.AUTOMATIC
+    if item.record.primary == state.site:
+        if not service.shut:
+            service.open_here = True
+        if not service.giving_up:
+            service.right_until_ns = max(service.right_until_ns, state.deadline_ns)
+    else:
+        service.giving_up = False
+        service.shut = False
+
+
+def see_peer(state: OwnershipState, item: SiteItem, now_ns: int) -> None:
+    """P8: t_seen is when the answer arrived; the first sight of a revision counts."""
+    if state.peer_item is None or item.revision > state.peer_item.revision:
+        state.peer_item = item
+        state.peer_seen_ns = now_ns
+
+
+def due_fences(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P7, and what is open here though another owns it: fence by the driver (until the guard exists)."""
+    orders: list[Order] = []
+    for name, service in state.services.items():
+        if not service.open_here or service.fencing or service.closing:
+            continue
+        if not has_passed(service.fence_again_at_ns, now_ns):
+            continue
+        others = service.known and service.item is not None and service.item.record.primary != state.site
+        ended = service.automatic and now_ns >= fence_at(service.right_until_ns, state.timing)
+        if others or ended:
+            service.fencing = True
+            why = "another site owns it" if others else "the lease ends"
+            orders.append(FenceInstance(name, why))
+    return orders
+
+
+def due_beats(state: OwnershipState, now_ns: int) -> list[Order]:
+    """Renewals and repeated reads whose time has come."""
+    if state.phase is Phase.SUPERSEDED:
+        return []
+    if state.phase in (Phase.READING_KEY, Phase.REGISTERING):
+        return read_own_key(state, now_ns) if now_ns >= state.read_again_at_ns else []
+    orders: list[Order] = []
+    if state.phase is Phase.READING_SERVICES and now_ns >= state.read_again_at_ns:
+        state.read_again_at_ns = now_ns + state.timing.renew_every_ns
+        orders.append(ReadServices(state.registration))
+    if now_ns >= state.last_sent_ns + state.timing.renew_every_ns and state.may_renew(now_ns):
+        orders.extend(send_beat(state, now_ns))
+    return orders

@@ -1,0 +1,171 @@
+"""The keeper's state, and the questions one can put to it without changing it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.core.lease import LeaseTiming, has_passed, takeover_after, wait_of
+from orchestrator.core.messages import Ask, ServiceItem, SiteItem
+from orchestrator.core.records import Mode
+from sites.replication.words import Position
+
+KEPT_BEATS = 256
+
+
+class Phase(StrEnum):
+    """Where the keeper is on its way through P4."""
+
+    READING_KEY = "reading-key"
+    REGISTERING = "registering"
+    READING_SERVICES = "reading-services"
+    ACTIVE = "active"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(slots=True)
+class ServiceState:
+    """One service as the keeper knows it.
+
+    `known` False: the view was dropped (P4) and nothing may be answered from it. `right_until_ns`: the
+    deadline that went with the last view that named this site. `open_here`: the instance here may be open
+    to clients and nothing has proven otherwise; P7 covers exactly these. `shut`: closed or fenced by us;
+    only InstanceOpened undoes it.
+    """
+
+    item: ServiceItem | None = None
+    known: bool = False
+    automatic: bool = True
+    right_until_ns: int = 0
+    open_here: bool = False
+    giving_up: bool = False
+    closing: bool = False
+    fencing: bool = False
+    shut: bool = False
+    fence_again_at_ns: int = 0
+    fence_evidence: str = ""
+    final_position: Position | None = None
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """A transaction without an answer yet; one sent before the last `registration` is ignored (P5)."""
+
+    ask: int
+    services: tuple[str, ...]
+    registration: int
+    writer: str
+
+
+@dataclass(slots=True)
+class PendingAsk:
+    """An ask without a reply yet. `peer_read_at`: where the read before P10 found the peer's key."""
+
+    what: Ask
+    tries: int = 0
+    transaction: int | None = None
+    reading_peer: bool = False
+    peer_read_at: int = 0
+    peer_revision_at_start: int = 0
+    remaining: tuple[str, ...] = ()
+    asked_at_ns: int = 0
+
+
+@dataclass(slots=True)
+class OwnershipState:
+    """Everything the keeper decides from. Volatile on purpose (P9): a restart must see and wait afresh."""
+
+    site: str
+    peer: str
+    keeper: str
+    home_services: frozenset[str]
+    timing: LeaseTiming
+    started_at_ns: int
+    services: dict[str, ServiceState]
+    phase: Phase = Phase.READING_KEY
+    registered: bool = False
+    incarnation: int = 0
+    next_incarnation: int = 1
+    beat: int = 0
+    own_revision: int = 0
+    sent_at_ns: dict[int, int] = field(default_factory=dict)
+    last_sent_ns: int = 0
+    deadline_ns: int = 0
+    last_turn_ns: int = 0
+    registration: int = 0
+    read_attempt: int = 0
+    read_again_at_ns: int = 0
+    peer_item: SiteItem | None = None
+    peer_seen_ns: int = 0
+    peer_revoked_revision: int = 0
+    asks: dict[int, PendingAsk] = field(default_factory=dict)
+    transactions: dict[int, Outstanding] = field(default_factory=dict)
+    next_transaction: int = 1
+    next_internal_ask: int = -1
+    store_answered_ns: int = 0
+
+    def entitled(self, service: str, now_ns: int) -> bool:
+        """P6: this site may act as primary of `service` at `now_ns`."""
+        state = self.services[service]
+        return (
+            state.known
+            and state.item is not None
+            and state.item.record.primary == self.site
+            and not state.giving_up
+            and now_ns < self.deadline_ns
+        )
+
+    def names_us(self, service: str) -> bool:
+        """The view (if any) says this site is primary."""
+        state = self.services[service]
+        return state.known and state.item is not None and state.item.record.primary == self.site
+
+    def may_take_at(self, hold_down_ns: int) -> int | None:
+        """P9: the instant strictly after which the peer's lease is over; None: it was never seen."""
+        if self.peer_item is None:
+            return None
+        if self.peer_item.record.revoked and self.peer_item.revision == self.peer_revoked_revision:
+            return self.started_at_ns  # P11: we revoked it ourselves, after the wait
+        return max(
+            takeover_after(
+                self.peer_seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift
+            ),
+            self.started_at_ns + wait_of(self.timing.lease_duration_ns, self.timing.clock_drift),
+            self.peer_seen_ns + hold_down_ns,
+        )
+
+    def may_renew(self, now_ns: int) -> bool:
+        """P1: a hung decider must not keep a lease alive."""
+        return not has_passed(self.last_turn_ns + self.timing.lease_duration_ns // 2, now_ns)
+
+
+def new_state(
+    *,
+    site: str,
+    peer: str,
+    keeper: str,
+    home_services: frozenset[str],
+    modes: dict[str, Mode],
+    timing: LeaseTiming,
+    now_ns: int,
+    inherited_open: frozenset[str] = frozenset(),
+    inherited_deadline_ns: int = 0,
+) -> OwnershipState:
+    """A keeper that starts. `inherited_*`: what the keeper before it on this boot had open, and until when;
+    it gives no right, it only says by when to fence if no right comes."""
+    services = {
+        name: ServiceState(
+            automatic=mode is Mode.AUTOMATIC,
+            open_here=name in inherited_open,
+            right_until_ns=inherited_deadline_ns if name in inherited_open else 0,
+        )
+        for name, mode in modes.items()
+    }
+    return OwnershipState(
+        site=site,
+        peer=peer,
+        keeper=keeper,
+        home_services=home_services,
+        timing=timing,
+        started_at_ns=now_ns,
+        last_turn_ns=now_ns,
+        services=services,
+    )
