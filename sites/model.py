@@ -1,18 +1,38 @@
 """The nouns: what the estate consists of, as frozen values.
 
 These classes are at once the model the code speaks and the schema of `sites.yaml`; a field's
-alias is its key in the file, its own name carries the unit. Loading, line numbers and checks
+alias is its key in the file, its own name carries the unit. A field whose alias stands in angle
+brackets is no key of the file: the loader fills it in. Loading, line numbers and checks
 across several values are `sites.inventory`'s.
 """
 
+import re
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from sites.quantities import Bytes, Seconds
+from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+_FAILS_AFTER = re.compile(r"^(\d{1,3}) of (\d{1,3})$")
+MOST_RESULTS_KEPT = 100
+
+
+def _check_fails_after(text: str) -> str:
+    match = _FAILS_AFTER.match(text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]) <= MOST_RESULTS_KEPT:
+        raise ValueError(f"expected k of n with 1 <= k <= n <= {MOST_RESULTS_KEPT}, such as 3 of 5")
+    return text
+
+
+FailsAfter = Annotated[
+    str,
+    AfterValidator(_check_fails_after),
+    WithJsonSchema({"type": "string", "pattern": _FAILS_AFTER.pattern, "examples": ["3 of 5", "1 of 1"]}),
+]
 
 
 class Noun(BaseModel):
@@ -37,16 +57,24 @@ class FencePolicy(StrEnum):
 
 
 class Timing(Noun):
-    """The lease's parameters; see the rule in `sites.inventory` that they must satisfy."""
+    """The lease: how long a site may act without being heard, and how quickly the other takes over.
 
-    lease_duration_seconds: Seconds = Field(
+    Refused unless lease_duration - fence_within is more than 2 x renew_every + guard_every +
+    2 x election_timeout + 3 x round_trip + stall, with the store's election_timeout and round_trip.
+    """
+
+    lease_duration_seconds: AboveZeroSeconds = Field(
         10.0, alias="lease_duration", description="how long one renewal entitles a site"
     )
-    renew_every_seconds: Seconds = Field(1.5, alias="renew_every", description="time between renewals")
-    fence_within_seconds: Seconds = Field(
+    renew_every_seconds: AboveZeroSeconds = Field(
+        1.5, alias="renew_every", description="time between renewals"
+    )
+    fence_within_seconds: AboveZeroSeconds = Field(
         2.0, alias="fence_within", description="time in which client writes are cut off on the hosts"
     )
-    guard_every_seconds: Seconds = Field(0.5, alias="guard_every", description="how often a guard asks")
+    guard_every_seconds: AboveZeroSeconds = Field(
+        0.5, alias="guard_every", description="how often a guard asks"
+    )
     stall_seconds: Seconds = Field(
         1.0, alias="stall", description="longest pause of the keeper that must not cost the lease"
     )
@@ -59,57 +87,73 @@ class Timing(Noun):
 
 
 class TlsFiles(Noun):
-    """Paths of PEM files, relative to the estate file."""
+    """PEM files, by paths relative to the estate file."""
 
-    ca: str
-    cert: str
-    key: str
+    ca: str = Field(description="certificates of the authority that signed the other side's")
+    cert: str = Field(description="this side's certificate")
+    key: str = Field(description="the private key of that certificate")
 
 
 class StoreSpec(Noun):
     """Where the compare-and-set store is."""
 
-    kind: Annotated[str, Field(pattern="^etcd$")] = "etcd"
-    endpoints: list[str] = Field(min_length=1)
-    election_timeout_seconds: Seconds = Field(1.0, alias="election_timeout")
-    round_trip_seconds: Seconds = Field(0.05, alias="round_trip")
-    tls: TlsFiles | None = None
-    user: str | None = None
-    password: str | None = None
+    kind: Literal["etcd"] = Field("etcd", description="the store's product")
+    endpoints: list[str] = Field(
+        min_length=1, description="URLs of all members: one at each data site and one at the witness"
+    )
+    election_timeout_seconds: AboveZeroSeconds = Field(
+        1.0, alias="election_timeout", description="as the members run; their heartbeat is a tenth of it"
+    )
+    round_trip_seconds: Seconds = Field(
+        0.05, alias="round_trip", description="longest usual way to a member and back"
+    )
+    tls: TlsFiles | None = Field(None, description="certificates, when the members ask for them")
+    user: str | None = Field(None, description="name to sign on with, when the members ask for one")
+    password: str | None = Field(
+        None, repr=False, description="its password: `!env NAME` or `!file PATH`, never plain text"
+    )
 
 
 class Host(Noun):
     """A machine reached by SSH. Its key in the file is its role, the same at both sites."""
 
-    name: str = ""
-    site: str = ""
-    address: str
-    port: int = Field(22, ge=1, le=65535)
-    user: str = "twinsite"
+    name: str = Field("", alias="<name>", exclude=True)
+    site: str = Field("", alias="<site>", exclude=True)
+    address: str = Field(description="IP address, or a name that needs no other site to be resolved")
+    port: int = Field(22, ge=1, le=65535, description="port of its SSH server")
+    user: str = Field("twinsite", description="account to sign on with")
 
 
 class SshSpec(Noun):
     """How hosts are spoken to: key files and the list of known host keys, always checked."""
 
-    known_hosts: str = "known_hosts"
-    keys: list[str] = Field(default_factory=list)
-    connect_timeout_seconds: Seconds = Field(4.0, alias="connect_timeout")
+    known_hosts: str = Field(
+        "known_hosts", description="file of the hosts' keys, relative to the estate file"
+    )
+    keys: list[str] = Field(
+        default_factory=list, description="private key files to offer, relative to the estate file"
+    )
+    connect_timeout_seconds: AboveZeroSeconds = Field(
+        4.0, alias="connect_timeout", description="longest wait for a connection to a host"
+    )
 
 
 class Capacity(Noun):
     """What a site offers, or a service needs."""
 
-    cpu: float = Field(0, ge=0)
-    memory_bytes: Bytes = Field(0, alias="memory")
+    cpu: float = Field(0, ge=0, description="processor cores")
+    memory_bytes: Bytes = Field(0, alias="memory", description="memory")
 
 
 class Site(Noun):
     """A datacentre, or the witness."""
 
-    name: str = ""
-    title: str = ""
-    owner: str = ""
-    witness: bool = False
+    name: str = Field("", alias="<name>", exclude=True)
+    title: str = Field("", description="what people call it")
+    owner: str = Field("", description="whom the staff there answer to; used by approvals")
+    witness: bool = Field(
+        False, description="a small third site that runs a store member and an observer, and no services"
+    )
     controller: str | None = Field(None, description="where the other site's controller reaches this one")
     metrics: str | None = Field(None, description="address:port that serves /metrics")
     state_directory: str | None = Field(
@@ -118,30 +162,33 @@ class Site(Noun):
     store: StoreSpec | None = Field(
         None, description="this site's own view of the store: its certificate and user"
     )
-    hosts: dict[str, Host] = Field(default_factory=dict)
-    capacity: Capacity | None = None
+    hosts: dict[Name, Host] = Field(
+        default_factory=dict,
+        description="its machines by role: the same role has the same name at both sites",
+    )
+    capacity: Capacity | None = Field(None, description="what the site offers to services")
 
 
 class Objectives(Noun):
     """Recovery objectives: how long down, how much lost."""
 
-    rto_seconds: Seconds = Field(1800.0, alias="rto")
-    rpo_seconds: Seconds = Field(60.0, alias="rpo")
+    rto_seconds: Seconds = Field(1800.0, alias="rto", description="longest outage the users were promised")
+    rpo_seconds: Seconds = Field(60.0, alias="rpo", description="most work, in time, that may be lost")
 
 
 class ProbeSpec(Noun):
-    """One probe as written in the file; `settings` are checked by its kind's own model."""
+    """One probe. Its further keys belong to its kind and are checked by it."""
 
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
-    name: str
-    kind: str
+    name: str = Field(min_length=1, description="what people and runbooks call it; once per service")
+    kind: str = Field(description="how it looks: the kind of probe")
     site: str | None = Field(None, description="the site probed; without it, both data sites")
-    every_seconds: Seconds = Field(5.0, alias="every")
-    timeout_seconds: Seconds = Field(3.0, alias="timeout")
-    fails_after: str = Field(
-        "3 of 5", pattern=r"^\d+ of \d+$", description="k of the last n results change the verdict"
+    every_seconds: AboveZeroSeconds = Field(5.0, alias="every", description="time between two tries")
+    timeout_seconds: AboveZeroSeconds = Field(
+        3.0, alias="timeout", description="longest wait for an answer; at most `every`"
     )
+    fails_after: FailsAfter = Field("3 of 5", description="k of the last n results change the verdict")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -156,11 +203,11 @@ class ProbeSpec(Noun):
 
 
 class ReplicationSpec(Noun):
-    """The driver's name, and the driver's own settings."""
+    """How the service's data reaches the other site. Further keys belong to the driver."""
 
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
-    driver: str
+    driver: str = Field(description="the product that replicates")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -171,27 +218,46 @@ class ReplicationSpec(Noun):
 class Service(Noun):
     """What users know by one name, with its database, application tier and address."""
 
-    name: str = ""
-    title: str = ""
-    tenants: list[str] = Field(default_factory=list)
-    home: str
-    standby: str
-    failover: FailoverPolicy = FailoverPolicy.MANUAL
-    hold_down_seconds: Seconds = Field(30.0, alias="hold_down")
-    min_time_between_failovers_seconds: Seconds = Field(3600.0, alias="min_time_between_failovers")
-    local_restarts: int = Field(0, ge=0, le=10)
-    objectives: Objectives = Field(default_factory=lambda: Objectives.model_validate({}))
-    max_data_loss_seconds: Seconds = Field(60.0, alias="max_data_loss")
-    rank: int = Field(100, ge=1)
-    needs: list[str] = Field(default_factory=list)
-    load: Capacity | None = None
-    replication: ReplicationSpec | None = None
-    guard: dict[str, Any] | None = None
-    fence: FencePolicy = FencePolicy.ATTEMPT
-    probes: list[ProbeSpec] = Field(default_factory=list)
-    traffic: list[dict[str, Any]] = Field(default_factory=list)
-    runbooks: dict[str, str] = Field(default_factory=dict)
-    watch_only: bool = Field(False, exclude=True)
+    name: str = Field("", alias="<name>", exclude=True)
+    title: str = Field("", description="what people call it")
+    tenants: list[str] = Field(default_factory=list, description="the bodies whose users work with it")
+    home: str = Field(description="the data site where it belongs")
+    standby: str = Field(description="the data site that takes it over")
+    failover: FailoverPolicy = Field(
+        FailoverPolicy.MANUAL,
+        description="who starts an unplanned move: twinsite, people, or something else that is only followed",
+    )
+    hold_down_seconds: Seconds = Field(
+        30.0, alias="hold_down", description="how long a lost site is given to come back, beside the lease"
+    )
+    min_time_between_failovers_seconds: Seconds = Field(
+        3600.0, alias="min_time_between_failovers", description="sooner than that, a person must acknowledge"
+    )
+    local_restarts: int = Field(
+        0, ge=0, le=10, description="restarts of a dead database in place before the service is given up"
+    )
+    objectives: Objectives = Field(
+        default_factory=lambda: Objectives.model_validate({}), description="what the users were promised"
+    )
+    max_data_loss_seconds: Seconds = Field(
+        60.0, alias="max_data_loss", description="above it, a move needs a named acceptance of the loss"
+    )
+    rank: int = Field(100, ge=1, description="who goes first (1) and who is shed last")
+    needs: list[str] = Field(default_factory=list, description="services that must be up before this one")
+    load: Capacity | None = Field(None, description="what the service takes of a site's capacity")
+    replication: ReplicationSpec | None = Field(
+        None, description="how its data reaches the other site; without it the service is watch only"
+    )
+    guard: dict[str, Any] | None = Field(None, description="the dead man's switch on its database host")
+    fence: FencePolicy = Field(
+        FencePolicy.ATTEMPT, description="whether a fencing level must have confirmed before a promotion"
+    )
+    probes: list[ProbeSpec] = Field(default_factory=list, description="how its health is seen")
+    traffic: list[dict[str, Any]] = Field(default_factory=list, description="how users are sent to a site")
+    runbooks: dict[str, str] = Field(
+        default_factory=dict, description="runbooks by purpose, such as promote and demote"
+    )
+    watch_only: bool = Field(False, alias="<watch_only>", exclude=True)
 
     def peer_of(self, site: str) -> str:
         """The other data site of this service."""
@@ -206,21 +272,25 @@ class Service(Noun):
 class Estate(Noun):
     """Everything `sites.yaml` says."""
 
-    version: int = Field(1, ge=1, le=1)
+    version: Literal[1] = Field(1, description="version of this file's form")
     lab: bool = Field(
         False, description="this estate was written by `twinsite lab`; automatic moves need no guard there"
     )
-    ownership: Timing = Field(default_factory=lambda: Timing.model_validate({}))
-    store: StoreSpec
-    ssh: SshSpec = Field(default_factory=lambda: SshSpec.model_validate({}))
-    sites: dict[Name, Site]
-    services: dict[Name, Service]
+    ownership: Timing = Field(
+        default_factory=lambda: Timing.model_validate({}), description="the lease's timings"
+    )
+    store: StoreSpec = Field(description="where the sites agree on who is primary")
+    ssh: SshSpec = Field(
+        default_factory=lambda: SshSpec.model_validate({}), description="how hosts are reached"
+    )
+    sites: dict[Name, Site] = Field(description="two datacentres and the witness, by name")
+    services: dict[Name, Service] = Field(description="what is kept running, by name")
     runbook_path: list[str] = Field(
         default_factory=list, description="folders searched for runbooks before the shipped ones"
     )
-    drills: list[dict[str, Any]] = Field(default_factory=list)
-    notify: list[dict[str, Any]] = Field(default_factory=list)
-    access: dict[str, Any] = Field(default_factory=dict)
+    drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
+    notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
+    access: dict[str, Any] = Field(default_factory=dict, description="who may do what")
 
     @property
     def data_sites(self) -> tuple[str, ...]:

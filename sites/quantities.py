@@ -6,7 +6,7 @@ Parsing only; a bare number is refused, because nobody at 3 a.m. knows which uni
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -19,6 +19,12 @@ def parse_duration(value: Any) -> float:
     if isinstance(value, str) and (match := _DURATION.match(value.strip())):
         return float(match[1]) * _SECONDS[match[2]]
     raise ValueError("expected a duration with its unit, such as 500ms, 10s, 5m or 2h")
+
+
+def _above_zero(seconds: float) -> float:
+    if seconds > 0:
+        return seconds
+    raise ValueError("expected a duration above zero, such as 500ms, 10s, 5m or 2h")
 
 
 def parse_size(value: Any) -> int:
@@ -54,6 +60,7 @@ Seconds = Annotated[
         {"type": "string", "pattern": _DURATION.pattern, "examples": ["500ms", "10s", "5m", "2h"]}
     ),
 ]
+AboveZeroSeconds = Annotated[Seconds, AfterValidator(_above_zero)]
 Bytes = Annotated[
     int,
     BeforeValidator(parse_size),
