@@ -53,7 +53,7 @@ _RIGHT = ReasonGroup(
         Reason(
             "peer-back",
             "The other site renewed its lease while we were about to take over.",
-            "Nothing needs to be taken over; look at `twinsite status`, and use `switchover` for a planned move.",
+            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`.",
         ),
         Reason(
             "not-the-peers",
@@ -87,7 +87,7 @@ _RIGHT = ReasonGroup(
         ),
         Reason(
             "manual",
-            "The service is manual: it moves only when given up, or with a certificate that its site is down.",
+            "The service is manual: it moves only when given up, or when its site is certified down.",
             "Make sure that the site is off, then use `failover … --certify-down SITE --reason …`.",
         ),
         Reason(
@@ -113,7 +113,7 @@ _GATES = ReasonGroup(
         ),
         Reason(
             "lag-unknown",
-            "How much would be lost is not known: no sample of the standby or of the primary is fresh enough.",
+            "How much would be lost is not known: no sample of standby or primary is fresh enough.",
             "Find out why the sample is missing (`twinsite lag`), or accept a loss by name with a reason.",
         ),
         Reason(
@@ -144,7 +144,7 @@ _GATES = ReasonGroup(
         Reason(
             "flap-damped",
             "The service moved by itself a short while ago, and nobody has looked at that move yet.",
-            "Find out why it moved (`twinsite explain SERVICE`), then `twinsite acknowledge SERVICE --reason …`.",
+            "Find out why (`twinsite explain SERVICE`), then `twinsite acknowledge SERVICE --reason …`.",
         ),
         Reason(
             "paused",

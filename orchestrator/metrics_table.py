@@ -1,0 +1,339 @@
+"""The one table of all metrics: name, type, labels, help, and where in the readings the values are.
+
+The names are fixed: dashboards and alerts of others hold on to them. What is not known yields None, never
+a zero, while the age that belongs to it goes on growing. The reference page is made from this table;
+`orchestrator.metrics` renders it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.readings import Durations, Readings
+from probes.model import Verdict
+from sites.replication.words import Role
+
+_ROLE_NUMBERS = {Role.PRIMARY: 1, Role.STANDBY: 0, Role.DOWN: -1, Role.UNKNOWN: None}
+_VERDICT_NUMBERS = {Verdict.UP: 1, Verdict.DOWN: 0, Verdict.UNKNOWN: None}
+
+
+class Kind(StrEnum):
+    """What Prometheus calls the type."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    SUMMARY = "summary"
+
+
+Value = float | bool | Durations | None
+Series = Iterable[tuple[tuple[str, ...], Value]]
+Read = Callable[[Readings, int], Series]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One metric. `labels` come before `observer`, which every series carries; `read` yields the labels'
+    values and the value (None: unknown, no series) at the instant of the scrape."""
+
+    name: str
+    kind: Kind
+    text: str
+    labels: tuple[str, ...]
+    read: Read
+
+
+@dataclass(frozen=True, slots=True)
+class MetricGroup:
+    """Metrics that belong together, under a heading of the reference page."""
+
+    title: str
+    rows: tuple[MetricRow, ...]
+
+
+def _age_seconds(at_ns: int, now_ns: int) -> float:
+    return max(0, now_ns - at_ns) / 1e9
+
+
+def _left_seconds(until_ns: int | None, now_ns: int) -> float | None:
+    return None if until_ns is None else max(0, until_ns - now_ns) / 1e9
+
+
+def _gauge(name: str, labels: str, read: Read, text: str) -> MetricRow:
+    return MetricRow(f"twinsite_{name}", Kind.GAUGE, text, tuple(labels.split()), read)
+
+
+def _counter(name: str, labels: str, read: Read, text: str) -> MetricRow:
+    return MetricRow(f"twinsite_{name}", Kind.COUNTER, text, tuple(labels.split()), read)
+
+
+def _summary(name: str, labels: str, read: Read, text: str) -> MetricRow:
+    return MetricRow(f"twinsite_{name}", Kind.SUMMARY, text, tuple(labels.split()), read)
+
+
+_REPLICATION = MetricGroup(
+    "Replication",
+    (
+        _gauge(
+            "replication_lag_seconds",
+            "service from_site to_site",
+            lambda r, _: (((x.service, x.from_site, x.to_site), x.seconds) for x in r.lags),
+            "Age of the oldest change that the receiving site has not replayed yet.",
+        ),
+        _gauge(
+            "replication_lag_bytes",
+            "service from_site to_site",
+            lambda r, _: (((x.service, x.from_site, x.to_site), x.bytes) for x in r.lags),
+            "Changes that the receiving site has not replayed yet, where the product counts in bytes.",
+        ),
+        _gauge(
+            "replication_sample_age_seconds",
+            "service from_site to_site",
+            lambda r, now: (
+                ((x.service, x.from_site, x.to_site), _age_seconds(x.sampled_at_ns, now)) for x in r.lags
+            ),
+            "Age of the last sample of the lag; goes on growing while the lag itself is not known.",
+        ),
+        _gauge(
+            "objective_rpo_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.rpo_seconds) for x in r.services),
+            "Recovery point objective: how much may be lost.",
+        ),
+        _gauge(
+            "objective_rto_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.rto_seconds) for x in r.services),
+            "Recovery time objective: how long the service may be down.",
+        ),
+        _gauge(
+            "protected",
+            "service",
+            lambda r, _: (((x.service,), x.protected) for x in r.services),
+            "1 if the other site could take the service over now, 0 if not.",
+        ),
+        _gauge(
+            "unprotected_since_timestamp_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.unprotected_since_unix_seconds) for x in r.services),
+            "Unix time since when no standby could take the service over; absent while one could.",
+        ),
+    ),
+)
+
+_OWNERSHIP = MetricGroup(
+    "Who is primary",
+    (
+        _gauge(
+            "role",
+            "service site",
+            lambda r, _: (((x.service, x.site), _ROLE_NUMBERS[x.role]) for x in r.instances),
+            "What the instance says that it is: 1 primary, 0 standby, -1 positively not running.",
+        ),
+        _gauge(
+            "writable",
+            "service site",
+            lambda r, _: (((x.service, x.site), x.writable) for x in r.instances),
+            "1 if the instance accepts client writes by its own word, 0 if not.",
+        ),
+        _gauge(
+            "instance_sample_age_seconds",
+            "service site",
+            lambda r, now: (((x.service, x.site), _age_seconds(x.sampled_at_ns, now)) for x in r.instances),
+            "Age of the instance's last answer; goes on growing while its role is not known.",
+        ),
+        _gauge(
+            "owner",
+            "service site",
+            lambda r, _: (
+                ((x.service, site), site == x.primary)
+                for x in r.services
+                if x.owner_known
+                for site in x.sites
+            ),
+            "1 if the store names this site as primary for the service, 0 if it does not.",
+        ),
+        _gauge(
+            "epoch",
+            "service site",
+            lambda r, _: (
+                ((x.service, x.primary), x.epoch) for x in r.services if x.owner_known and x.primary
+            ),
+            "Fencing number of the service, at the site that is primary; grows by one at each change.",
+        ),
+        _gauge(
+            "lease_remaining_seconds",
+            "site",
+            lambda r, now: (((x.site,), _left_seconds(x.lease_until_ns, now)) for x in r.sites),
+            "How long the site's right to act still lasts as far as is known here; 0 when it has run out.",
+        ),
+        _gauge(
+            "hold",
+            "site",
+            lambda r, _: (((x.site,), x.hold) for x in r.sites),
+            "1 while the site holds: it may serve without any contact, and is not taken over by itself.",
+        ),
+        _gauge(
+            "diagnosis",
+            "service diagnosis",
+            lambda r, _: (((x.service, x.diagnosis), 1) for x in r.services if x.diagnosis is not None),
+            "1 for what the service's situation is called now; the other names are absent.",
+        ),
+        _gauge(
+            "paused",
+            "service",
+            lambda r, _: (((x.service,), x.paused) for x in r.services),
+            "1 while automatic moves of the service are paused, 0 while they are not.",
+        ),
+    ),
+)
+
+_SEEING = MetricGroup(
+    "Probes and reachability",
+    (
+        _gauge(
+            "probe_up",
+            "service site probe kind",
+            lambda r, _: (
+                ((x.service, x.site, x.probe, x.kind), _VERDICT_NUMBERS[x.verdict]) for x in r.probes
+            ),
+            "The probe's verdict over its last results: 1 up, 0 down.",
+        ),
+        _gauge(
+            "probe_duration_seconds",
+            "service site probe kind",
+            lambda r, _: (((x.service, x.site, x.probe, x.kind), x.duration_seconds) for x in r.probes),
+            "How long the probe's last try took.",
+        ),
+        _gauge(
+            "probe_age_seconds",
+            "service site probe kind",
+            lambda r, now: (
+                ((x.service, x.site, x.probe, x.kind), _age_seconds(x.at_ns, now)) for x in r.probes
+            ),
+            "Age of the probe's last result; goes on growing while there is no new one.",
+        ),
+        _gauge(
+            "reachable",
+            "from_site to_site",
+            lambda r, _: (((x.from_site, x.to_site), x.reached) for x in r.reaches),
+            "1 if `from_site` says that it reaches `to_site`, 0 if it says that it does not.",
+        ),
+        _gauge(
+            "reachable_age_seconds",
+            "from_site to_site",
+            lambda r, now: (((x.from_site, x.to_site), _age_seconds(x.at_ns, now)) for x in r.reaches),
+            "Age of what `from_site` last said about reaching `to_site`.",
+        ),
+    ),
+)
+
+_ACTING = MetricGroup(
+    "Decisions, runs and drills",
+    (
+        _counter(
+            "decisions_total",
+            "service decision code",
+            lambda r, _: ((tuple(key), count) for key, count in r.counts.decisions.items()),
+            "Decisions taken, the ones not to act included, by the reason's code.",
+        ),
+        _counter(
+            "refusals_total",
+            "service code",
+            lambda r, _: ((tuple(key), count) for key, count in r.counts.refusals.items()),
+            "Moves refused, by the reason's code.",
+        ),
+        _summary(
+            "run_duration_seconds",
+            "service kind outcome",
+            lambda r, _: ((tuple(key), durations) for key, durations in r.counts.runs.items()),
+            "Runs that ended: how many, and how long they took together.",
+        ),
+        _summary(
+            "step_duration_seconds",
+            "service step outcome",
+            lambda r, _: ((tuple(key), durations) for key, durations in r.counts.steps.items()),
+            "Steps of runs that ended: how many, and how long they took together.",
+        ),
+        _gauge(
+            "last_move_timestamp_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.ended_unix_seconds) for x in r.services if x.last_move),
+            "Unix time at which the service's last move ended.",
+        ),
+        _gauge(
+            "last_move_outage_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.outage_seconds) for x in r.services if x.last_move),
+            "How long the service was not writable during its last move, where it was measured.",
+        ),
+        _gauge(
+            "last_move_data_loss_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.data_loss_seconds) for x in r.services if x.last_move),
+            "How much was lost in the service's last move, where it was measured.",
+        ),
+        _gauge(
+            "drill_last_success_timestamp_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.drill_last_success_unix_seconds) for x in r.services),
+            "Unix time of the service's last successful drill; absent while there has been none.",
+        ),
+    ),
+)
+
+_SELF = MetricGroup(
+    "The controller itself",
+    (
+        _gauge(
+            "store_round_trip_seconds",
+            "",
+            lambda r, _: (((), x.round_trip_seconds) for x in (r.store,) if x),
+            "How long the store took to confirm its last answer.",
+        ),
+        _gauge(
+            "store_answer_age_seconds",
+            "",
+            lambda r, now: (((), _age_seconds(x.answered_at_ns, now)) for x in (r.store,) if x),
+            "Age of the store's last answer; goes on growing while it cannot be reached.",
+        ),
+        _gauge(
+            "store_size_bytes",
+            "",
+            lambda r, _: (((), x.size_bytes) for x in (r.store,) if x),
+            "Size of the store's database.",
+        ),
+        _gauge(
+            "store_quota_bytes",
+            "",
+            lambda r, _: (((), x.quota_bytes) for x in (r.store,) if x),
+            "Size at which the store stops taking writes.",
+        ),
+        _gauge(
+            "clock_divergence_seconds",
+            "site",
+            lambda r, _: (((x.site,), x.clock_divergence_seconds) for x in r.sites),
+            "How far the site's wall clock is from this controller's; matters to people's times of day only.",
+        ),
+        _gauge(
+            "event_loop_delay_seconds",
+            "",
+            lambda r, _: (((), r.loop_delay_seconds),),
+            "Longest time that ready work waited for its turn lately.",
+        ),
+        _gauge(
+            "turn_age_seconds",
+            "",
+            lambda r, now: (((), _age_seconds(r.turned_at_ns, now)),),
+            "Time since the deciding loop last completed a turn; all else here is as of then.",
+        ),
+        _gauge(
+            "build_info",
+            "version",
+            lambda r, _: (((r.version,), 1),),
+            "Always 1; the label tells the version.",
+        ),
+    ),
+)
+
+GROUPS = (_REPLICATION, _OWNERSHIP, _SEEING, _ACTING, _SELF)
+METRICS: tuple[MetricRow, ...] = tuple(row for group in GROUPS for row in group.rows)

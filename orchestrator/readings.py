@@ -1,0 +1,222 @@
+"""What `/metrics` shows, as one immutable value that the controller makes anew at each turn.
+
+Only values, and the tally that counts between turns; nothing here reads a clock or renders anything.
+Instants (`_ns`) are CLOCK_BOOTTIME of this controller, so that an age goes on growing at every scrape
+even if no further turn comes. None means unknown and leaves its series out; it is never a zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
+
+from probes.model import Verdict
+from sites.replication.words import Role
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteReading:
+    """One site. `lease_until_ns`: when its right to act runs out as far as is known here."""
+
+    site: str
+    lease_until_ns: int | None = None
+    hold: bool | None = None
+    clock_divergence_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReading:
+    """One service's instance at one site, by its own word. `sampled_at_ns`: the last answer; before the
+    first one, when this controller began to ask."""
+
+    service: str
+    site: str
+    role: Role
+    sampled_at_ns: int
+    writable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LagReading:
+    """Replication from one site to the other. Stale is None, while `sampled_at_ns` stays where it was."""
+
+    service: str
+    from_site: str
+    to_site: str
+    sampled_at_ns: int
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveReading:
+    """The last move that ended: its outage and data loss as measured, None where they were not."""
+
+    ended_unix_seconds: float
+    outage_seconds: float | None = None
+    data_loss_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceReading:
+    """One service. `primary` counts only if `owner_known`: None is then nobody, between a give-up and a
+    claim. `unprotected_since_unix_seconds` is None while the service is protected."""
+
+    service: str
+    sites: tuple[str, str]
+    rpo_seconds: float
+    rto_seconds: float
+    owner_known: bool = False
+    primary: str | None = None
+    epoch: int | None = None
+    diagnosis: str | None = None
+    paused: bool | None = None
+    protected: bool | None = None
+    unprotected_since_unix_seconds: float | None = None
+    drill_last_success_unix_seconds: float | None = None
+    last_move: MoveReading | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeReading:
+    """One probe. `at_ns`: its last result; before the first one, when it was first due."""
+
+    service: str
+    site: str
+    probe: str
+    kind: str
+    verdict: Verdict
+    at_ns: int
+    duration_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachReading:
+    """Whether `from_site` says that it reaches `to_site`."""
+
+    from_site: str
+    to_site: str
+    reached: bool | None
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReading:
+    """The store as this controller finds it. `answered_at_ns`: its last answer, or when we began to ask."""
+
+    answered_at_ns: int
+    round_trip_seconds: float | None = None
+    size_bytes: int | None = None
+    quota_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How many there were, and how long they took together."""
+
+    count: int = 0
+    sum_seconds: float = 0.0
+
+
+class DecisionKey(NamedTuple):
+    """What decisions are counted by."""
+
+    service: str
+    decision: str
+    code: str
+
+
+class RefusalKey(NamedTuple):
+    """What refusals are counted by."""
+
+    service: str
+    code: str
+
+
+class RunKey(NamedTuple):
+    """What runs are counted by."""
+
+    service: str
+    kind: str
+    outcome: str
+
+
+class StepKey(NamedTuple):
+    """What steps are counted by."""
+
+    service: str
+    step: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Everything that is counted since the controller started."""
+
+    decisions: Mapping[DecisionKey, int] = field(default_factory=dict)
+    refusals: Mapping[RefusalKey, int] = field(default_factory=dict)
+    runs: Mapping[RunKey, Durations] = field(default_factory=dict)
+    steps: Mapping[StepKey, Durations] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts between turns; `counts()` freezes what has been counted so far. Its size is bounded by the
+    services, codes and steps there are."""
+
+    _decisions: dict[DecisionKey, int] = field(default_factory=dict)
+    _refusals: dict[RefusalKey, int] = field(default_factory=dict)
+    _runs: dict[RunKey, Durations] = field(default_factory=dict)
+    _steps: dict[StepKey, Durations] = field(default_factory=dict)
+
+    def decided(self, service: str, decision: str, code: str) -> None:
+        """A decision was taken (count changes of mind, not turns)."""
+        key = DecisionKey(service, decision, code)
+        self._decisions[key] = self._decisions.get(key, 0) + 1
+
+    def refused(self, service: str, code: str) -> None:
+        """Something was refused, to a person or by a gate."""
+        key = RefusalKey(service, code)
+        self._refusals[key] = self._refusals.get(key, 0) + 1
+
+    def run_ended(self, service: str, kind: str, outcome: str, seconds: float) -> None:
+        """A run ended."""
+        _add(self._runs, RunKey(service, kind, outcome), seconds)
+
+    def step_ended(self, service: str, step: str, outcome: str, seconds: float) -> None:
+        """A step of a run ended."""
+        _add(self._steps, StepKey(service, step, outcome), seconds)
+
+    def counts(self) -> Counts:
+        """What has been counted so far, as a value that will not change any more."""
+        return Counts(
+            decisions=MappingProxyType(dict(self._decisions)),
+            refusals=MappingProxyType(dict(self._refusals)),
+            runs=MappingProxyType(dict(self._runs)),
+            steps=MappingProxyType(dict(self._steps)),
+        )
+
+
+def _add(totals: dict[Key, Durations], key: Key, seconds: float) -> None:
+    before = totals.get(key, Durations())
+    totals[key] = Durations(before.count + 1, before.sum_seconds + seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Everything that is shown. `turned_at_ns`: when the controller's deciding loop last completed a turn."""
+
+    observer: str
+    version: str
+    turned_at_ns: int
+    loop_delay_seconds: float | None = None
+    store: StoreReading | None = None
+    sites: tuple[SiteReading, ...] = ()
+    services: tuple[ServiceReading, ...] = ()
+    instances: tuple[InstanceReading, ...] = ()
+    lags: tuple[LagReading, ...] = ()
+    probes: tuple[ProbeReading, ...] = ()
+    reaches: tuple[ReachReading, ...] = ()
+    counts: Counts = field(default_factory=Counts)
