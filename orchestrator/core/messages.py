@@ -43,6 +43,11 @@ class TurnCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRequested:
+    """This keeper is to end: renew no more; what is open here is fenced when its lease ends (P7)."""
+
+
+@dataclass(frozen=True, slots=True)
 class OwnKeyRead:
     """Answer to ReadOwnKey; `item` None: the key does not exist yet."""
 
@@ -286,8 +291,8 @@ class Asked:
 
 
 Message = (
-    Ticked | TurnCompleted | OwnKeyRead | RenewalAnswered | RenewalLost | PeerSeen | PeerRead | ServicesRead
-    | ServiceSeen | ReadFailed | TransactionAnswered | TransactionLost | FenceEnded | CloseEnded | Asked
+    Ticked | TurnCompleted | StopRequested | OwnKeyRead | RenewalAnswered | RenewalLost | PeerSeen | PeerRead
+    | ServicesRead | ServiceSeen | ReadFailed | TransactionAnswered | TransactionLost | FenceEnded | CloseEnded | Asked
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from orchestrator.core.messages import (
     RenewalAnswered,
     ServiceSeen,
     ServicesRead,
+    StopRequested,
     TransactionAnswered,
     TransactionLost,
     TurnCompleted,
@@ -67,6 +68,8 @@ def _take_in(state: OwnershipState, message: Message, now_ns: int) -> list[Order
             return asking.asked(state, message, now_ns)
         case TurnCompleted():
             state.last_turn_ns = now_ns
+        case StopRequested():
+            state.stopping = True
         case _:
             pass  # Ticked, RenewalLost, other failed reads: time alone decides
     return []

@@ -90,6 +90,7 @@ class OwnershipState:
     last_sent_ns: int = 0
     deadline_ns: int = 0
     last_turn_ns: int = 0
+    stopping: bool = False
     registration: int = 0
     read_attempt: int = 0
     read_again_at_ns: int = 0
@@ -134,7 +135,9 @@ class OwnershipState:
 
     def may_renew(self, now_ns: int) -> bool:
         """P1: a hung decider must not keep a lease alive."""
-        return not has_passed(self.last_turn_ns + self.timing.lease_duration_ns // 2, now_ns)
+        return not self.stopping and not has_passed(
+            self.last_turn_ns + self.timing.lease_duration_ns // 2, now_ns
+        )
 
 
 def new_state(

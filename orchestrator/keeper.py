@@ -1,0 +1,456 @@
+"""The keeper process: the safety kernel's shell. It turns the world into messages for the pure core and
+carries its orders out; it decides nothing itself.
+
+It imports neither probes nor runbooks nor the web, has its own connections, and runs at raised priority
+where it may, so that nothing the controller does can make a renewal late.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+from orchestrator.clock import boot_id, boottime_ns
+from orchestrator.core import messages as m
+from orchestrator.core.keeper_view import KeeperView, picture
+from orchestrator.core.lease import LeaseTiming, seconds
+from orchestrator.core.messages import Ask, Message, Order, ServiceItem, SiteItem
+from orchestrator.core.ownership import step
+from orchestrator.core.records import (
+    SERVICES,
+    SITES,
+    Mode,
+    RecordUnreadable,
+    ServiceRecord,
+    SiteRecord,
+    decode,
+    encode,
+)
+from orchestrator.core.state import OwnershipState, new_state
+from orchestrator.link import KeeperServer
+from orchestrator.store.base import (
+    Compare,
+    KeyValue,
+    Put,
+    Store,
+    StoreCompacted,
+    StoreError,
+    StoreMisuse,
+)
+from sites.errors import SitesError
+from sites.model import Estate, FailoverPolicy, Service
+from sites.replication.words import ReplicationDriver
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.02
+SHOW_EVERY_SECONDS = 0.5
+IDLE_END_LEASES = 20
+
+
+def mode_of(service: Service) -> Mode:
+    """How the estate's policy stands in the store: `followed` is stored as manual and never moved by us."""
+    return Mode.AUTOMATIC if service.failover is FailoverPolicy.AUTOMATIC else Mode.MANUAL
+
+
+class KeeperNote:
+    """What a keeper leaves for the next one on the same boot: until when its rights last, and for what.
+
+    It outlives the process, not the machine, and needs no sync: after a reboot nothing is open. It gives
+    no right; the next keeper only learns by when to fence if it cannot register (P7).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: tuple[int, tuple[str, ...]] | None = None
+
+    def read(self) -> tuple[int, frozenset[str]]:
+        """(deadline, services open); nothing from another boot or an unreadable note."""
+        try:
+            note = json.loads(self._path.read_text(encoding="utf-8"))
+            if note["boot"] != boot_id():
+                return 0, frozenset()
+            return int(note["deadline_ns"]), frozenset(note["open"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, frozenset()
+
+    def write(self, state: OwnershipState) -> None:
+        """Note the state, if it changed."""
+        open_here = tuple(sorted(name for name, service in state.services.items() if service.open_here))
+        now = (state.deadline_ns, open_here)
+        if now == self._last:
+            return
+        self._last = now
+        text = json.dumps({"boot": boot_id(), "deadline_ns": state.deadline_ns, "open": open_here})
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(self._path)
+
+
+class Keeper:
+    """One site's keeper on a given store, drivers and state directory."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        site: str,
+        store: Store,
+        drivers: dict[str, ReplicationDriver],
+        directory: Path,
+        socket: Path,
+    ) -> None:
+        timing = estate.ownership
+        self._estate = estate
+        self._site = site
+        self._store = store
+        self._drivers = drivers
+        self._note = KeeperNote(directory / "keeper-note.json")
+        deadline_ns, open_here = self._note.read()
+        services = {name: estate.services[name] for name in drivers}
+        self._state = new_state(
+            site=site,
+            peer=estate.other_data_site(site),
+            keeper=secrets.token_hex(8),
+            home_services=frozenset(name for name, service in services.items() if service.home == site),
+            modes={name: mode_of(service) for name, service in services.items()},
+            timing=LeaseTiming.from_timing(timing),
+            now_ns=boottime_ns(),
+            inherited_open=open_here & frozenset(services),
+            inherited_deadline_ns=deadline_ns,
+        )
+        election_seconds = estate.store.election_timeout_seconds
+        self._answer_within_seconds = 2 * election_seconds + 10 * estate.store.round_trip_seconds
+        self._server = KeeperServer(socket, self._take_ask, self._take_turn)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        self._exit_code = 0
+        self._store_problem = ""
+        self._round_trip_seconds: float | None = None
+        self._shown: KeeperView | None = None
+        self._show_scheduled = False
+        self._alone_since_ns = boottime_ns()
+
+    # --- running -------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run until told to end; returns the exit code."""
+        server = await self._server.start()
+        log.info("keeper-started", site=self._site, keeper=self._state.keeper)
+        background = [
+            asyncio.create_task(self._tick()),
+            asyncio.create_task(self._follow(SITES, self._site_item)),
+            asyncio.create_task(self._follow(SERVICES, self._service_item)),
+        ]
+        try:
+            self._take(m.Ticked())
+            await self._ended.wait()
+        finally:
+            for task in [*background, *self._tasks]:
+                task.cancel()
+            await asyncio.gather(*background, *self._tasks, return_exceptions=True)
+            server.close()
+            await self._store.aclose()
+            for driver in self._drivers.values():
+                await driver.aclose()
+        log.info("keeper-ended", site=self._site)
+        return self._exit_code
+
+    def stop(self) -> None:
+        """End: renew no more, fence what is open when its lease ends. Asked twice, fence at once."""
+        if self._state.stopping:
+            self._state.deadline_ns = 0
+            for service in self._state.services.values():
+                service.right_until_ns = 0
+        left = [name for name, service in self._state.services.items() if service.open_here]
+        left_seconds = seconds(max(0, self._state.deadline_ns - boottime_ns()))
+        log.warning("keeper-stopping", open_here=left, lease_left_seconds=round(left_seconds, 3))
+        self._take(m.StopRequested())
+
+    async def _tick(self) -> None:
+        shown_at = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._take(m.Ticked())
+            if loop.time() >= shown_at + SHOW_EVERY_SECONDS:
+                shown_at = loop.time()
+                self._show()
+            self._end_when_useless()
+
+    def _end_when_useless(self) -> None:
+        now_ns = boottime_ns()
+        open_here = any(service.open_here and service.automatic for service in self._state.services.values())
+        if self._server.controllers:
+            self._alone_since_ns = now_ns
+        alone_ns = now_ns - self._alone_since_ns
+        useless = alone_ns > IDLE_END_LEASES * self._state.timing.lease_duration_ns
+        if (self._state.stopping or useless) and not open_here:
+            self._ended.set()
+
+    # --- messages in, orders out ---------------------------------------------------------------------
+
+    def _take(self, message: Message) -> None:
+        """The one door. The clock is read before the core decides, so before anything is sent (P1)."""
+        for order in step(self._state, message, boottime_ns()):
+            self._carry_out(order)
+        self._note.write(self._state)
+        if not isinstance(message, m.Ticked):
+            self._show_soon()
+
+    def _take_ask(self, number: int, what: Ask) -> None:
+        self._take(m.Asked(number, what))
+
+    def _take_turn(self) -> None:
+        self._take(m.TurnCompleted())
+
+    def _carry_out(self, order: Order) -> None:
+        match order:
+            case m.Renew():
+                self._start(self._renew(order))
+            case m.ReadOwnKey():
+                self._start(self._read_own_key(order))
+            case m.ReadServices():
+                self._start(self._read_services(order))
+            case m.ReadPeer():
+                self._start(self._read_peer(order))
+            case m.Transact():
+                self._start(self._transact(order))
+            case m.FenceInstance():
+                self._start(self._fence(order))
+            case m.CloseInstance():
+                self._start(self._close(order))
+            case m.Reply():
+                self._server.reply(order)
+            case m.Exit():
+                log.error("superseded", why=order.why)
+                self._exit_code = 1
+                self._ended.set()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("keeper-task-failed", exc_info=fault)
+
+    # --- the store -----------------------------------------------------------------------------------
+
+    async def _asking_store(self, work: Awaitable[Any]) -> Any:
+        """The answer, or None when the store did not answer (which is not an answer)."""
+        started_ns = boottime_ns()
+        try:
+            answer = await work
+        except StoreError as fault:
+            problem = f"{'refused' if isinstance(fault, StoreMisuse) else 'unreachable'}: {fault}"
+            if problem != self._store_problem:
+                log.warning("store-trouble", problem=problem)
+            self._store_problem = problem
+            return None
+        self._store_problem = ""
+        self._round_trip_seconds = seconds(boottime_ns() - started_ns)
+        return answer
+
+    async def _renew(self, order: m.Renew) -> None:
+        own, peer = SITES + self._site, SITES + self._state.peer
+        record = order.record
+        result = await self._asking_store(
+            self._store.transact(
+                [Compare(own, order.compare_revision)],
+                [Put(own, encode(record))],
+                [own, peer],
+                timeout_seconds=self._answer_within_seconds,
+            )
+        )
+        if result is None:
+            self._take(m.RenewalLost(record.incarnation, record.beat))
+            return
+        self._take(
+            m.RenewalAnswered(
+                record.incarnation,
+                record.beat,
+                result.succeeded,
+                result.revision,
+                _site_item(result.reads[0]),
+                _site_item(result.reads[1]),
+            )
+        )
+
+    async def _read_own_key(self, order: m.ReadOwnKey) -> None:
+        key = SITES + self._site
+        snapshot = await self._asking_store(
+            self._store.read(key, exact=True, timeout_seconds=self._answer_within_seconds)
+        )
+        if snapshot is not None:
+            self._take(m.OwnKeyRead(order.attempt, _site_item(snapshot.get(key))))
+
+    async def _read_services(self, order: m.ReadServices) -> None:
+        snapshot = await self._asking_store(
+            self._store.read(SERVICES, timeout_seconds=self._answer_within_seconds)
+        )
+        if snapshot is None:
+            return
+        items = tuple(
+            (item.key.removeprefix(SERVICES), found)
+            for item in snapshot.items
+            if (found := _service_item(item)) is not None
+        )
+        self._take(m.ServicesRead(order.registration, snapshot.revision, items))
+
+    async def _read_peer(self, order: m.ReadPeer) -> None:
+        key = SITES + self._state.peer
+        snapshot = await self._asking_store(
+            self._store.read(key, exact=True, timeout_seconds=self._answer_within_seconds)
+        )
+        if snapshot is None:
+            self._take(m.ReadFailed("peer", order.ask))
+        else:
+            self._take(m.PeerRead(order.ask, _site_item(snapshot.get(key))))
+
+    async def _transact(self, order: m.Transact) -> None:
+        reads = [SITES + self._site, SITES + self._state.peer, *(SERVICES + name for name in order.services)]
+        result = await self._asking_store(
+            self._store.transact(
+                order.compares, order.puts, reads, timeout_seconds=self._answer_within_seconds
+            )
+        )
+        if result is None:
+            self._take(m.TransactionLost(order.transaction))
+            return
+        items = zip(order.services, result.reads[2:], strict=True)
+        self._take(
+            m.TransactionAnswered(
+                order.transaction,
+                result.succeeded,
+                result.revision,
+                _site_item(result.reads[0]),
+                _site_item(result.reads[1]),
+                tuple((name, _service_item(item)) for name, item in items),
+            )
+        )
+
+    async def _follow(self, prefix: str, hand_over: Callable[[KeyValue], None]) -> None:
+        """Read, then watch from there; again from the read when the watch lost its place (P8)."""
+        while True:
+            try:
+                snapshot = await self._store.read(prefix, timeout_seconds=self._answer_within_seconds)
+                for item in snapshot.items:
+                    hand_over(item)
+                async for event in self._store.watch(prefix, from_revision=snapshot.revision + 1):
+                    hand_over(event.item)
+            except StoreCompacted:
+                continue
+            except StoreError as fault:
+                log.debug("watch-interrupted", prefix=prefix, problem=str(fault))
+            await asyncio.sleep(0.2)
+
+    def _site_item(self, item: KeyValue) -> None:
+        if item.key == SITES + self._state.peer and (found := _site_item(item)) is not None:
+            self._take(m.PeerSeen(found))
+
+    def _service_item(self, item: KeyValue) -> None:
+        if (found := _service_item(item)) is not None:
+            self._take(m.ServiceSeen(item.key.removeprefix(SERVICES), found))
+
+    # --- the hosts -----------------------------------------------------------------------------------
+
+    async def _fence(self, order: m.FenceInstance) -> None:
+        log.warning("fencing", service=order.service, why=order.why)
+        try:
+            fenced = await self._drivers[order.service].fence(
+                self._site, within_seconds=self._estate.ownership.fence_within_seconds
+            )
+            verified, evidence = fenced.verified, fenced.evidence
+        except SitesError as fault:
+            verified, evidence = False, str(fault)
+        log.warning("fenced" if verified else "fence-unverified", service=order.service, evidence=evidence)
+        self._take(m.FenceEnded(order.service, verified, evidence))
+
+    async def _close(self, order: m.CloseInstance) -> None:
+        driver = self._drivers[order.service]
+        within_seconds: float = getattr(driver, "close_within_seconds", 5.0)
+        log.info("closing", service=order.service, within_seconds=within_seconds)
+        try:
+            closed = await driver.close(self._site, within_seconds=within_seconds)
+        except SitesError as fault:
+            log.error("close-failed", service=order.service, evidence=str(fault))
+            self._take(m.CloseEnded(order.service, False, None, str(fault)))
+            return
+        log.info("closed", service=order.service, final=closed.final_position and closed.final_position.text)
+        self._take(m.CloseEnded(order.service, True, closed.final_position, closed.evidence))
+
+    # --- showing -------------------------------------------------------------------------------------
+
+    def _show_soon(self) -> None:
+        if not self._show_scheduled:
+            self._show_scheduled = True
+            asyncio.get_running_loop().call_soon(self._show)
+
+    def _show(self) -> None:
+        self._show_scheduled = False
+        view = picture(
+            self._state,
+            boottime_ns(),
+            store_problem=self._store_problem,
+            round_trip_seconds=self._round_trip_seconds,
+        )
+        self._server.show(view)
+
+
+def _site_item(item: KeyValue | None) -> SiteItem | None:
+    if item is None:
+        return None
+    try:
+        return SiteItem(item.mod_revision, decode(SiteRecord, item.value))
+    except RecordUnreadable as fault:
+        log.error("record-unreadable", key=item.key, problem=str(fault))
+        return None
+
+
+def _service_item(item: KeyValue | None) -> ServiceItem | None:
+    if item is None:
+        return None
+    try:
+        return ServiceItem(item.mod_revision, decode(ServiceRecord, item.value))
+    except RecordUnreadable as fault:
+        log.error("record-unreadable", key=item.key, problem=str(fault))
+        return None
+
+
+class AnotherKeeper(Exception):
+    """A keeper of this site already runs on this machine."""
+
+
+def lock_directory(directory: Path) -> TextIO:
+    """Hold the keeper's lock for as long as the returned file is open. Raises AnotherKeeper."""
+    handle = (directory / "keeper.lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        handle.close()
+        raise AnotherKeeper(f"a keeper already runs on {directory}") from fault
+    return handle
+
+
+def raise_priority() -> None:
+    """Ask for a better place in the queue; without the right to it, go on without."""
+    with contextlib.suppress(OSError):
+        os.nice(-10)
+
+
+async def serve_keeper(keeper: Keeper) -> int:
+    """Run a keeper with its signals: SIGTERM ends it once what it holds is proven shut."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, keeper.stop)
+    return await keeper.run()

@@ -1,0 +1,200 @@
+"""The local socket between a site's keeper and its controller: one JSON object a line.
+
+Controller to keeper: `{"turn": 1}`, `{"ask": 7, "kind": "TakeOver", "what": {…}}`.
+Keeper to controller: `{"view": {…}}`, `{"reply": {…}}`. The asks are those of `orchestrator.core.messages`.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from orchestrator.core import messages
+from orchestrator.core.keeper_view import KeeperView
+from orchestrator.core.messages import Ask, Reply
+
+LINE_LIMIT_BYTES = 8 * 1024 * 1024
+
+_ASKS: dict[str, TypeAdapter[Any]] = {
+    kind.__name__: TypeAdapter(kind)
+    for kind in (
+        messages.StartRun,
+        messages.RequestGiveUp,
+        messages.GiveUpDead,
+        messages.TakeOver,
+        messages.Claim,
+        messages.Settle,
+        messages.SetPause,
+        messages.Acknowledge,
+        messages.SetMode,
+        messages.MayAct,
+        messages.InstanceOpened,
+        messages.FenceHere,
+    )
+}
+_VIEW = TypeAdapter(KeeperView)
+_REPLY = TypeAdapter(Reply)
+
+
+class KeeperGone(Exception):
+    """The keeper's socket does not answer (any more)."""
+
+
+def encode_ask(number: int, what: Ask) -> bytes:
+    """An ask as a line."""
+    kind = type(what).__name__
+    return json.dumps(
+        {"ask": number, "kind": kind, "what": _ASKS[kind].dump_python(what, mode="json")}
+    ).encode()
+
+
+def decode_ask(line: dict[str, Any]) -> Ask:
+    """The ask in a parsed line. Raises ValueError for one this version does not know."""
+    adapter = _ASKS.get(line["kind"])
+    if adapter is None:
+        raise ValueError(f"unknown ask {line['kind']}")
+    ask: Ask = adapter.validate_python(line["what"])
+    return ask
+
+
+def encode_view(view: KeeperView) -> bytes:
+    """A picture as a line."""
+    return b'{"view":' + _VIEW.dump_json(view) + b"}"
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """A reply as a line."""
+    return b'{"reply":' + _REPLY.dump_json(reply) + b"}"
+
+
+class KeeperLink:
+    """The controller's end. `on_view` is called for every picture, in order."""
+
+    def __init__(self, path: Path, on_view: Callable[[KeeperView], None]) -> None:
+        self._path = path
+        self._on_view = on_view
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._next = 1
+        self._writer: asyncio.StreamWriter | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the keeper is at the other end."""
+        return self._writer is not None
+
+    async def serve(self) -> None:
+        """Connect and read until the keeper goes away. Raises KeeperGone."""
+        try:
+            async with asyncio.timeout(5):
+                reader, writer = await asyncio.open_unix_connection(str(self._path), limit=LINE_LIMIT_BYTES)
+        except (OSError, TimeoutError) as fault:
+            raise KeeperGone(f"no keeper at {self._path}: {fault}") from fault
+        self._writer = writer
+        try:
+            while line := await reader.readline():
+                parsed = json.loads(line)
+                if "view" in parsed:
+                    self._on_view(_VIEW.validate_python(parsed["view"]))
+                elif "reply" in parsed:
+                    reply = _REPLY.validate_python(parsed["reply"])
+                    future = self._waiting.pop(reply.ask, None)
+                    if future is not None and not future.done():
+                        future.set_result(reply)
+        except OSError as fault:
+            raise KeeperGone(str(fault)) from fault
+        finally:
+            self._writer = None
+            writer.close()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(KeeperGone("the keeper went away before it answered"))
+            self._waiting.clear()
+        raise KeeperGone("the keeper closed the connection")
+
+    def turn(self) -> None:
+        """Tell that a turn was completed (P1)."""
+        if self._writer is not None:
+            self._writer.write(b'{"turn":1}\n')
+
+    async def ask(self, what: Ask, *, timeout_seconds: float) -> Reply:
+        """Ask and wait for the reply. Raises KeeperGone, also when no reply comes in time."""
+        if self._writer is None:
+            raise KeeperGone(f"no keeper at {self._path}")
+        number = self._next
+        self._next += 1
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._writer.write(encode_ask(number, what) + b"\n")
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await future
+        except TimeoutError as fault:
+            raise KeeperGone(f"no reply to {type(what).__name__} within {timeout_seconds:g} s") from fault
+        finally:
+            self._waiting.pop(number, None)
+
+
+class KeeperServer:
+    """The keeper's end: hands asks and turns to callbacks, sends pictures to every controller connected."""
+
+    def __init__(self, path: Path, on_ask: Callable[[int, Ask], None], on_turn: Callable[[], None]) -> None:
+        self._path = path
+        self._on_ask = on_ask
+        self._on_turn = on_turn
+        self._asked: dict[int, tuple[asyncio.StreamWriter, int]] = {}
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._next = 1
+        self._last_view: bytes = b""
+
+    @property
+    def controllers(self) -> int:
+        """How many controllers are connected."""
+        return len(self._writers)
+
+    async def start(self) -> asyncio.Server:
+        """Listen; the socket is for this user alone."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        server = await asyncio.start_unix_server(self._talk, str(self._path), limit=LINE_LIMIT_BYTES)
+        self._path.chmod(0o600)
+        return server
+
+    def show(self, view: KeeperView) -> None:
+        """Send a picture to all."""
+        self._last_view = encode_view(view) + b"\n"
+        for writer in self._writers:
+            writer.write(self._last_view)
+
+    def reply(self, reply: Reply) -> None:
+        """Send a reply to whoever asked."""
+        writer, number = self._asked.pop(reply.ask, (None, 0))
+        if writer is not None and writer in self._writers:
+            sent = Reply(number, reply.done, reply.code, reply.message, reply.revision)
+            writer.write(encode_reply(sent) + b"\n")
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        if self._last_view:
+            writer.write(self._last_view)
+        try:
+            while line := await reader.readline():
+                parsed = json.loads(line)
+                if "turn" in parsed:
+                    self._on_turn()
+                elif "ask" in parsed:
+                    self._take(parsed, writer)
+        except (OSError, ValueError):
+            pass  # a controller that dies or babbles loses its connection, nothing else
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    def _take(self, parsed: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        number = self._next
+        self._next += 1
+        self._asked[number] = (writer, int(parsed["ask"]))
+        self._on_ask(number, decode_ask(parsed))
