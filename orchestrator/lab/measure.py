@@ -1,0 +1,120 @@
+"""What an event cost, worked out from outside: from what clients had acknowledged and what is there now.
+
+Pure. Instants are nanoseconds of one clock (CLOCK_BOOTTIME of the machine that all clients run on),
+results are seconds. Nothing here believes what the product says of itself, but for the one figure that is
+the product's own statement of loss, which is passed through to stand beside what was measured.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """One commit that a client was told of: row `n`, accepted at `site`."""
+
+    n: int
+    site: str
+    sent_ns: int
+    acknowledged_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time that belongs to one event: from the end of the one before to when all was well again."""
+
+    start_ns: int
+    end_ns: int
+
+    def records_of(self, records: Iterable[Acknowledged]) -> list[Acknowledged]:
+        """Those acknowledged inside, in the order of their acknowledgement."""
+        inside = [record for record in records if self.start_ns <= record.acknowledged_ns <= self.end_ns]
+        return sorted(inside, key=lambda record: record.acknowledged_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFigures:
+    """One event and one service. `reported_loss_seconds` is what the run said; None: it said nothing."""
+
+    event: str
+    service: str
+    outage_seconds: float
+    acknowledged_rows: int
+    lost_rows: int
+    lost_span_seconds: float
+    reported_loss_seconds: float | None
+    two_writable_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return asdict(self)
+
+
+def outage_seconds(records: Sequence[Acknowledged], window: Window) -> float:
+    """The longest time in the window without an acknowledged commit, anywhere.
+
+    The window's own ends count as its bounds: a service that never came back was out until the end.
+    """
+    instants = [record.acknowledged_ns for record in window.records_of(records)]
+    bounds = [window.start_ns, *instants, window.end_ns]
+    return max(later - earlier for earlier, later in zip(bounds, bounds[1:], strict=False)) / NS
+
+
+def two_writable_seconds(records: Sequence[Acknowledged], window: Window) -> float:
+    """How long two sites accepted writes at the same time, in a window with one move at most.
+
+    A site accepted from the sending of its first acknowledged row to the acknowledgement of its last.
+    Sending, not acknowledgement, at the beginning: this errs on the side of finding an overlap.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    for record in window.records_of(records):
+        first, last = spans.get(record.site, (record.sent_ns, record.acknowledged_ns))
+        spans[record.site] = (min(first, record.sent_ns), max(last, record.acknowledged_ns))
+    ordered = sorted(spans.values())
+    overlaps = [
+        min(one[1], other[1]) - other[0]
+        for number, one in enumerate(ordered)
+        for other in ordered[number + 1 :]
+    ]
+    return max(0, *overlaps, 0) / NS
+
+
+def lost(records: Iterable[Acknowledged], found: Collection[int]) -> list[Acknowledged]:
+    """What was acknowledged and is not among the rows found, in the order of acknowledgement."""
+    present = found if isinstance(found, set | frozenset) else set(found)
+    missing = [record for record in records if record.n not in present]
+    return sorted(missing, key=lambda record: record.acknowledged_ns)
+
+
+def lost_span_seconds(missing: Sequence[Acknowledged]) -> float:
+    """From the sending of the first lost row to the acknowledgement of the last: 0 when none is lost."""
+    if not missing:
+        return 0.0
+    first = min(record.sent_ns for record in missing)
+    return (max(record.acknowledged_ns for record in missing) - first) / NS
+
+
+def figures_of(
+    event: str,
+    service: str,
+    records: Sequence[Acknowledged],
+    window: Window,
+    found: Collection[int],
+    reported_loss_seconds: float | None,
+) -> EventFigures:
+    """Everything about one event and one service."""
+    inside = window.records_of(records)
+    missing = lost(inside, found)
+    return EventFigures(
+        event=event,
+        service=service,
+        outage_seconds=round(outage_seconds(inside, window), 3),
+        acknowledged_rows=len(inside),
+        lost_rows=len(missing),
+        lost_span_seconds=round(lost_span_seconds(missing), 3),
+        reported_loss_seconds=reported_loss_seconds,
+        two_writable_seconds=round(two_writable_seconds(inside, window), 3),
+    )

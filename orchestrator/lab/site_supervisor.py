@@ -1,0 +1,250 @@
+"""One process above all of a lab site's processes, as the machine's init is above a real site's.
+
+Starts the programs of a JSON description, starts again those that a service manager would, takes in the
+orphans (a database daemonised over SSH becomes its child), and ends everything in order on SIGTERM, or
+when its standard input ends, which is how a killed lab takes its sites along. It knows nothing of what
+the programs are, and uses the standard library alone: a site is several of these, and they must be light.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+RESTART_AFTER_SECONDS = 0.2
+RESTARTS_AT_MOST = 20  # of one program; one that dies that often has a fault that starting does not cure
+STOP_WITHIN_SECONDS = 8.0
+TURN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program of a site. A daemon's starter (`pg_ctl start`) ends at once, and what it leaves running is
+    taken in; `stop` is then how it is ended in order."""
+
+    name: str
+    command: tuple[str, ...]
+    log: str
+    directory: str
+    environment: dict[str, str] = field(default_factory=dict)  # added to the supervisor's own
+    restart: bool = False
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A site's programs, in the order in which they are started. They are stopped in the opposite order.
+    `ends_with_input`: also stop when standard input ends."""
+
+    site: str
+    log: str
+    programs: tuple[Program, ...]
+    ends_with_input: bool = True
+
+    def to_json(self) -> str:
+        """What `from_json` reads."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Description":
+        """Raises ValueError, KeyError or TypeError for anything `to_json` did not write."""
+        raw: dict[str, Any] = json.loads(text)
+        programs = tuple(
+            Program(**{**program, "command": tuple(program["command"]), "stop": tuple(program["stop"])})
+            for program in raw.pop("programs")
+        )
+        return cls(programs=programs, **raw)
+
+
+class Supervisor:
+    """Runs a description until it is told to stop."""
+
+    def __init__(self, description: Description) -> None:
+        self._description = description
+        self._running: dict[int, Program] = {}
+        self._due: list[tuple[float, Program]] = []
+        self._restarts: dict[str, int] = {}
+        self._stopping = False
+        self._wake_read, wake_write = os.pipe()
+        for end in (self._wake_read, wake_write):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+
+    def run(self) -> None:
+        """Start everything, then watch until SIGTERM, SIGINT or the end of standard input."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._stop_asked)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for program in self._description.programs:
+            self._start(program)
+        while not self._stopping:
+            self._wait(self._seconds_to_next())
+            self._reap()
+            self._start_what_is_due()
+        self._stop_all()
+
+    def _stop_asked(self, *_: object) -> None:
+        self._stopping = True
+
+    def _note(self, text: str) -> None:
+        print(f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {self._description.site}: {text}", flush=True)
+
+    def _start(self, program: Program) -> None:
+        environment = {**os.environ, **program.environment}
+        try:
+            with Path(program.log).open("ab") as log:
+                child = subprocess.Popen(
+                    program.command,
+                    cwd=program.directory,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as fault:
+            self._note(f"{program.name} cannot be started: {fault}")
+            return
+        child.returncode = 0  # reaped by _reap, with the orphans; Popen must not wait for it
+        self._running[child.pid] = program
+        self._note(f"{program.name} started as {child.pid}")
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep until a child ends, a signal or the end of standard input comes, or `seconds` are over."""
+        watched = [self._wake_read]
+        if self._description.ends_with_input:
+            watched.append(0)
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self._wake_read in ready:
+            os.read(self._wake_read, 4096)
+        if 0 in ready and not os.read(0, 4096):
+            self._note("the lab is gone")
+            self._stopping = True
+
+    def _seconds_to_next(self) -> float:
+        return max(0.0, min((due - time.monotonic() for due, _ in self._due), default=TURN_SECONDS))
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            program = self._running.pop(pid, None)
+            if program is not None:
+                self._ended(program, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, program: Program, exit_code: int) -> None:
+        self._note(f"{program.name} ended with {exit_code}")
+        if not program.restart or self._stopping:
+            return
+        count = self._restarts[program.name] = self._restarts.get(program.name, 0) + 1
+        if count > RESTARTS_AT_MOST:
+            self._note(f"{program.name} has been started {count} times, and is left dead")
+            return
+        self._due.append((time.monotonic() + RESTART_AFTER_SECONDS, program))
+
+    def _start_what_is_due(self) -> None:
+        now = time.monotonic()
+        due = [program for at, program in self._due if at <= now]
+        self._due = [(at, program) for at, program in self._due if at > now]
+        for program in due:
+            self._start(program)
+
+    def _stop_all(self) -> None:
+        """In order, last started first; whatever is left at the end is killed, whoever started it."""
+        self._note("stopping")
+        deadline = time.monotonic() + STOP_WITHIN_SECONDS
+        for program in reversed(self._description.programs):
+            pids = [pid for pid, running in self._running.items() if running.name == program.name]
+            for pid in pids:
+                _signal(pid, signal.SIGTERM)
+            if program.stop:
+                self._run_stop(program, deadline)
+            while any(pid in self._running for pid in pids) and time.monotonic() < deadline:
+                self._wait_for_child()
+        self._kill_rest()
+        self._note("stopped")
+
+    def _run_stop(self, program: Program, deadline: float) -> None:
+        with Path(program.log).open("ab") as log:
+            try:
+                subprocess.run(
+                    program.stop,
+                    cwd=program.directory,
+                    env={**os.environ, **program.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    timeout=max(0.1, deadline - time.monotonic()),
+                    check=False,
+                )
+            except (OSError, subprocess.TimeoutExpired) as fault:
+                self._note(f"{program.name} cannot be stopped in order: {fault}")
+
+    def _wait_for_child(self) -> None:
+        ready, _, _ = select.select([self._wake_read], [], [], 0.05)
+        if ready:
+            os.read(self._wake_read, 4096)
+        self._reap()
+
+    def _kill_rest(self) -> None:
+        # Killing a parent hands its children to this process, so they show up in the next turn.
+        for _ in range(200):
+            children = _children(os.getpid())
+            if not children:
+                return
+            for pid in children:
+                _signal(pid, signal.SIGKILL)
+            self._wait_for_child()
+
+
+def _children(parent: int) -> list[int]:
+    """Direct children of a process, those that have ended but are not reaped included."""
+    found: list[int] = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path("/proc", entry, "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue  # it has ended meanwhile
+        # pid (name, which may hold anything) state parent ...
+        if int(stat.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(entry))
+    return found
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def become_subreaper() -> None:
+    """From now on orphans among this process's descendants become its children."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "this kernel has no PR_SET_CHILD_SUBREAPER")
+
+
+def main() -> None:
+    """`python -P -m orchestrator.lab.site_supervisor DESCRIPTION`."""
+    description = Description.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    become_subreaper()
+    Supervisor(description).run()
+
+
+if __name__ == "__main__":
+    main()
