@@ -1,0 +1,99 @@
+"""The client of the local API for code that is not asynchronous: the command line.
+
+Adds nothing to `orchestrator.api.client` but an event loop of its own, kept from call to call.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from orchestrator.api.client import Client
+from orchestrator.api.shapes import (
+    Acted,
+    Explanation,
+    MoveAccepted,
+    MoveOrder,
+    MovePlan,
+    MoveRequest,
+    QuietRequest,
+    RunDetail,
+    RunList,
+    Status,
+)
+
+Result = TypeVar("Result")
+
+
+class Controller:
+    """`Client` for code that is not asynchronous. Not to be used inside a running event loop."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self._client = Client(socket)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return self._runner.run(work)
+
+    def status(self) -> Status:
+        """See Client.status."""
+        return self._run(self._client.status())
+
+    def explain(self, service: str) -> Explanation:
+        """See Client.explain."""
+        return self._run(self._client.explain(service))
+
+    def runs(self, limit: int = 20) -> RunList:
+        """See Client.runs."""
+        return self._run(self._client.runs(limit))
+
+    def run(self, run: str) -> RunDetail:
+        """See Client.run."""
+        return self._run(self._client.run(run))
+
+    def plan(self, request: MoveRequest) -> MovePlan:
+        """See Client.plan."""
+        return self._run(self._client.plan(request))
+
+    def move(self, order: MoveOrder) -> MoveAccepted:
+        """See Client.move."""
+        return self._run(self._client.move(order))
+
+    def pause(self, request: QuietRequest) -> Acted:
+        """See Client.pause."""
+        return self._run(self._client.pause(request))
+
+    def resume(self, request: QuietRequest) -> Acted:
+        """See Client.resume."""
+        return self._run(self._client.resume(request))
+
+    def acknowledge(self, request: QuietRequest) -> Acted:
+        """See Client.acknowledge."""
+        return self._run(self._client.acknowledge(request))
+
+    def follow(self, run: str) -> Iterator[RunDetail]:
+        """See Client.follow."""
+        stream = self._client.follow(run)
+
+        async def following() -> RunDetail | None:
+            return await anext(stream, None)
+
+        async def closing() -> None:
+            await stream.aclose()  # type: ignore[attr-defined]  # an async generator, typed as its protocol
+
+        try:
+            while (detail := self._run(following())) is not None:
+                yield detail
+        finally:
+            self._run(closing())
