@@ -292,7 +292,8 @@ class Asked:
 
 Message = (
     Ticked | TurnCompleted | StopRequested | OwnKeyRead | RenewalAnswered | RenewalLost | PeerSeen | PeerRead
-    | ServicesRead | ServiceSeen | ReadFailed | TransactionAnswered | TransactionLost | FenceEnded | CloseEnded | Asked
+    | ServicesRead | ServiceSeen | ReadFailed | TransactionAnswered | TransactionLost | FenceEnded
+    | CloseEnded | Asked
 )  # fmt: skip
 
 

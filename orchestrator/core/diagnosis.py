@@ -1,0 +1,179 @@
+"""Name what is the matter with a service. An ordered table: the first row that fits gives the name.
+
+Naming is apart from acting: people see the name even where policy forbids acting.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.view import ServiceView, View
+from sites.replication.words import Role
+
+STANDBY_PATIENCE_SECONDS = 3.0
+
+
+class Diagnosis(StrEnum):
+    """The names."""
+
+    WATCH_ONLY = "watch-only"
+    UNKNOWN = "unknown"
+    ISOLATED = "isolated"
+    UNCLAIMED = "unclaimed"
+    WRITABLE_WITHOUT_RIGHT = "writable-without-right"
+    HANDED_OVER = "handed-over"
+    SITE_DARK = "site-dark"
+    MOVING = "moving"
+    CUT_OFF_BY_US = "cut-off-by-us"
+    PRIMARY_DEAD = "primary-dead"
+    PRIMARY_CLOSED = "primary-closed"
+    PRIMARY_UNKNOWN = "primary-unknown"
+    PEER_SILENT = "peer-silent"
+    NOT_A_STANDBY = "not-a-standby"
+    LINK_DOWN = "link-down"
+    UNPROTECTED = "unprotected"
+    LAGGING = "lagging"
+    HEALTHY = "healthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: the first whose `fits` is true names it. `why` is what log, console and docs show."""
+
+    diagnosis: Diagnosis
+    fits: Callable[[View, ServiceView], bool]
+    why: str
+
+
+def _ours(view: View, service: ServiceView) -> bool:
+    return service.record is not None and service.record.primary == view.site
+
+
+def _peers(view: View, service: ServiceView) -> bool:
+    return service.record is not None and service.record.primary == view.peer
+
+
+def _standby_site(view: View, service: ServiceView) -> str:
+    return view.peer if _ours(view, service) else view.site
+
+
+def _primary_site(view: View, service: ServiceView) -> str:
+    return view.site if _ours(view, service) else view.peer
+
+
+def _standby_streams(view: View, service: ServiceView) -> bool:
+    sample = service.samples.get(_standby_site(view, service))
+    return sample is not None and sample.role is Role.STANDBY and bool(sample.streaming)
+
+
+def _silent(view: View) -> bool:
+    silent = view.peer_silent_seconds
+    peer = view.keeper.peer if view.keeper is not None else None
+    return silent is None or peer is None or silent * 1e9 > peer.lease_duration_ns / 2
+
+
+def _not_a_standby(view: View, service: ServiceView) -> bool:
+    sample = service.samples.get(view.site)
+    if sample is None or sample.role is Role.UNKNOWN:
+        return False
+    if sample.role is Role.STANDBY and sample.streaming:
+        return False
+    return service.not_a_standby_for_seconds >= STANDBY_PATIENCE_SECONDS
+
+
+def _lagging(view: View, service: ServiceView) -> bool:
+    return service.lag_seconds is None or service.lag_seconds > service.service.objectives.rpo_seconds
+
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        Diagnosis.WATCH_ONLY,
+        lambda v, s: s.service.watch_only,
+        "there is no driver for it: it is only watched",
+    ),
+    Row(
+        Diagnosis.UNKNOWN,
+        lambda v, s: v.keeper is None or s.held is None or not s.held.known,
+        "who owns it is not known here: the keeper has not registered with the store yet",
+    ),
+    Row(
+        Diagnosis.ISOLATED,
+        lambda v, s: v.lease_left_ns == 0,
+        "this site cannot renew its lease: the store is out of reach",
+    ),
+    Row(Diagnosis.UNCLAIMED, lambda v, s: s.record is None, "no site has ever been primary for it"),
+    Row(
+        Diagnosis.WRITABLE_WITHOUT_RIGHT,
+        lambda v, s: s.writable_at(v.site) is True and not _ours(v, s) and not s.run_here,
+        "the instance here accepts writes although another site, or nobody, owns it",
+    ),
+    Row(
+        Diagnosis.HANDED_OVER,
+        lambda v, s: s.record is not None and s.record.primary is None,
+        "it was given up and nobody has claimed it yet",
+    ),
+    Row(
+        Diagnosis.SITE_DARK,
+        lambda v, s: _peers(v, s) and v.peer_lease_over,
+        "its site is silent and its lease is over",
+    ),
+    Row(Diagnosis.MOVING, lambda v, s: s.moving, "a run is moving it"),
+    Row(
+        Diagnosis.CUT_OFF_BY_US,
+        lambda v, s: (
+            _ours(v, s) and s.held is not None and s.held.shut and s.role_at(v.site) is not Role.PRIMARY
+        ),
+        "it was cut off here when the lease was about to end, and the right to it is back",
+    ),
+    Row(
+        Diagnosis.PRIMARY_DEAD,
+        lambda v, s: _ours(v, s) and (bool(s.dead_here) or s.role_at(v.site) is Role.DOWN),
+        "its database here is positively not running",
+    ),
+    Row(
+        Diagnosis.PRIMARY_CLOSED,
+        lambda v, s: _ours(v, s) and s.role_at(v.site) is Role.STANDBY,
+        "its database here came up as a standby although this site owns it",
+    ),
+    Row(
+        Diagnosis.PRIMARY_UNKNOWN,
+        lambda v, s: _ours(v, s) and s.role_at(v.site) is Role.UNKNOWN,
+        "its database here does not answer, which proves nothing",
+    ),
+    Row(
+        Diagnosis.PEER_SILENT,
+        lambda v, s: _peers(v, s) and _silent(v),
+        "its site has been silent, and its lease is not over yet",
+    ),
+    Row(
+        Diagnosis.PRIMARY_DEAD,
+        lambda v, s: _peers(v, s) and s.role_at(v.peer) is Role.DOWN,
+        "its database at the other site is not running; the controller there decides",
+    ),
+    Row(
+        Diagnosis.LINK_DOWN,
+        lambda v, s: _peers(v, s) and s.role_at(v.peer) is Role.UNKNOWN and v.peer_reached is False,
+        "the other site renews its lease, but cannot be reached from here: the link is down, the site is not",
+    ),
+    Row(
+        Diagnosis.NOT_A_STANDBY,
+        lambda v, s: _peers(v, s) and _not_a_standby(v, s),
+        "the instance here should be a standby of the other site, and is not",
+    ),
+    Row(
+        Diagnosis.UNPROTECTED,
+        lambda v, s: not _standby_streams(v, s),
+        "it has no standby that receives what is written",
+    ),
+    Row(
+        Diagnosis.LAGGING,
+        _lagging,
+        "its standby is further behind than the recovery point objective, or unknown",
+    ),
+    Row(Diagnosis.HEALTHY, lambda v, s: True, "primary and standby are as they should be"),
+)
+
+
+def diagnose(view: View, service: ServiceView) -> Row:
+    """The first row that fits."""
+    return next(row for row in TABLE if row.fits(view, service))

@@ -1,0 +1,117 @@
+"""Everything a decision is made from, in one immutable value. What is not known is None, never a guess.
+
+Instants are CLOCK_BOOTTIME of this machine in nanoseconds.
+"""
+
+from dataclasses import dataclass, field
+
+from orchestrator.core.keeper_view import KeeperView, ServiceHeld
+from orchestrator.core.records import Movement, ServiceRecord
+from sites.model import Service
+from sites.replication.words import Role, Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideWord:
+    """What another observer (the peer, the witness) says of an instance. `age_seconds` counts from its
+    measurement to now, as far as that is known here."""
+
+    observer: str
+    site: str
+    role: str
+    writable: bool | None
+    reason: str
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceView:
+    """One service as this controller sees it now.
+
+    `samples`: the latest fresh sample per site. `dead_here`: evidence that our instance is positively not
+    running. `safe_until_ns`: everything written at the primary up to then is known to be at the standby.
+    `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
+    `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
+    ended without success.
+    """
+
+    service: Service
+    held: ServiceHeld | None
+    samples: dict[str, Sample] = field(default_factory=dict)
+    dead_here: str = ""
+    lag_seconds: float | None = None
+    lag_bytes: int | None = None
+    lag_age_seconds: float | None = None
+    safe_until_ns: int | None = None
+    final_primary_history: str = ""
+    outside: tuple[OutsideWord, ...] = ()
+    run_here: str = ""
+    run_failed: bool = False
+    pause_left_seconds: float | None = None
+    pause_words: str = ""
+    flap_left_seconds: float | None = None
+    restarts_left: int = 0
+    fence_confirmed: bool | None = None
+    nobody_for_seconds: float = 0.0
+    not_a_standby_for_seconds: float = 0.0
+    rejoin_wait_seconds: float = 0.0
+
+    @property
+    def record(self) -> ServiceRecord | None:
+        """The service's record, if its view is known."""
+        return self.held.record if self.held is not None and self.held.known else None
+
+    def role_at(self, site: str) -> Role:
+        """What the instance at `site` is, by its own word; UNKNOWN without a fresh sample."""
+        sample = self.samples.get(site)
+        return sample.role if sample is not None else Role.UNKNOWN
+
+    def writable_at(self, site: str) -> bool | None:
+        """Whether the instance at `site` accepts writes, by its own word."""
+        sample = self.samples.get(site)
+        if sample is None or sample.role is Role.UNKNOWN:
+            return None
+        return bool(sample.writable)
+
+    @property
+    def moving(self) -> bool:
+        """A run holds the service."""
+        return self.record is not None and self.record.movement is Movement.MOVING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The whole picture of one turn. `guarded`: a guard protects automatic moves (there is none yet);
+    `lab`: the estate is a lab's, where automatic moves need none."""
+
+    site: str
+    peer: str
+    now_ns: int
+    keeper: KeeperView | None
+    services: tuple[ServiceView, ...]
+    lab: bool = False
+    guarded: bool = False
+    peer_reached: bool | None = None
+
+    @property
+    def registered(self) -> bool:
+        """The keeper is there, registered, and has read the services."""
+        return self.keeper is not None and self.keeper.phase == "active"
+
+    @property
+    def lease_left_ns(self) -> int:
+        """What is left of our own lease; 0 when it is over."""
+        return max(0, self.keeper.deadline_ns - self.now_ns) if self.keeper is not None else 0
+
+    @property
+    def peer_lease_over(self) -> bool:
+        """P9: the peer's lease is over by our clock (its hold-down apart)."""
+        over_ns = self.keeper.peer_lease_over_ns if self.keeper is not None else None
+        return over_ns is not None and self.now_ns > over_ns
+
+    @property
+    def peer_silent_seconds(self) -> float | None:
+        """How long the peer's key has not moved; None: never seen."""
+        if self.keeper is None or self.keeper.peer is None:
+            return None
+        return max(0, self.now_ns - self.keeper.peer_seen_ns) / 1e9
