@@ -1,22 +1,21 @@
-"""The errors of the lab, in two families.
+"""The errors of the lab.
 
-LabError
-├── LabMisuse      asked wrongly: no such lab, no such site, a directory that cannot be used
-└── LabTrouble     a server did not start, or what had to come did not come in time
-    └── StoryFailed    a story could not go on; says what was awaited and where the logs are
+OrchestratorMisuse
+└── LabMisuse          no such lab, no such site, a directory that cannot be used
+OrchestratorTrouble
+└── LabTrouble         a server did not start, or something did not do its part
+    └── StoryFailed    what a story waited for did not come in time; says what, and where the logs are
 """
 
-
-class LabError(Exception):
-    """Root of the lab's errors; the message says what was found, where, and what to do."""
+from orchestrator.errors import OrchestratorMisuse, OrchestratorTrouble
 
 
-class LabMisuse(LabError):
-    """You asked wrongly."""
+class LabMisuse(OrchestratorMisuse):
+    """You asked wrongly; the message says what is there and what to do."""
 
 
-class LabTrouble(LabError):
-    """A server of the lab did not do its part."""
+class LabTrouble(OrchestratorTrouble):
+    """A server or process of the lab did not do its part."""
 
 
 class StoryFailed(LabTrouble):

@@ -7,6 +7,7 @@ the product's own statement of loss, which is passed through to stand beside wha
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 NS = 1_000_000_000
@@ -60,7 +61,7 @@ def outage_seconds(records: Sequence[Acknowledged], window: Window) -> float:
     """
     instants = [record.acknowledged_ns for record in window.records_of(records)]
     bounds = [window.start_ns, *instants, window.end_ns]
-    return max(later - earlier for earlier, later in zip(bounds, bounds[1:], strict=False)) / NS
+    return max(later - earlier for earlier, later in pairwise(bounds)) / NS
 
 
 def two_writable_seconds(records: Sequence[Acknowledged], window: Window) -> float:
@@ -79,7 +80,7 @@ def two_writable_seconds(records: Sequence[Acknowledged], window: Window) -> flo
         for number, one in enumerate(ordered)
         for other in ordered[number + 1 :]
     ]
-    return max(0, *overlaps, 0) / NS
+    return max([0, *overlaps]) / NS
 
 
 def lost(records: Iterable[Acknowledged], found: Collection[int]) -> list[Acknowledged]:

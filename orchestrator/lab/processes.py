@@ -11,13 +11,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from orchestrator.clock import boottime_ns
 from orchestrator.lab.errors import LabTrouble
 from orchestrator.lab.site_supervisor import STOP_WITHIN_SECONDS, Description
 
@@ -76,6 +76,16 @@ def start_tree(
     return tree, rope
 
 
+def extend_tree(tree: Tree, description: Description, path: Path) -> None:
+    """Start what the description has more than the running one. A tree that is not running is no error."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(description.to_json(), encoding="utf-8")
+    temporary.replace(path)
+    supervisor = _supervisor(tree)
+    if supervisor is not None:
+        _send(supervisor, signal.SIGHUP)
+
+
 def _supervisor(tree: Tree) -> psutil.Process | None:
     """The supervisor's process, if it is still that one."""
     try:
@@ -119,7 +129,7 @@ def kill_tree(tree: Tree) -> Blow:
     The supervisor is stopped first, so that it starts nothing again, and killed last, so that orphans are
     still handed to it and are found in the next round.
     """
-    at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    at_ns = boottime_ns()
     supervisor = _supervisor(tree)
     if supervisor is None:
         return Blow(at_ns, 0, 0.0)
@@ -138,7 +148,7 @@ def kill_tree(tree: Tree) -> Blow:
         )
     _send(supervisor, signal.SIGKILL)
     _await_end(supervisor)
-    duration = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - at_ns) / 1e9
+    duration = (boottime_ns() - at_ns) / 1e9
     return Blow(at_ns, len(killed) + 1, duration)
 
 

@@ -1,9 +1,9 @@
 """One process above all of a lab site's processes, as the machine's init is above a real site's.
 
-Starts the programs of a JSON description, starts again those that a service manager would, takes in the
-orphans (a database daemonised over SSH becomes its child), and ends everything in order on SIGTERM, or
-when its standard input ends, which is how a killed lab takes its sites along. It knows nothing of what
-the programs are, and uses the standard library alone: a site is several of these, and they must be light.
+Starts the programs of a JSON description, on SIGHUP those that have been added to it, starts again those
+that a service manager would, takes in the orphans (a database daemonised over SSH becomes its child), and
+ends everything in order on SIGTERM, or when its standard input ends, which is how a killed lab takes its
+sites along. It knows nothing of what the programs are, and uses the standard library alone, to be light.
 """
 
 import ctypes
@@ -67,12 +67,15 @@ class Description:
 class Supervisor:
     """Runs a description until it is told to stop."""
 
-    def __init__(self, description: Description) -> None:
-        self._description = description
+    def __init__(self, path: Path) -> None:
+        """Raises OSError, ValueError, KeyError or TypeError when `path` holds no description."""
+        self._path = path
+        self._description = Description.from_json(path.read_text(encoding="utf-8"))
         self._running: dict[int, Program] = {}
         self._due: list[tuple[float, Program]] = []
         self._restarts: dict[str, int] = {}
         self._stopping = False
+        self._read_again = False
         self._wake_read, wake_write = os.pipe()
         for end in (self._wake_read, wake_write):
             os.set_blocking(end, False)
@@ -80,19 +83,38 @@ class Supervisor:
 
     def run(self) -> None:
         """Start everything, then watch until SIGTERM, SIGINT or the end of standard input."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop_asked)
+        signal.signal(signal.SIGHUP, self._reading_asked)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for program in self._description.programs:
             self._start(program)
         while not self._stopping:
             self._wait(self._seconds_to_next())
             self._reap()
+            if self._read_again:
+                self._start_what_is_new()
             self._start_what_is_due()
         self._stop_all()
 
     def _stop_asked(self, *_: object) -> None:
         self._stopping = True
+
+    def _reading_asked(self, *_: object) -> None:
+        self._read_again = True
+
+    def _start_what_is_new(self) -> None:
+        """SIGHUP: start the programs that the description has more than before."""
+        self._read_again = False
+        known = {program.name for program in self._description.programs}
+        try:
+            self._description = Description.from_json(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            self._note(f"{self._path} cannot be read again: {fault}")
+            return
+        for program in self._description.programs:
+            if program.name not in known:
+                self._start(program)
 
     def _note(self, text: str) -> None:
         print(f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {self._description.site}: {text}", flush=True)
@@ -241,9 +263,8 @@ def become_subreaper() -> None:
 
 def main() -> None:
     """`python -P -m orchestrator.lab.site_supervisor DESCRIPTION`."""
-    description = Description.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     become_subreaper()
-    Supervisor(description).run()
+    Supervisor(Path(sys.argv[1])).run()
 
 
 if __name__ == "__main__":

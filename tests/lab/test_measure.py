@@ -1,4 +1,4 @@
-"""What an event cost, worked out from acknowledged commits: exact examples, and properties for any history."""
+"""What an event cost, worked out from acknowledged commits: examples, and properties of any history."""
 
 import dataclasses
 

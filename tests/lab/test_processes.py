@@ -109,6 +109,22 @@ def test_a_program_that_is_to_run_always_is_started_again_and_others_are_not(fol
     os.close(rope or 0)
 
 
+def test_programs_can_be_added_to_a_running_site(folder: Path) -> None:
+    first, second = folder / "first", folder / "second"
+    etcd, controller = (
+        program(folder, "etcd", SLEEPER, str(first)),
+        program(folder, "controller", SLEEPER, str(second)),
+    )
+    tree, rope = start(folder, etcd)
+    wait_for(lambda: first.exists() and first.read_text())
+    more = Description("durham", str(folder / "supervisor.log"), (etcd, controller))
+    processes.extend_tree(tree, more, folder / "durham.json")
+    wait_for(lambda: second.exists() and second.read_text())
+    assert len(first.read_text().split()) == 1
+    processes.kill_tree(tree)
+    os.close(rope or 0)
+
+
 def test_a_program_that_cannot_be_started_is_named_in_the_log_and_the_others_run(folder: Path) -> None:
     missing = Program("etcd", (str(folder / "no-such-etcd"),), str(folder / "etcd.log"), str(folder))
     written = folder / "pids"
