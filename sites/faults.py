@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sites.errors import SitesMisuse
-from sites.marks import Document, Finding, Trail, nearest, quoted
+from sites.marks import KEYS_WITH_VALUES, Document, Finding, Trail, nearest, quoted
+from sites.model import NAME_PATTERN
 from sites.shape import file_keys, model_at
 
 
@@ -123,7 +124,14 @@ def _finding(
     if kind == "extra_forbidden":
         trail = document.settle((*at, *loc))
         return unknown_key(trail, _known(model, loc, also))
-    return Finding(document.settle((*at, *loc)), _expected(detail))
+    trail = document.settle((*at, *loc))
+    if kind in ("value_error", "assertion_error"):
+        said = str(detail.get("ctx", {}).get("error", detail["msg"]))
+        if not said.startswith("expected "):
+            return Finding(trail, found=said)
+        found = "these keys" if document.found(trail) == KEYS_WITH_VALUES else None
+        return Finding(trail, said.removeprefix("expected "), found)
+    return Finding(trail, _expected(detail))
 
 
 def unknown_key(trail: Trail, known: Sequence[str]) -> Finding:
@@ -153,10 +161,10 @@ def _missing(model: type[BaseModel], loc: Trail) -> str:
 def _expected(detail: Mapping[str, Any]) -> str:
     """What pydantic would have taken, in words for somebody who knows neither Python nor patterns."""
     kind, context = detail["type"], detail.get("ctx", {})
-    if kind in ("value_error", "assertion_error"):
-        return str(context.get("error", detail["msg"])).removeprefix("expected ")
     if kind in _WORDS:
         return _WORDS[kind]
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
+        return "lower-case letters, digits and hyphens, a letter first, at most 63 in all"
     if kind in _WORDS_WITH:
         template, key = _WORDS_WITH[kind]
         return template.format(context[key])
@@ -164,7 +172,6 @@ def _expected(detail: Mapping[str, Any]) -> str:
     return words.removeprefix("Input should be ").removeprefix("Value should be ")
 
 
-_MAPPING = "keys with values"
 _WORDS = {
     "int_parsing": "a whole number",
     "int_type": "a whole number",
@@ -177,10 +184,10 @@ _WORDS = {
     "string_type": "text (numbers, true and false, yes and no need quotes to be text)",
     "list_type": "a list",
     "tuple_type": "a list",
-    "dict_type": _MAPPING,
-    "model_type": _MAPPING,
-    "model_attributes_type": _MAPPING,
-    "dataclass_type": _MAPPING,
+    "dict_type": KEYS_WITH_VALUES,
+    "model_type": KEYS_WITH_VALUES,
+    "model_attributes_type": KEYS_WITH_VALUES,
+    "dataclass_type": KEYS_WITH_VALUES,
 }
 _WORDS_WITH = {
     "enum": ("{}", "expected"),

@@ -21,12 +21,13 @@ Trail = tuple[Part, ...]  # the way to a value: ("services", "ebs", "probes", 0,
 
 MAX_NESTING = 50
 MAX_VALUES = 100_000
+KEYS_WITH_VALUES = "keys with values"
 SECRET_TAGS = {"!env": "env", "!file": "file"}
 
 _YAML = "tag:yaml.org,2002:"
 _TEXT_TAGS = {_YAML + kind for kind in ("str", "timestamp", "value")}
 _WHOLE = re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$")
-_SECRET_KEY = re.compile(r"(^|_)(password|passphrase|secret|token)$")
+_SECRET_KEY = re.compile(r"(^|[_-])(password|passphrase|secret|token|authorization)$", re.IGNORECASE)
 _TROUBLE_SPOTS = "a value may need quotes, a list its commas, and indentation is by spaces only"
 
 
@@ -151,11 +152,10 @@ def read_document(text: str) -> Document:
 class _TooDeep(Exception):
     """The text nests deeper than MAX_NESTING."""
 
-    def __init__(self, mark: yaml.Mark) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__("nested too deeply")
-        self.finding = Finding(
-            (), f"at most {MAX_NESTING} levels", f"more than {MAX_NESTING} levels of nesting", place=_at(mark)
-        )
+        found = f"more than {MAX_NESTING} levels of nesting"
+        self.finding = Finding((), f"at most {MAX_NESTING} levels", found, place=place)
 
 
 def _refuse_deep_nesting(text: str) -> None:
@@ -166,12 +166,12 @@ def _refuse_deep_nesting(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_NESTING:
-                raise _TooDeep(event.start_mark)
+                raise _TooDeep(_at(event.start_mark))
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
-def _at(mark: yaml.Mark) -> Place:
+def _at(mark: Any) -> Place:
     return Place(mark.line + 1, mark.column + 1)
 
 
@@ -219,7 +219,7 @@ class _Walk:
         if node.tag in SECRET_TAGS:
             return self._secret(node, trail)
         if isinstance(node, yaml.MappingNode) and node.tag == _YAML + "map":
-            self.texts[trail] = "keys with values"
+            self.texts[trail] = KEYS_WITH_VALUES
             return dict(self._entries(node, trail))
         if isinstance(node, yaml.SequenceNode) and node.tag == _YAML + "seq":
             self.texts[trail] = "a list" if node.value else "an empty list"

@@ -164,7 +164,7 @@ class Site(Noun):
     )
     hosts: dict[Name, Host] = Field(
         default_factory=dict,
-        description="its machines by role: the same role has the same name at both sites",
+        description="its machines by role; a role has the same name at both sites",
     )
     capacity: Capacity | None = Field(None, description="what the site offers to services")
 

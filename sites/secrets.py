@@ -1,0 +1,78 @@
+"""Secrets that the estate file only names: `!env NAME` from a variable, `!file PATH` from a file.
+
+The one place that reads them. A value goes into the data and nowhere else: never into a message, a
+log or an excerpt.
+"""
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sites.marks import Document, Finding, Secret, Trail
+
+MOST_BYTES = 64 * 1024
+
+
+def resolve(
+    document: Document, base: Path, *, look_up: bool, environment: Mapping[str, str] | None = None
+) -> tuple[Any, list[Finding]]:
+    """The document's data with its secrets, and what is wrong with them.
+
+    With `look_up` a secret that is not there is a fault. Without, every secret stays a placeholder, and
+    one that is not there is a warning: this may be a machine that was never meant to have it.
+    `base` is the folder where relative paths start.
+    """
+    data = copy.deepcopy(document.data)
+    findings = [Finding(trail, found=_TYPED, warning=True) for trail in document.typed_secrets]
+    for secret in document.secrets:
+        try:
+            value = _fetch(secret, base, os.environ if environment is None else environment)
+        except _NotThere as error:
+            found = f"{secret.text}, {error}"
+            if look_up:
+                findings.append(Finding(secret.trail, _WANTED[secret.source], found))
+            else:
+                sentence = f"{found}; the controller will refuse to start without it"
+                findings.append(Finding(secret.trail, found=sentence, warning=True))
+            continue
+        if look_up:
+            _put(data, secret.trail, value)
+    return data, findings
+
+
+_TYPED = "a secret stands here in plain text; write !env NAME or !file PATH and change the secret"
+_WANTED = {"env": "a variable that is set and not empty", "file": "a text file that can be read here"}
+
+
+class _NotThere(Exception):
+    """The secret cannot be had; the message says why, without its value."""
+
+
+def _fetch(secret: Secret, base: Path, environment: Mapping[str, str]) -> str:
+    if secret.source == "env":
+        value = environment.get(secret.argument, "")
+        if not value:
+            raise _NotThere("a variable that is not set here")
+        return value
+    path = base / secret.argument
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise _NotThere(f"a file of more than {MOST_BYTES} bytes")
+        value = content.decode().rstrip("\r\n")
+    except OSError as error:
+        raise _NotThere(f"a file that cannot be read here ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise _NotThere("a file that is not UTF-8 text") from error
+    if not value:
+        raise _NotThere("an empty file")
+    return value
+
+
+def _put(data: Any, trail: Trail, value: str) -> None:
+    for part in trail[:-1]:
+        data = data[part]
+    data[trail[-1]] = value
