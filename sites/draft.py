@@ -159,13 +159,12 @@ def _check_probe(
     if spec.kind not in probes:
         return [unknown_name((*at, "kind"), spec.kind, "a kind of probe", probes)]
     findings, settings = _check_model(draft, document, service, probes[spec.kind], spec, at)
-    if settings is None or catalogues.probe_faults is None:
+    if settings is None or catalogues.probe_faults is None or not _stands(draft, service):
         return findings
-    said = catalogues.probe_faults(spec, service=service, estate=draft.estate)
-    # Which site a probe may name is a rule of the whole file, and said there.
-    return findings + [
-        Finding((*at, *one.where), found=one.message) for one in said if one.where != ("site",)
-    ]
+    for one in catalogues.probe_faults(spec, service=service, estate=draft.estate):
+        if one.where != ("site",):  # which site a probe may name is a rule of the whole file, and said there
+            findings.append(Finding((*at, *one.where), found=one.message))
+    return findings
 
 
 def _check_model(
@@ -181,7 +180,14 @@ def _check_model(
     except ValidationError as error:
         return findings_of(error, document, model, at=at, also_known=file_keys(type(spec))), None
     check = getattr(settings, "check", None)
-    if check is None:
+    if check is None or not _stands(draft, service):
         return [], settings
     said = check(draft.estate, service)
     return [Finding((*at, *parts), expected, found) for parts, found, expected in said], settings
+
+
+def _stands(draft: Draft, service: Service) -> bool:
+    """Whether the service's two sites are known, so that it can be asked what fits them."""
+    at: Trail = ("services", service.name)
+    known = draft.names("sites")
+    return all(draft.sound(*at, key) and getattr(service, key) in known for key in ("home", "standby"))

@@ -9,6 +9,7 @@ by what a secret turned out to be.
                        ^
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,7 +132,12 @@ def _finding(
             return Finding(trail, found=said)
         found = "these keys" if document.found(trail) == KEYS_WITH_VALUES else None
         return Finding(trail, said.removeprefix("expected "), found)
-    return Finding(trail, _expected(detail))
+    expected = _expected(detail)
+    if kind in ("enum", "literal_error") and isinstance(detail["input"], str):
+        # The choices come as one text, each in quotes.
+        guess = nearest(detail["input"], re.findall(r"'([^']*)'", expected))
+        expected += f", perhaps {quoted(guess)}" if guess else ""
+    return Finding(trail, expected)
 
 
 def unknown_key(trail: Trail, known: Sequence[str]) -> Finding:

@@ -102,15 +102,20 @@ def _examine(
     findings += said
     estate, refused, broken = salvage(data)
     if refused is not None:
-        # What the text itself made unreadable there has been said already.
-        said_there = {one.place for one in document.findings}
-        for one in findings_of(refused, document, Estate):
-            if one.at_key or document.place(one.trail) not in said_there:
-                findings.append(one)
-    if estate is None:
-        return None, findings
-    draft = Draft(named(estate, catalogues.drivers), data, broken)
-    said, settings = check_settings(draft, document, catalogues)
-    findings += said
-    draft = replace(draft, broken=broken | {one.trail for one in said}, drivers=settings)
+        findings += findings_of(refused, document, Estate)
+    if estate is not None:
+        estate, said = _check(Draft(named(estate, catalogues.drivers), data, broken), document, catalogues)
+        findings += said
+    # Where the text itself says nothing readable, that has been said, and nothing more can be.
+    unreadable = {one.place for one in document.findings}
+    heard = [
+        one for one in findings if one.place or one.at_key or document.place(one.trail) not in unreadable
+    ]
+    return estate, heard
+
+
+def _check(draft: Draft, document: Document, catalogues: Catalogues) -> tuple[Estate, list[Finding]]:
+    findings, settings = check_settings(draft, document, catalogues)
+    broken = draft.broken | {one.trail for one in findings}
+    draft = replace(draft, broken=broken, drivers=settings)
     return draft.estate, findings + check_rules(draft)

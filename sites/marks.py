@@ -21,6 +21,7 @@ Trail = tuple[Part, ...]  # the way to a value: ("services", "ebs", "probes", 0,
 
 MAX_NESTING = 50
 MAX_VALUES = 100_000
+MAX_EXCERPT = 160
 KEYS_WITH_VALUES = "keys with values"
 SECRET_TAGS = {"!env": "env", "!file": "file"}
 
@@ -108,8 +109,9 @@ class Document:
         if not 1 <= place.line <= len(self.lines):
             return ""
         line = self.lines[place.line - 1]
-        lead = "".join("\t" if mark == "\t" else " " for mark in line[: place.column - 1])
-        return f"{line}\n{lead}^"
+        start = max(0, place.column - 1 - MAX_EXCERPT // 2) if len(line) > MAX_EXCERPT else 0
+        lead = "".join("\t" if mark == "\t" else " " for mark in line[start : place.column - 1])
+        return f"{line[start : start + MAX_EXCERPT]}\n{lead}^"
 
 
 def quoted(text: str, limit: int = 60) -> str:
