@@ -5,8 +5,10 @@ SitesError
 │   ├── EstateInvalid    sites.yaml has faults (all of them listed)   -> sites.inventory
 │   └── WordUnknown      a driver was asked for a word it does not speak
 └── SitesTrouble         a host, a network or a database did not do its part
-    ├── HostUnreachable  no connection: refused, no route, timed out
+    ├── HostUnreachable  no connection: refused, no route, timed out; the command was not started
+    │   └── ConnectionBroken  … and it broke while a command was on its way: that one may have run
     ├── HostKeyChanged   the host showed a key that is not the known one
+    │   └── HostKeyUnknown    … because known_hosts holds none for it
     ├── AccessDenied     key or password not accepted
     ├── CommandTimedOut  the command was ended at its deadline
     ├── CommandRefused   the host's step wrapper refused (older epoch, executor)
@@ -31,11 +33,19 @@ class SitesTrouble(SitesError):
 
 
 class HostUnreachable(SitesTrouble):
-    """No connection to the host."""
+    """No connection to the host. Unless it is a ConnectionBroken, the command was not started."""
+
+
+class ConnectionBroken(HostUnreachable):
+    """The connection broke while a command was on its way: it may have run, or may still be running."""
 
 
 class HostKeyChanged(SitesTrouble):
     """The host's key is not the one in known_hosts."""
+
+
+class HostKeyUnknown(HostKeyChanged):
+    """No key of the host is in known_hosts, or there is no such file."""
 
 
 class AccessDenied(SitesTrouble):
@@ -43,11 +53,20 @@ class AccessDenied(SitesTrouble):
 
 
 class CommandTimedOut(SitesTrouble):
-    """A command was ended at its deadline."""
+    """A command was ended at its deadline. `stdout` and `stderr` hold what it had said by then."""
+
+    def __init__(self, message: str = "", *, stdout: str = "", stderr: str = "") -> None:
+        super().__init__(message)
+        self.stdout = stdout
+        self.stderr = stderr
 
 
 class CommandRefused(SitesTrouble):
-    """The step wrapper on the host refused to start the command."""
+    """The step wrapper on the host did not start the command; `code` is its reason (see sites.wrapper)."""
+
+    def __init__(self, message: str = "", *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DriverTrouble(SitesTrouble):

@@ -1,0 +1,188 @@
+"""Whom we trust over SSH and who we are: known_hosts, our keys, and what to say when they do not fit.
+
+Reads the files afresh for every connection, so that a corrected file needs no restart; never writes one.
+"""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncssh
+
+from sites.errors import AccessDenied, HostKeyChanged, HostKeyUnknown, HostUnreachable, SitesTrouble
+from sites.model import Host, SshSpec
+
+_DEFAULT_PORT = 22
+
+
+def place(host: Host) -> str:
+    """How messages name a host: its role and where it is reached."""
+    where = f"{host.user}@{host.address}:{host.port}"
+    role = "/".join(part for part in (host.site, host.name) if part)
+    return f"{role} ({where})" if role else where
+
+
+@dataclass(slots=True)
+class Shown:
+    """What the other side let us see before a connection failed."""
+
+    connected: bool = False  # TCP was accepted
+    address: str = ""
+    key: asyncssh.SSHKey | None = None  # a host key that known_hosts does not hold
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFiles:
+    """The files as they were read for one connection."""
+
+    known_hosts: asyncssh.SSHKnownHosts
+    keys: tuple[asyncssh.SSHKeyPair, ...]
+    agent_path: str | None
+
+    @asynccontextmanager
+    async def client_keys(self) -> AsyncIterator[Sequence[asyncssh.SSHKeyPair]]:
+        """Our keys: those of the files or, where none are named, the agent's while it is needed."""
+        if self.agent_path is None:
+            yield list(
+                self.keys
+            )  # asyncssh takes a list, and would read a tuple as a key with its certificate
+            return
+        try:
+            agent = await asyncssh.connect_agent(self.agent_path)
+        except OSError as gone:
+            raise AccessDenied(
+                f"SSH agent at {self.agent_path}: {gone.strerror or gone}. "
+                "Start it, or name key files in sites.yaml under ssh: keys."
+            ) from gone
+        try:
+            yield await agent.get_keys()
+        finally:
+            agent.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The `ssh` part of the estate file, with the folder its paths are relative to."""
+
+    spec: SshSpec
+    base: Path
+    known_hosts: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known_hosts", self.base / self.spec.known_hosts)
+
+    def read(self, host: Host) -> TrustFiles:
+        """Read everything needed to speak to `host`. Blocks on the disk.
+
+        Raises AccessDenied for our keys and HostKeyUnknown for a known_hosts file that cannot be read.
+        A file that is not there counts as empty: the refusal then names the key that the host showed.
+        """
+        agent_path = None
+        if not self.spec.keys:
+            agent_path = os.environ.get("SSH_AUTH_SOCK") or None
+            if agent_path is None:
+                raise AccessDenied(
+                    f"{place(host)}: there is no key to log in with. Name key files in sites.yaml under "
+                    "ssh: keys, or start an SSH agent (SSH_AUTH_SOCK)."
+                )
+        keys = [pair for name in self.spec.keys for pair in self._read_key(host, self.base / name)]
+        return TrustFiles(self.read_known_hosts(host), tuple(keys), agent_path)
+
+    def read_known_hosts(self, host: Host) -> asyncssh.SSHKnownHosts:
+        """Every known key. Raises HostKeyUnknown where the file cannot be understood."""
+        try:
+            return asyncssh.read_known_hosts(str(self.known_hosts))
+        except FileNotFoundError:
+            return asyncssh.import_known_hosts("")
+        except (OSError, ValueError) as fault:
+            raise HostKeyUnknown(
+                f"{place(host)}: its key cannot be checked, {self.known_hosts} cannot be read: {fault}. "
+                "Correct that file; nothing is run on a host whose key is not checked."
+            ) from fault
+
+    def _read_key(self, host: Host, path: Path) -> Sequence[asyncssh.SSHKeyPair]:
+        try:
+            return asyncssh.load_keypairs([str(path)])
+        except OSError as fault:
+            raise AccessDenied(
+                f"{place(host)}: cannot read the key file {path}: {fault.strerror or fault}. "
+                "Correct ssh: keys in sites.yaml, or the file's owner and mode."
+            ) from fault
+        except ValueError as fault:
+            if "assphrase" in str(fault):
+                raise AccessDenied(
+                    f"{place(host)}: the key file {path} is encrypted, and nobody is there to type its "
+                    "passphrase. Load it into an SSH agent and leave ssh: keys out, or name one without."
+                ) from fault
+            raise AccessDenied(
+                f"{place(host)}: the key file {path} holds no private key that can be used: {fault}."
+            ) from fault
+
+    def known_fingerprints(self, host: Host, address: str) -> list[str]:
+        """The keys that known_hosts holds for the host, as people compare them."""
+        port = host.port if host.port != _DEFAULT_PORT else None
+        matched = asyncssh.match_known_hosts(self.read_known_hosts(host), host.address, address, port)
+        return [f"{key.get_fingerprint()} ({key.get_algorithm()})" for key in (*matched[0], *matched[1])]
+
+
+def connect_trouble(host: Host, foreign: Exception, shown: Shown, trust: Trust) -> SitesTrouble:
+    """The error of ours for one of asyncssh's or the system's: place, finding, remedy."""
+    at = place(host)
+    if isinstance(foreign, asyncssh.HostKeyNotVerifiable | asyncssh.KeyExchangeFailed):
+        return _key_trouble(host, foreign, shown, trust)
+    if isinstance(foreign, asyncssh.PermissionDenied):
+        ours = ", ".join(trust.spec.keys) or "the SSH agent's keys"
+        return AccessDenied(
+            f"{at}: {host.user} is not let in with {ours}. Put the public key into that user's "
+            "authorized_keys there, or correct user and ssh: keys in sites.yaml."
+        )
+    if isinstance(foreign, TimeoutError):
+        within = f"within {trust.spec.connect_timeout_seconds:g} s"
+        if shown.connected:
+            return HostUnreachable(
+                f"{at}: accepts connections, but its sshd did not let us in {within}. "
+                "The host is hung or badly overloaded, or something else answers on that port."
+            )
+        return HostUnreachable(f"{at}: no answer {within}. The host is off, or the network between is cut.")
+    if isinstance(foreign, ConnectionRefusedError):
+        return HostUnreachable(
+            f"{at}: connection refused. The host is up, but no sshd listens on port {host.port}."
+        )
+    if isinstance(foreign, socket.gaierror):
+        return HostUnreachable(
+            f"{at}: the name {host.address} does not resolve ({foreign.strerror}). "
+            "Give an address in sites.yaml: it must work without the other site's DNS."
+        )
+    if isinstance(foreign, OSError):
+        return HostUnreachable(f"{at}: {foreign.strerror or foreign}. Look at the network between.")
+    return HostUnreachable(f"{at}: the SSH conversation failed: {foreign}. Look at sshd's log there.")
+
+
+def _key_trouble(host: Host, foreign: Exception, shown: Shown, trust: Trust) -> SitesTrouble:
+    at, file = place(host), trust.known_hosts
+    try:
+        known = trust.known_fingerprints(host, shown.address or host.address)
+    except SitesTrouble as unreadable:
+        return unreadable
+    now = f"{shown.key.get_fingerprint()} ({shown.key.get_algorithm()})" if shown.key else ""
+    entry = f"[{host.address}]:{host.port}" if host.port != _DEFAULT_PORT else host.address
+    if not known and now:
+        missing = "" if file.exists() else ", which does not exist"
+        return HostKeyUnknown(
+            f"{at}: shows the key {now}, which is not in {file}{missing}; nothing was run. Compare it with "
+            "what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says on that host's own console; only "
+            f"if it is the same: ssh-keyscan -p {host.port} {host.address} >> {file}"
+        )
+    if known and (now or "host key" in str(foreign).lower()):
+        return HostKeyChanged(
+            f"{at}: shows {'the key ' + now if now else 'a key of another kind'}, but {file} holds "
+            f"{', '.join(known)}; nothing was run. Either the host was installed anew or somebody stands "
+            "between. Find out at that host's own console; only if the new key is right: "
+            f"ssh-keygen -R '{entry}' -f {file} && ssh-keyscan -p {host.port} {host.address} >> {file}"
+        )
+    if isinstance(foreign, asyncssh.KeyExchangeFailed):
+        return HostUnreachable(f"{at}: no common way to speak SSH: {foreign}. Bring sshd there up to date.")
+    return HostKeyChanged(f"{at}: its key was refused: {foreign}; nothing was run. See {file}.")
