@@ -1,0 +1,176 @@
+"""What every story needs: look, wait for what must come, check, and measure an event from outside.
+
+Knows no story. A wait has always a deadline, and one that runs out says what was awaited, how things stand
+and where the logs are.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.api.shapes import RunDetail
+from orchestrator.clock import boottime_ns
+from orchestrator.lab.client import FLUSH_EVERY_SECONDS
+from orchestrator.lab.errors import StoryFailed
+from orchestrator.lab.measure import Acknowledged, EventFigures, Window, figures_of
+from orchestrator.lab.processes import Blow
+from orchestrator.lab.view import LabNow
+
+FLUSHED_AFTER_SECONDS = 5 * FLUSH_EVERY_SECONDS
+
+
+class Sites(Protocol):
+    """The lab's servers, as a story handles them."""
+
+    directory: Path
+    lease_duration_seconds: float
+
+    @property
+    def dead(self) -> frozenset[str]:
+        """Sites that were killed and not healed."""
+        ...
+
+    def kill_site(self, site: str) -> Blow:
+        """Every process of the site, at once."""
+        ...
+
+    def kill_database(self, site: str, service: str) -> Blow:
+        """Every process of one database instance, at once; nothing else at the site."""
+        ...
+
+    def heal_site(self, site: str) -> None:
+        """Start the site's processes again, as a machine's init would."""
+        ...
+
+    def records(self, service: str) -> list[Acknowledged]:
+        """What the service's client has recorded so far."""
+        ...
+
+    async def rows(self, service: str, site: str, up_to_n: int) -> set[int]:
+        """The numbers of the rows that the database at `site` holds, up to one."""
+        ...
+
+
+class View(Protocol):
+    """What can be seen, and the one thing that can be asked for."""
+
+    now: LabNow
+
+    async def next_look(self) -> None:
+        """Wait until `now` is a newer one."""
+        ...
+
+    async def switchover(self, service: str, to_site: str) -> RunDetail:
+        """The planned move."""
+        ...
+
+    async def last_run(self, service: str, asked_at: str, kinds: tuple[str, ...]) -> RunDetail | None:
+        """The newest run."""
+        ...
+
+
+class Screen(Protocol):
+    """Where a story says what happens."""
+
+    def say(self, text: str) -> None:
+        """One line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that must hold. `found` is said when it does not."""
+
+    name: str
+    ok: bool
+    found: str = ""
+
+
+@dataclass(slots=True)
+class Stage:
+    """One lab with one story on it."""
+
+    sites: Sites
+    view: View
+    screen: Screen
+    events: list[EventFigures] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    window_start_ns: int = field(default_factory=boottime_ns)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was checked held."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+    def check(self, name: str, ok: bool, found: str = "") -> None:
+        """Note whether something held; the story goes on either way."""
+        self.checks.append(Check(name, ok, found))
+
+    async def until(
+        self,
+        what: str,
+        condition: Callable[[LabNow], bool],
+        *,
+        within_seconds: float,
+        otherwise: Callable[[LabNow], str] = lambda now: "",
+    ) -> LabNow:
+        """Wait until a look fulfils the condition. Raises StoryFailed at the deadline."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                while not condition(now := self.view.now):
+                    await self.view.next_look()
+                return now
+        except TimeoutError as fault:
+            state = otherwise(self.view.now)
+            raise StoryFailed(
+                f"this did not come within {within_seconds:g} s: {what}"
+                f"{f' ({state})' if state else ''}; the logs are in {self.sites.directory}"
+            ) from fault
+
+    async def steady(self, services: tuple[str, ...], *, within_seconds: float) -> LabNow:
+        """Wait until all services are healthy and served, in two looks one after the other."""
+        seen_ns = 0
+
+        def settled(now: LabNow) -> bool:
+            nonlocal seen_ns
+            if not all(now.healthy(service) for service in services):
+                seen_ns = 0
+            elif seen_ns == 0:
+                seen_ns = now.at_ns
+            return 0 < seen_ns < now.at_ns
+
+        return await self.until(
+            f"{' and '.join(services)} healthy at both sites",
+            settled,
+            within_seconds=within_seconds,
+            otherwise=lambda now: "; ".join(
+                now.why_not_healthy(service) for service in services if not now.healthy(service)
+            ),
+        )
+
+    def begin_window(self) -> None:
+        """From here on it counts for the next event."""
+        self.window_start_ns = boottime_ns()
+
+    async def measure(self, event: str, service: str, reported_loss_seconds: float | None) -> EventFigures:
+        """The figures of the event that ends now, from what clients recorded and what the primary holds."""
+        window = Window(self.window_start_ns, boottime_ns())
+        await asyncio.sleep(FLUSHED_AFTER_SECONDS)
+        records = window.records_of(self.sites.records(service))
+        highest = max((record.n for record in records), default=0)
+        primary = self.view.now.primary(service)
+        if primary is None:
+            raise StoryFailed(f"nobody agrees who is primary for {service}, so its rows cannot be counted")
+        found = await self.sites.rows(service, primary, highest)
+        figures = figures_of(event, service, records, window, found, reported_loss_seconds)
+        self.events.append(figures)
+        self.window_start_ns = window.end_ns
+        return figures
+
+    def longest_gap_seconds(self, service: str) -> float:
+        """The longest time without an acknowledged commit of a service, in the window so far."""
+        window = Window(self.window_start_ns, boottime_ns() - int(FLUSHED_AFTER_SECONDS * 1e9))
+        records = self.sites.records(service)
+        return figures_of("", service, records, window, set(), None).outage_seconds
