@@ -64,6 +64,12 @@ class LagStatus(Shape):
     detail: str
 
 
+class LagList(Shape):
+    """What `twinsite lag --json` prints: the lags of a Status that are there."""
+
+    lag: list[LagStatus]
+
+
 class InstanceStatus(Shape):
     """One service's instance at one site, by its own word."""
 

@@ -1,0 +1,138 @@
+"""Finds the estate file, and the controller to ask on this machine. Only finds: asks it nothing.
+
+Which one: `--site`; else the first whose socket takes a connection, data sites first in the file's order.
+"""
+
+import errno
+import socket as sockets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.failures import silence, wrong
+from orchestrator.cli.options import Settings
+from orchestrator.cli.output import note
+
+if TYPE_CHECKING:
+    from orchestrator.api.blocking import Controller
+    from sites.model import Estate
+
+PLACES = (Path("sites.yaml"), Path("/etc/twinsite/sites.yaml"))
+CONNECT_SECONDS = 2.0
+
+
+def estate_path(settings: Settings) -> Path:
+    """The estate file to use. Ends the command when there is none."""
+    if settings.config is not None:
+        if not settings.config.is_file():
+            raise wrong(
+                f"{settings.config}: there is no such estate file; name the right one with --config PATH"
+            )
+        return settings.config
+    for place in PLACES:
+        if place.is_file():
+            return place
+    looked = " nor ".join(str(place) for place in PLACES)
+    raise wrong(f"No estate file: neither {looked} exists here; name it with --config PATH")
+
+
+def estate_for_asking(settings: Settings) -> "tuple[Estate, Path]":
+    """The estate as far as it is needed to find a controller, and its path.
+
+    A fault in the file must not blind somebody at night: the controllers go by what they read when they
+    started. So a faulty file is told of, and what can be made out of it is used. Raises EstateInvalid when
+    nothing can.
+    """
+    from sites.inventory import EstateInvalid, load_estate
+
+    path = estate_path(settings)
+    try:
+        return load_estate(path, resolve_secrets=False).estate, path
+    except EstateInvalid as fault:
+        estate = _salvaged(path)
+        if estate is None:
+            raise
+        count = f"{len(fault.faults)} fault{'s' if len(fault.faults) > 1 else ''}"
+        note(f"{path} has {count} (see `twinsite config check`); the controller goes by what it read before.")
+        return estate, path
+
+
+def _salvaged(path: Path) -> "Estate | None":
+    from sites.marks import read_document
+    from sites.salvage import salvage
+
+    try:
+        data = read_document(path.read_text()).data
+    except (OSError, ValueError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("sites"), dict):
+        return None
+    estate, _, _ = salvage(data)
+    return estate
+
+
+def site_in(estate: "Estate", name: str, *, data_only: bool = False) -> str:
+    """The site's name if the estate has it; ends the command if not."""
+    names = estate.data_sites if data_only else tuple(estate.sites)
+    if name not in names:
+        raise wrong(f"There is no {'data ' if data_only else ''}site {name!r}; there are: {', '.join(names)}")
+    return name
+
+
+@contextmanager
+def controller(settings: Settings) -> "Iterator[Controller]":
+    """The controller to ask. Ends the command when nobody listens on this machine."""
+    from orchestrator.api.blocking import Controller
+
+    with Controller(_socket_to_ask(settings)) as found:
+        yield found
+
+
+def _socket_to_ask(settings: Settings) -> Path:
+    from orchestrator.api.client import connect_reason
+    from orchestrator.paths import controller_socket, state_directory
+
+    estate, path = estate_for_asking(settings)
+    if settings.site is not None:
+        names: tuple[str, ...] = (site_in(estate, settings.site),)
+    else:
+        names = (*estate.data_sites, *(name for name, site in estate.sites.items() if site.witness))
+    tried: list[tuple[str, Path, int]] = []
+    for name in names:
+        place = controller_socket(state_directory(estate, name, path.parent))
+        tried.append((name, place, _listens(place)))
+    answering = [(name, place) for name, place, number in tried if number == 0]
+    if answering:
+        name, place = answering[0]
+        if settings.site is None and len(answering) > 1:
+            others = ", ".join(other for other, _ in answering[1:])
+            note(f"Asking {name}'s controller; here is also: {others} (choose with --site).")
+        return place
+    there = [one for one in tried if one[2] != errno.ENOENT] or tried
+    shown = [one for one in there if not (one[2] == errno.ENOENT and estate.sites[one[0]].witness)] or there
+    raise silence([(name, place, connect_reason(number)) for name, place, number in shown])
+
+
+def _listens(place: Path) -> int:
+    """0 if somebody takes connections there, else the errno."""
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as one:
+        one.settimeout(CONNECT_SECONDS)
+        try:
+            one.connect(str(place))
+        except TimeoutError:
+            return errno.EAGAIN
+        except OSError as fault:
+            return fault.errno or errno.ECONNREFUSED
+    return 0
+
+
+def names_for_completion(params: Mapping[str, Any], kind: str) -> list[str]:
+    """Names of sites or services for a shell to complete; none when the file cannot be read."""
+    try:
+        estate = _salvaged(estate_path(Settings(config=params.get("config"), site=None)))
+    except Exception:  # noqa: BLE001 - a completion has nobody to tell
+        return []
+    if estate is None:
+        return []
+    return list(estate.services if kind == "service" else estate.sites)

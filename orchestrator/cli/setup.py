@@ -1,0 +1,187 @@
+"""Verbs for setting up: check the estate file, its schema, hosts, runbooks, and shell completion."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.connect import estate_path
+from orchestrator.cli.failures import FAILED, WRONG, Failure
+from orchestrator.cli.options import Settings, pass_settings
+
+if TYPE_CHECKING:
+    from runbooks.library import Library
+    from sites.inventory import Loaded
+
+PATH = click.Path(path_type=Path)
+
+
+def _load(path: Path, *, resolve_secrets: bool) -> "Loaded":
+    """The estate with every setting of every probe and driver checked. Ends the command with all faults."""
+    from sites.replication.catalogue import SETTINGS as DRIVERS
+
+    from probes.catalogue import SETTINGS as PROBES
+    from sites.inventory import EstateInvalid, load_estate
+
+    try:
+        return load_estate(
+            path, probe_settings=PROBES, driver_settings=DRIVERS, resolve_secrets=resolve_secrets
+        )
+    except EstateInvalid as fault:
+        count = len(fault.faults)
+        warnings = [f"warning: {one.render()}" for one in fault.warnings]
+        told = (
+            f"{path}: {count} fault{'' if count == 1 else 's'}; nothing uses the file until they are mended."
+        )
+        raise Failure("\n".join([*(one.render() for one in fault.faults), *warnings, told]), WRONG) from fault
+
+
+@click.group()
+def config() -> None:
+    """Check the estate file, or print its schema for editors.
+
+    \b
+    Examples:
+      twinsite config check
+      twinsite config schema > sites.schema.json
+    """
+
+
+@config.command()
+@click.argument("path", type=PATH, required=False)
+@click.option("--no-secrets", is_flag=True, help="This machine has none of the secrets: only warn of them.")
+@pass_settings
+def check(settings: Settings, path: Path | None, no_secrets: bool) -> None:
+    """Check the estate file; every fault at once, with line and column.
+
+    Also checked: the settings of each probe and driver, the rule that keeps the lease's timings safe, and
+    that every runbook named exists and is sound. Warnings do not fail the check.
+
+    \b
+    Examples:
+      twinsite config check
+      twinsite config check new-sites.yaml
+    """
+    place = path or estate_path(settings)
+    loaded = _load(place, resolve_secrets=not no_secrets)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning.render()}")
+    faults = _runbook_faults(loaded)
+    if faults:
+        raise Failure("\n".join(faults), WRONG)
+    estate = loaded.estate
+    watched = sum(service.watch_only for service in estate.services.values())
+    counts = f"{len(estate.sites)} sites, {len(estate.services)} services ({watched} watched only)"
+    noticed = f", {len(loaded.warnings)} warnings" if loaded.warnings else ", no warnings"
+    click.echo(f"{place}: in order: {counts}{noticed}")
+
+
+def _runbook_faults(loaded: "Loaded") -> list[str]:
+    """What is wrong with the runbooks that services name, each runbook's faults once."""
+    from runbooks.errors import RunbooksMisuse
+
+    library = _library([loaded.path.parent / folder for folder in loaded.estate.runbook_path])
+    named: dict[str, list[str]] = {}
+    for service in loaded.estate.services.values():
+        for use, name in service.runbooks.items():
+            named.setdefault(name, []).append(f"services.{service.name}.runbooks.{use}")
+    faults = []
+    for name, places in named.items():
+        try:
+            library.load(name)
+        except RunbooksMisuse as fault:
+            faults.append(f"{loaded.path}: {', '.join(places)}: {fault}")
+    return faults
+
+
+def _library(folders: Sequence[Path] = ()) -> "Library":
+    from runbooks.actions import shipped_actions
+    from runbooks.library import Library
+
+    return Library(shipped_actions(), tuple(folders))
+
+
+@config.command()
+def schema() -> None:
+    """Print the estate file's JSON Schema, for editors.
+
+    \b
+    Example:
+      twinsite config schema > sites.schema.json
+    """
+    from sites.replication.catalogue import SETTINGS as DRIVERS
+
+    from probes.catalogue import SETTINGS as PROBES
+    from sites.inventory import json_schema
+
+    click.echo(json.dumps(json_schema(PROBES, DRIVERS), indent=2, ensure_ascii=False))
+
+
+@click.group()
+def hosts() -> None:
+    """Try the hosts of the estate file.
+
+    \b
+    Example:
+      twinsite hosts check
+    """
+
+
+@click.group()
+def runbook() -> None:
+    """Check runbooks.
+
+    \b
+    Example:
+      twinsite runbook check runbooks/crm/promote.yaml
+    """
+
+
+@runbook.command("check")
+@click.argument("paths", type=PATH, nargs=-1, required=True)
+def check_runbooks(paths: tuple[Path, ...]) -> None:
+    """Check runbook files; every fault at once, with line and column.
+
+    What depends on a service and its hosts shows in a plan: twinsite plan switchover SERVICE.
+
+    \b
+    Example:
+      twinsite runbook check runbooks/*.yaml
+    """
+    from runbooks.errors import RunbooksMisuse
+
+    library = _library(sorted({path.parent for path in paths}))
+    bad = 0
+    for path in paths:
+        try:
+            found = library.load_file(path)
+        except RunbooksMisuse as fault:
+            bad += 1
+            click.echo(str(fault), err=True)
+        else:
+            click.echo(f"{path}: in order: {found.title}, {len(found.steps)} steps")
+    if bad:
+        raise Failure(f"{bad} of {len(paths)} runbooks have faults.", WRONG)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print a script that completes verbs and names in SHELL.
+
+    \b
+    Example:
+      twinsite completion bash >> ~/.bashrc
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise Failure(f"click has no completion for {shell}", FAILED)
+    click.echo(kind(ctx.find_root().command, {}, "twinsite", "_TWINSITE_COMPLETE").source())
+
+
+COMMANDS: tuple[click.Command, ...] = (config, hosts, runbook, completion)

@@ -1,0 +1,135 @@
+"""What each part of a status is called in words: the one place, for plain lines and for tables.
+
+Pure: from the API's shapes to text. Unknown is said to be unknown.
+"""
+
+from orchestrator.api.shapes import InstanceStatus, LagStatus, ServiceStatus, SiteStatus, Status
+from orchestrator.cli.output import UNKNOWN, age, duration, size, words
+
+OVERALL = {
+    "ok": "OK: nothing is degraded",
+    "degraded": "DEGRADED: see below",
+    "down": "DOWN: a service has no primary that is up",
+    "unknown": "UNKNOWN: this controller cannot tell",
+}
+
+
+def answers(site: SiteStatus) -> str:
+    """Who answers, from the asked controller's point of view."""
+    if site.here:
+        return "this one answers you"
+    if site.seen is None:
+        return UNKNOWN
+    if site.seen:
+        return f"yes, {age(site.seen_age_seconds)}"
+    return (
+        f"NO, last seen {age(site.seen_age_seconds)}"
+        if site.seen_age_seconds is not None
+        else "NO, never seen"
+    )
+
+
+def lease(site: SiteStatus) -> str:
+    """The site's right to act as primary."""
+    if site.witness:
+        return "none (witness)"
+    left = site.lease_remaining_seconds
+    parts = [UNKNOWN if left is None else f"{duration(left)} left" if left > 0 else "RUN OUT"]
+    if site.revoked:
+        parts.append("REVOKED")
+    if site.hold:
+        parts.append("holds")
+    return ", ".join(parts)
+
+
+def ownership(service: ServiceStatus) -> str:
+    """Who is primary by the store."""
+    if service.watch_only:
+        return "watched only"
+    if service.epoch is None and service.primary is None:
+        return UNKNOWN
+    return service.primary or "NOBODY"
+
+
+def ownership_detail(service: ServiceStatus) -> str:
+    """The epoch, and whether it is moving or not automatic."""
+    parts = [] if service.watch_only else [f"epoch {UNKNOWN if service.epoch is None else service.epoch}"]
+    if service.movement == "moving":
+        parts.append("MOVING")
+    if service.mode and service.mode != "automatic":
+        parts.append(service.mode)
+    return ", ".join(parts)
+
+
+def instance_at(service: ServiceStatus, site: str) -> InstanceStatus | None:
+    """The service's instance at that site, if it is reported at all."""
+    return next((one for one in service.instances if one.site == site), None)
+
+
+def role(instance: InstanceStatus | None, *, reason: bool = True) -> str:
+    """What the instance says that it is, and with `reason` why that is no more."""
+    if instance is None:
+        return UNKNOWN
+    if instance.role == "primary":
+        return {
+            True: "primary, writable",
+            False: "primary, NOT writable",
+            None: "primary, writable: unknown",
+        }[instance.writable]
+    if instance.role == "standby":
+        return "standby, WRITABLE" if instance.writable else "standby"
+    told = instance.role.upper() if instance.role == "down" else instance.role or UNKNOWN
+    return f"{told} ({instance.reason})" if instance.reason and reason else told
+
+
+def lag(of: LagStatus | None) -> str:
+    """How far the other side is behind."""
+    if of is None:
+        return UNKNOWN
+    if of.seconds is None and of.bytes is None:
+        return UNKNOWN
+    amount = f", {size(of.bytes)}" if of.bytes is not None else ""
+    return f"{duration(of.seconds)}{amount}"
+
+
+def lag_age(of: LagStatus | None) -> str:
+    """How old the sample is."""
+    return f"sampled {age(of.sample_age_seconds)}" if of is not None else "never sampled"
+
+
+def protection(service: ServiceStatus) -> str:
+    """Whether the other site could take it over."""
+    if service.watch_only:
+        return "not ours to move"
+    if service.unprotected_seconds is not None:
+        return f"UNPROTECTED for {duration(service.unprotected_seconds)}"
+    if service.primary is None or service.lag is None or service.lag.seconds is None:
+        return "protection unknown"
+    return "protected"
+
+
+def store(status: Status) -> str:
+    """The store, as the asked controller finds it."""
+    told = status.store or UNKNOWN
+    return told if status.store_age_seconds is None else f"{told} ({age(status.store_age_seconds)})"
+
+
+def loss(service: ServiceStatus) -> str:
+    """What moving it at this moment would lose."""
+    return service.loss_if_moved_now or UNKNOWN
+
+
+def degraded(status: Status) -> list[tuple[str, str]]:
+    """What is not as it should be: of what, and the sentence."""
+    found = [("", warning) for warning in status.warnings]
+    for service in status.services:
+        if service.diagnosis not in ("healthy", "watch-only"):
+            found.append((service.service, f"{words(service.diagnosis)}: {service.why}".rstrip(": ")))
+        if service.paused:
+            found.append((service.service, f"paused: {service.paused}"))
+    return found
+
+
+def next_steps(status: Status) -> list[tuple[str, str]]:
+    """What to do next, service by service."""
+    return [(service.service, service.next_step) for service in status.services if service.next_step]
