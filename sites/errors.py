@@ -3,7 +3,8 @@
 SitesError
 ├── SitesMisuse          a configuration or a call that can never work
 │   ├── EstateInvalid    sites.yaml has faults (all of them listed)   -> sites.inventory
-│   └── WordUnknown      a driver was asked for a word it does not speak
+│   ├── WordUnknown      a driver was asked for a word it does not speak
+│   └── DriverMissing    a service whose replication nobody here can drive (it is watched only)
 └── SitesTrouble         a host, a network or a database did not do its part
     ├── HostUnreachable  no connection: refused, no route, timed out; the command was not started
     │   └── ConnectionBroken  … and it broke while a command was on its way: that one may have run
@@ -26,6 +27,18 @@ class SitesMisuse(SitesError):
 
 class WordUnknown(SitesMisuse):
     """The driver does not know this word."""
+
+
+class DriverMissing(SitesMisuse):
+    """No driver for this service: it is watched only, and any move of it is refused with `code`."""
+
+    code = "driver-missing"
+
+    def __init__(self, service: str, driver: str | None) -> None:
+        named = f"its replication driver {driver!r} does not exist yet" if driver else "it has no replication"
+        super().__init__(f"{service} is watched only: {named}")
+        self.service = service
+        self.driver = driver
 
 
 class SitesTrouble(SitesError):

@@ -1,0 +1,32 @@
+"""Which replication drivers exist: their settings, and how one is made for a service.
+
+A driver is one entry here and one package beside this module. It never judges whether the settings fit the
+estate; that is `config check`'s, by the settings' own `check`.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from sites.errors import DriverMissing
+from sites.model import Estate, Service
+from sites.replication.postgres.config import PostgresSettings
+from sites.replication.postgres.driver import PostgresDriver
+from sites.replication.words import ReplicationDriver
+from sites.transport import Transport
+
+SETTINGS: Mapping[str, type[BaseModel]] = {"postgres": PostgresSettings}
+
+
+def make_driver(service: Service, estate: Estate, transport: Transport) -> ReplicationDriver:
+    """The driver of a service whose settings were checked.
+
+    Raises DriverMissing (code `driver-missing`) for a service without one, and pydantic's ValidationError
+    for settings that were not checked before.
+    """
+    if service.replication is None:
+        raise DriverMissing(service.name, None)
+    if service.replication.driver == "postgres":
+        settings = PostgresSettings.model_validate(service.replication.settings)
+        return PostgresDriver(service, estate, settings, transport)
+    raise DriverMissing(service.name, service.replication.driver)

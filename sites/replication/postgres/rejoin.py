@@ -1,0 +1,322 @@
+"""How an old primary, or a standby that fell behind, becomes a streaming standby again.
+
+Order is everything: whose data are these, then stop, then compare, then **save what only this side has**,
+and only then change anything: follow, rewind, or a full copy. Every step can be said again. Nothing here
+decides who is primary; that the other side accepts writes is asked of it first.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from sites.errors import DriverTrouble, SitesTrouble
+from sites.replication.postgres import sql
+from sites.replication.postgres.config import PostgresSettings, setting_line
+from sites.replication.postgres.control import Control, parse_control
+from sites.replication.postgres.divergence import Divergence, compare, line_of, save
+from sites.replication.postgres.host import GRACE_SECONDS, NoRoom, Said, WrongData
+from sites.replication.postgres.server import (
+    Deadline,
+    Server,
+    application_name,
+    password_lines,
+    slot_name,
+    source_of,
+    standby_lines,
+)
+from sites.replication.words import Rejoined
+
+log = structlog.get_logger(__name__)
+
+ASK_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+STOP_SECONDS = 10.0
+# How long a standby that answers may take to stream before it is taken for one that cannot.
+STREAM_PATIENCE_SECONDS = 20.0
+# How long a new standby may be without a server at its port before its start is taken for failed.
+REFUSED_PATIENCE_SECONDS = 3.0
+
+
+class NotStreaming(DriverTrouble):
+    """The standby runs, or not even that, and does not receive from its primary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """The writable side, as it answered."""
+
+    server: Server
+    system_id: str
+    timeline: int
+
+
+class Rejoining:
+    """Rejoin and rebuild for one service; keeps nothing between calls."""
+
+    def __init__(self, service: str, settings: PostgresSettings) -> None:
+        self._service = service
+        self._settings = settings
+
+    async def rejoin(self, server: Server, primary: Server, *, timeout_seconds: float) -> Rejoined:
+        """See ReplicationDriver.rejoin."""
+        deadline = Deadline(timeout_seconds, f"{server.name}: rejoin")
+        source = await self._writable(primary)
+        if await self._streams_from(server, source):
+            return Rejoined("follow", 0, None, f"streams from {primary.site} already")
+        said = await server.host.run("inspect", timeout_seconds=deadline.left())
+        self._check_identity(server, source, said)
+        await self._ready_source(source, server.site, deadline)
+        await server.host.run(
+            "close", {"within": int(STOP_SECONDS * 100)}, timeout_seconds=deadline.left(at_most=60)
+        )
+        server.link.terminate()
+        said = await server.host.run("inspect", timeout_seconds=deadline.left())
+        control = parse_control(said.text)
+        if said.yes("rewinding"):
+            return await self._copied(server, source, deadline, "an earlier rewind was interrupted", 0, None)
+        found, saved_at = await self._saved(server, source, control, said, deadline)
+        if found is None:
+            return await self._followed(server, source, control, deadline)
+        if not found.rewindable:
+            why = f"{found.text}; both sides took timeline {found.timeline}"
+            return await self._copied(server, source, deadline, why, found.bytes, saved_at)
+        return await self._rewound(server, source, found, saved_at, deadline)
+
+    async def rebuild(self, server: Server, primary: Server, *, timeout_seconds: float) -> Rejoined:
+        """See ReplicationDriver.rebuild."""
+        deadline = Deadline(timeout_seconds, f"{server.name}: rebuild")
+        source = await self._writable(primary)
+        said = await server.host.run("inspect", timeout_seconds=deadline.left())
+        if said.yes("exists") and said.get("initialised") != "no":
+            self._check_identity(server, source, said)
+        if said.yes("running") and await self._writes(server):
+            raise DriverTrouble(
+                f"{server.name} accepts writes; it is not copied over. Fence or close it first"
+            )
+        await self._ready_source(source, server.site, deadline)
+        return await self._copied(server, source, deadline, "ordered", 0, None)
+
+    # --- asking ---------------------------------------------------------------------------------------
+
+    async def _writable(self, primary: Server) -> Primary:
+        row = await primary.link.ask(sql.SAMPLE, timeout_seconds=ASK_SECONDS)
+        if row["recovering"]:
+            raise DriverTrouble(f"{primary.name} is a standby itself; there is nothing to follow")
+        return Primary(primary, row["system_id"], row["writing_on"])
+
+    async def _writes(self, server: Server) -> bool:
+        try:
+            row = await server.link.ask(sql.RECOVERING, timeout_seconds=ASK_SECONDS)
+        except SitesTrouble:
+            return False
+        return not row["recovering"]
+
+    async def _streams_from(self, server: Server, source: Primary) -> bool:
+        try:
+            row = await server.link.ask(sql.SAMPLE, timeout_seconds=ASK_SECONDS)
+        except SitesTrouble:
+            return False
+        upstream = (row["sender_host"], row["sender_port"])
+        return (
+            bool(row["recovering"])
+            and row["receiver"] == "streaming"
+            and row["system_id"] == source.system_id
+            and row["received_tli"] == source.timeline
+            and upstream == (source.server.address, source.server.instance.port)
+        )
+
+    def _check_identity(self, server: Server, source: Primary, said: Said) -> None:
+        """Whose data are these? Before anything is stopped, let alone changed."""
+        if not said.yes("exists") or said.get("initialised") == "no":
+            raise WrongData(
+                f"{server.name}: there are no PostgreSQL data in {server.instance.data}; "
+                "if the right disk is mounted there, rebuild it"
+            )
+        control = parse_control(said.text)
+        if control.system_id != source.system_id:
+            raise WrongData(
+                f"{server.name} belongs to another cluster: the system identifier in {server.instance.data} "
+                f"is {control.system_id}, that of {source.server.name} is {source.system_id}; "
+                "nothing was touched"
+            )
+
+    # --- making ready ---------------------------------------------------------------------------------
+
+    async def _ready_source(self, source: Primary, for_site: str, deadline: Deadline) -> None:
+        """The primary's side: its control file shows its timeline, a slot keeps the log from here on, and
+        its signal file is there, so that a half rewound directory could never open as a primary."""
+        await source.server.host.run("settle", timeout_seconds=deadline.left(at_most=ASK_SECONDS))
+        await keep_slot(source.server, self._service, for_site)
+        await checkpoint_new_timeline(source.server, deadline)
+
+    async def _saved(
+        self, server: Server, source: Primary, control: Control, said: Said, deadline: Deadline
+    ) -> tuple[Divergence | None, str | None]:
+        try:
+            theirs = await line_of(source.server, source.timeline)
+            found = await compare(server, control, said.get("history"), source.server, theirs, deadline)
+        except ValueError as error:
+            raise DriverTrouble(f"{server.name}: its history cannot be compared: {error}") from error
+        if found is None:
+            return None, None
+        saved_at = await save(server, source.server, self._service, control, found, deadline)
+        log.warning(
+            "divergence_saved",
+            service=self._service,
+            site=server.site,
+            bytes=found.bytes,
+            transactions=found.commits,
+            place=saved_at,
+        )
+        return found, saved_at
+
+    # --- the three ways -------------------------------------------------------------------------------
+
+    async def _followed(
+        self, server: Server, source: Primary, control: Control, deadline: Deadline
+    ) -> Rejoined:
+        given = self._standby_values(server, source)
+        await server.host.run(
+            "follow",
+            given,
+            timeout_seconds=deadline.left(),
+            stdin=password_lines(source.server, self._settings),
+        )
+        try:
+            how = await self._started(server, source, deadline)
+        except NotStreaming as error:
+            return await self._copied(server, source, deadline, str(error), 0, None)
+        return Rejoined("follow", 0, None, f"stopped as {control.state!r}, not diverged; {how}")
+
+    async def _rewound(
+        self, server: Server, source: Primary, found: Divergence, saved_at: str | None, deadline: Deadline
+    ) -> Rejoined:
+        given = self._standby_values(server, source)
+        given["source"] = source_of(source.server, self._settings, "rewind")
+        try:
+            said = await server.host.run(
+                "rewind",
+                given,
+                timeout_seconds=deadline.left(),
+                stdin=password_lines(source.server, self._settings),
+            )
+            how = await self._started(server, source, deadline)
+        except NoRoom:
+            raise
+        except DriverTrouble as error:
+            log.warning("rewind_failed", service=self._service, site=server.site, error=str(error))
+            return await self._copied(server, source, deadline, str(error), found.bytes, saved_at)
+        recovered = "; recovered from a crash first" if said.yes("recovered") else ""
+        return Rejoined("rewind", found.bytes, saved_at, f"{found.text}{recovered}; {how}")
+
+    async def _copied(
+        self,
+        server: Server,
+        source: Primary,
+        deadline: Deadline,
+        why: str,
+        divergent_bytes: int,
+        saved_at: str | None,
+    ) -> Rejoined:
+        row = await source.server.link.ask(sql.TABLESPACES, timeout_seconds=ASK_SECONDS)
+        if row["others"]:
+            raise DriverTrouble(
+                f"{server.name} needs a full copy ({why}), and {source.server.name} has {row['others']} "
+                "tablespaces outside its data directory: copy it by hand with pg_basebackup"
+            )
+        rate = self._settings.rebuild_rate_bytes
+        given = self._standby_values(server, source) | {
+            "source": source_of(source.server, self._settings, "rebuild"),
+            "rate": "" if rate is None else min(1048576, max(32, rate // 1024)),
+        }
+        said = await server.host.run(
+            "rebuild",
+            given,
+            timeout_seconds=deadline.left(),
+            stdin=password_lines(source.server, self._settings),
+        )
+        server.link.terminate()
+        how = await self._started(server, source, deadline)
+        aside = said.get("aside")
+        where = f"; the old data are in {aside}" if aside else ""
+        return Rejoined("rebuild", divergent_bytes, saved_at or aside or None, f"{why}; {how}{where}")
+
+    def _standby_values(self, server: Server, source: Primary) -> dict[str, str | int]:
+        return {
+            "auto": standby_lines(self._service, server.site, server, source.server, self._settings),
+            "system_id": source.system_id,
+        }
+
+    # --- the end of all three -------------------------------------------------------------------------
+
+    async def _started(self, server: Server, source: Primary, deadline: Deadline) -> str:
+        """Start as a standby and see it stream on the primary's timeline. Raises NotStreaming."""
+        given: dict[str, str | int] = {"role": "standby", "within": int(deadline.left() * 100), "mark": ""}
+        try:
+            await server.host.run("start", given, timeout_seconds=deadline.left() + GRACE_SECONDS)
+        except WrongData:
+            raise
+        except DriverTrouble as error:
+            raise NotStreaming(str(error)) from error
+        await self._wait_streaming(server, source, deadline)
+        await self._tidy(server, source)
+        return f"streams from {source.server.site} on timeline {source.timeline}"
+
+    async def _wait_streaming(self, server: Server, source: Primary, deadline: Deadline) -> None:
+        answering = Deadline(REFUSED_PATIENCE_SECONDS, f"{server.name}: a server at its port")
+        streaming: Deadline | None = None
+        while not await self._streams_from(server, source):
+            deadline.left()
+            try:
+                await server.link.ask(sql.RECOVERING, timeout_seconds=ASK_SECONDS)
+            except sql.ServerRefused as error:
+                if answering.passed:
+                    raise NotStreaming(f"{server.name} was started and is not running: {error}") from error
+            except SitesTrouble:
+                pass  # it is starting up: replaying takes as long as it takes
+            else:
+                streaming = streaming or Deadline(STREAM_PATIENCE_SECONDS, f"{server.name}: streaming")
+                if streaming.passed:
+                    raise NotStreaming(
+                        f"{server.name} runs as a standby and receives nothing from {source.server.name}; "
+                        f"its log says why ({server.instance.log or server.instance.data + '.twinsite'})"
+                    )
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _tidy(self, server: Server, source: Primary) -> None:
+        """A slot that this side kept as a primary would fill its disk now; and a commit waits again."""
+        try:
+            mine = [slot_name(self._service, source.server.site), slot_name(self._service, server.site)]
+            await server.link.ask(sql.SLOTS_DROP, mine, timeout_seconds=ASK_SECONDS)
+            if self._settings.synchronous:
+                name = application_name(self._service, server.site)
+                line = setting_line("synchronous_standby_names", f'"{name}"').partition(" = ")[2]
+                await source.server.link.ask(
+                    f"alter system set synchronous_standby_names = {line}", timeout_seconds=ASK_SECONDS
+                )
+                await source.server.link.ask(sql.RELOAD, timeout_seconds=ASK_SECONDS)
+        except SitesTrouble as error:
+            log.warning("rejoin_tidy_failed", service=self._service, site=server.site, error=str(error))
+
+
+async def keep_slot(primary: Server, service: str, for_site: str) -> None:
+    """The slot for the standby at `for_site`, made if it is not there; it keeps the log from now on."""
+    await primary.link.ask(sql.SLOT_MAKE, slot_name(service, for_site), timeout_seconds=ASK_SECONDS)
+
+
+async def checkpoint_new_timeline(primary: Server, deadline: Deadline) -> None:
+    """Have the primary's control file show the timeline it writes on.
+
+    pg_rewind of PostgreSQL 15 and older reads the timeline from there; before the checkpoint it finds the one
+    before the promotion, says that no rewind is required, and leaves the old primary diverged.
+    """
+    while True:
+        row = await primary.link.ask(sql.SAMPLE, timeout_seconds=deadline.left(at_most=ASK_SECONDS))
+        if row["recovering"]:
+            raise DriverTrouble(f"{primary.name} is no primary any more")
+        if row["checkpoint_timeline"] >= row["writing_on"]:
+            return
+        async with primary.link.apart(timeout_seconds=deadline.left()) as link:
+            await link.ask(sql.CHECKPOINT, timeout_seconds=deadline.left())
+        await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,153 @@
+"""One instance as the driver holds it: its link, its host, and how they are named to each other.
+
+Values and names only; what to do with them is the driver's and `rejoin`'s.
+"""
+
+import time
+import zlib
+from dataclasses import dataclass
+
+from sites.errors import DriverTrouble
+from sites.model import Estate, Service
+from sites.replication.postgres.config import (
+    Instance,
+    PostgresSettings,
+    conninfo,
+    password_line,
+    setting_line,
+)
+from sites.replication.postgres.host import DatabaseHost
+from sites.replication.postgres.sql import Link
+from sites.transport import Transport
+
+SLOT_NAME_LIMIT = 63
+_LIBPQ_TLS = {"off": "disable"}
+
+
+def boottime_ns() -> int:
+    """Nanoseconds of CLOCK_BOOTTIME."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Deadline:
+    """How much time is left of what was allowed."""
+
+    def __init__(self, seconds: float, what: str) -> None:
+        self._end_ns = boottime_ns() + int(seconds * 1e9)
+        self._seconds = seconds
+        self._what = what
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is none left."""
+        return boottime_ns() >= self._end_ns
+
+    def left(self, *, at_most: float | None = None) -> float:
+        """Seconds left, at most that many. Raises DriverTrouble when there are none."""
+        seconds = (self._end_ns - boottime_ns()) / 1e9
+        if seconds <= 0:
+            raise DriverTrouble(f"{self._what}: not done within {self._seconds:g} s")
+        return seconds if at_most is None else min(seconds, at_most)
+
+
+@dataclass(slots=True)
+class Server:
+    """One instance: who it is, and the two ways to it. `fences` counts the fences ordered here, so that a
+    start that was under way knows; `settled_at` is the connection for which the signal was put back."""
+
+    site: str
+    name: str
+    address: str
+    instance: Instance
+    link: Link
+    host: DatabaseHost
+    fences: int = 0
+    settled_at: int = 0
+    system_id: str = ""
+
+
+def server_of(
+    service: Service, estate: Estate, settings: PostgresSettings, transport: Transport, site: str
+) -> Server:
+    """The instance of `service` at `site`; the settings were checked against the estate before."""
+    instance = settings.instances[site]
+    host = estate.sites[site].hosts[instance.host]
+    if not host.name:
+        host = host.model_copy(update={"name": instance.host, "site": site})
+    address = instance.address or host.address
+    name = f"{service.name} at {site}"
+    link = Link(
+        name=name,
+        host=address,
+        port=instance.port,
+        user=settings.user,
+        password=settings.password.get_secret_value(),
+        database=settings.database,
+        tls=settings.tls,
+        connect_within_seconds=settings.answer_within_seconds,
+    )
+    return Server(
+        site=site,
+        name=name,
+        address=address,
+        instance=instance,
+        link=link,
+        host=DatabaseHost(service.name, site, host, instance, transport),
+    )
+
+
+def application_name(service: str, site: str) -> str:
+    """What a standby calls itself at its primary, and what `synchronous_standby_names` holds."""
+    return f"{service}-{site}"
+
+
+def slot_name(service: str, site: str) -> str:
+    """The replication slot that the primary keeps for the standby at `site`."""
+    name = f"twinsite_{service}_{site}".replace("-", "_")
+    if len(name) <= SLOT_NAME_LIMIT:
+        return name
+    return f"{name[: SLOT_NAME_LIMIT - 9]}_{zlib.crc32(name.encode()):08x}"
+
+
+def source_of(primary: Server, settings: PostgresSettings, purpose: str) -> str:
+    """The connection string by which a tool on the other host reaches `primary`; it holds no password."""
+    return conninfo(
+        host=primary.address,
+        port=primary.instance.port,
+        user=settings.user,
+        dbname=settings.database,
+        application_name=f"twinsite-{purpose}",
+        connect_timeout=5,
+        sslmode=_LIBPQ_TLS.get(settings.tls, settings.tls),
+    )
+
+
+def standby_lines(service: str, site: str, own: Server, primary: Server, settings: PostgresSettings) -> str:
+    """The lines of `postgresql.auto.conf` that make the server at `site` follow `primary`."""
+    upstream = conninfo(
+        host=primary.address,
+        port=primary.instance.port,
+        user=settings.replication_user,
+        application_name=application_name(service, site),
+        passfile=f"{own.instance.data}.twinsite/pgpass",
+        connect_timeout=5,
+        sslmode=_LIBPQ_TLS.get(settings.tls, settings.tls),
+    )
+    return "\n".join(
+        (
+            setting_line("primary_conninfo", upstream),
+            setting_line("primary_slot_name", slot_name(service, site)),
+        )
+    )
+
+
+def password_lines(primary: Server, settings: PostgresSettings) -> str:
+    """The password file by which the other host reaches `primary`, in both roles."""
+    users = {
+        settings.user: settings.password,
+        settings.replication_user: settings.replication_password,
+    }
+    return "".join(
+        password_line(primary.address, primary.instance.port, "*", user, secret.get_secret_value()) + "\n"
+        for user, secret in users.items()
+    )
