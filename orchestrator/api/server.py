@@ -1,0 +1,186 @@
+"""The local API's server: HTTP over a Unix socket. The caller is known by the socket's peer credentials.
+
+Nothing here decides; `orchestrator.orders` does, and `answers` shapes.
+"""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.api import answers
+from orchestrator.api.shapes import MoveOrder, MoveRequest, QuietRequest, Refusal, RunDetail, Shape
+from orchestrator.controller import Controller
+from orchestrator.orders import OrderRefused, Orders
+from probes.model import Observation
+
+log = structlog.get_logger(__name__)
+
+FOLLOW_LOOK_SECONDS = 0.05
+FOLLOW_SAY_SECONDS = 2.0
+REQUEST_LIMIT_BYTES = 1 << 20
+
+Asked = TypeVar("Asked", bound=BaseModel)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def caller(request: web.Request) -> str:
+    """Who is at the other end, by the kernel's word: the user's name."""
+    transport = request.transport
+    raw: socket.socket | None = transport.get_extra_info("socket") if transport is not None else None
+    if raw is None:
+        return "unknown"
+    credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+class LocalApi:
+    """The server of one controller."""
+
+    def __init__(
+        self, controller: Controller, orders: Orders, observations: Callable[[], tuple[Observation, ...]]
+    ) -> None:
+        self._controller = controller
+        self._orders = orders
+        self._observations = observations
+
+    @contextlib.asynccontextmanager
+    async def serving(self, path: Path) -> AsyncIterator[None]:
+        """Listen at `path` while inside."""
+        app = web.Application(client_max_size=REQUEST_LIMIT_BYTES, middlewares=[_errors])
+        app.add_routes(
+            [
+                web.get("/v1/status", self._status),
+                web.get("/v1/explain/{service}", self._explain),
+                web.get("/v1/runs", self._runs),
+                web.get("/v1/runs/{run}", self._run),
+                web.get("/v1/runs/{run}/follow", self._follow),
+                web.post("/v1/plan", self._plan),
+                web.post("/v1/moves", self._move),
+                web.post("/v1/pause", self._pause),
+                web.post("/v1/resume", self._resume),
+                web.post("/v1/acknowledge", self._acknowledge),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        try:
+            await web.UnixSite(runner, str(path)).start()
+            os.chmod(path, 0o660)
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        return _json(answers.status(self._controller))
+
+    async def _explain(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["service"]
+        if name not in self._controller.estate.services:
+            known = ", ".join(self._controller.estate.services)
+            raise OrderRefused("unknown-service", f"no service {name!r}; there is {known}", wrong=True)
+        return _json(answers.explanation(self._controller, name, self._observations()))
+
+    async def _runs(self, request: web.Request) -> web.StreamResponse:
+        try:
+            limit = int(request.query.get("limit", "50"))
+        except ValueError:
+            raise OrderRefused("wrong-request", "limit must be a number", wrong=True) from None
+        return _json(answers.run_list(self._controller, max(1, min(limit, 1000))))
+
+    def _detail(self, request: web.Request) -> RunDetail:
+        name = request.match_info["run"]
+        record = self._controller.run_records.get(name)
+        if record is None:
+            raise OrderRefused("unknown-run", f"no run {name!r} is known here", wrong=True)
+        return answers.run_detail(record, self._controller.mover.progress.get(name))
+
+    async def _run(self, request: web.Request) -> web.StreamResponse:
+        return _json(self._detail(request))
+
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
+        """A line at each change until the run has ended, and now and then one as a sign of life."""
+        name = request.match_info["run"]
+        await self._await_run(name)
+        self._detail(request)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        said, said_at = "", 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            detail = self._detail(request)
+            key = detail.model_dump_json(exclude={"duration_seconds"})
+            if key != said or loop.time() - said_at > FOLLOW_SAY_SECONDS:
+                said, said_at = key, loop.time()
+                await response.write(detail.model_dump_json().encode() + b"\n")
+            if detail.state != "running":
+                return response
+            await asyncio.sleep(FOLLOW_LOOK_SECONDS)
+
+    async def _await_run(self, name: str) -> None:
+        """A run just ordered is on its way through the store; give it a moment."""
+        for _ in range(60):
+            if name in self._controller.run_records:
+                return
+            await asyncio.sleep(FOLLOW_LOOK_SECONDS)
+
+    async def _plan(self, request: web.Request) -> web.StreamResponse:
+        return _json(self._orders.plan(await _body(request, MoveRequest)))
+
+    async def _move(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._orders.order(await _body(request, MoveOrder), self._who(request)))
+
+    async def _pause(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._orders.pause(await _body(request, QuietRequest), self._who(request)))
+
+    async def _resume(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._orders.resume(await _body(request, QuietRequest), self._who(request)))
+
+    async def _acknowledge(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._orders.acknowledge(await _body(request, QuietRequest), self._who(request)))
+
+    def _who(self, request: web.Request) -> str:
+        return f"{caller(request)}@{self._controller.site}"
+
+
+def _json(shape: Shape, status: int = 200) -> web.Response:
+    return web.Response(text=shape.model_dump_json(), content_type="application/json", status=status)
+
+
+async def _body(request: web.Request, kind: type[Asked]) -> Asked:
+    try:
+        return kind.model_validate_json(await request.text())
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise OrderRefused("wrong-request", f"{where}: {first['msg']}", wrong=True) from fault
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals become answers; what nobody foresaw is logged and said to be our fault."""
+    try:
+        return await handler(request)
+    except OrderRefused as refused:
+        return _json(refused.refusal, 400 if refused.wrong else 409)
+    except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception as fault:
+        log.error("api-failed", path=request.path, exc_info=fault)
+        refusal = Refusal(code="internal-fault", message="the controller failed to answer; see its log")
+        return _json(refusal, 500)

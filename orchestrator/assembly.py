@@ -1,0 +1,93 @@
+"""Put the parts of a process together: estate, store, transport, drivers, probes. Used by keeper, controller
+and witness, each of which takes only what it needs. Nothing is decided here.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from orchestrator.paths import state_directory
+from orchestrator.store.etcd import EtcdStore
+from sites.inventory import Loaded, load_estate
+from sites.model import Estate, Site
+from sites.replication import catalogue as drivers_catalogue
+from sites.replication.words import ReplicationDriver
+from sites.ssh import SshTransport
+from sites.transport import Transport
+
+LOG_LEVEL = logging.INFO
+
+
+def set_up_logging(process: str, site: str) -> None:
+    """Structured logs, a JSON object a line, on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LOG_LEVEL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process, site=site)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every process of a site stands on."""
+
+    loaded: Loaded
+    site: Site
+    base: Path
+    directory: Path
+
+    @property
+    def estate(self) -> Estate:
+        """The estate."""
+        return self.loaded.estate
+
+
+def load_ground(path: Path, site: str, **catalogues: object) -> Ground:
+    """Load the estate for a daemon of `site`, and make its state directory.
+
+    Raises EstateInvalid, and KeyError for a site that is not in the estate.
+    """
+    loaded = load_estate(
+        path,
+        driver_settings=drivers_catalogue.SETTINGS,
+        site=site,
+        **catalogues,  # type: ignore[arg-type]
+    )
+    base = path.absolute().parent
+    directory = state_directory(loaded.estate, site, base)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Ground(loaded, loaded.estate.sites[site], base, directory)
+
+
+def open_store(ground: Ground) -> EtcdStore:
+    """The store, with this site's own certificate and user."""
+    spec = ground.site.store or ground.estate.store
+    return EtcdStore.from_spec(spec, ground.base, allow_unsafe_versions=ground.estate.lab)
+
+
+def open_transport(ground: Ground) -> SshTransport:
+    """SSH to the estate's hosts."""
+    return SshTransport(ground.estate.ssh, ground.base)
+
+
+def make_drivers(ground: Ground, transport: Transport) -> dict[str, ReplicationDriver]:
+    """A driver for every service that has one; the others are only watched."""
+    make: Callable[..., ReplicationDriver] = drivers_catalogue.make_driver
+    return {
+        name: make(service, ground.estate, transport)
+        for name, service in ground.estate.services.items()
+        if not service.watch_only
+    }

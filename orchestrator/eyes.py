@@ -1,0 +1,249 @@
+"""What one vantage point sees of every replicated instance, and what the others say they see.
+
+Used by the controllers and by the witness. It samples, keeps bounded histories and publishes; it names
+nothing and decides nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from orchestrator.clock import boottime_ns
+from orchestrator.core.records import InstanceSeen, ObservationRecord
+from orchestrator.core.view import OutsideWord
+from sites.errors import SitesError
+from sites.model import Estate
+from sites.replication.positions import Lag, PositionHistory, lag, received, replayed, safe_until_ns, written
+from sites.replication.words import ReplicationDriver, Role, Sample
+
+log = structlog.get_logger(__name__)
+
+FRESH_SECONDS = 3.0
+LOST_AGAIN_SECONDS = 0.2
+
+
+def sample_every_seconds(lease_duration_seconds: float) -> float:
+    """How often an instance is asked: a dozen times a lease, at least once a second."""
+    return max(0.2, min(1.0, lease_duration_seconds / 12))
+
+
+@dataclass(slots=True)
+class InstanceEye:
+    """The latest sample of one instance, and when it last counted as a streaming standby."""
+
+    sample: Sample | None = None
+    dead: str = ""
+    not_streaming_since_ns: int = field(default_factory=boottime_ns)
+
+
+@dataclass(slots=True)
+class Outside:
+    """The latest observation of another observer, and when it arrived here."""
+
+    record: ObservationRecord
+    arrived_ns: int
+
+
+class Eyes:
+    """Samples every service's instance at both data sites from here.
+
+    `on_change` is called when something worth an immediate look happened: an instance was lost, a role
+    changed. `watch_losses_at`: the site whose instances' kept connections are watched (our own).
+    """
+
+    def __init__(
+        self,
+        estate: Estate,
+        drivers: dict[str, ReplicationDriver],
+        *,
+        watch_losses_at: str | None,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._estate = estate
+        self._drivers = drivers
+        self._watch_losses_at = watch_losses_at
+        self._on_change = on_change
+        self._every_seconds = sample_every_seconds(estate.ownership.lease_duration_seconds)
+        self._instances: dict[tuple[str, str], InstanceEye] = {
+            (name, site): InstanceEye() for name in drivers for site in estate.services[name].sites
+        }
+        self._histories: dict[tuple[str, str], PositionHistory] = {
+            key: PositionHistory() for key in self._instances
+        }
+        self._primary_history: dict[str, str] = {}
+        self._outside: dict[str, Outside] = {}
+        self._nudged: dict[tuple[str, str], asyncio.Event] = {key: asyncio.Event() for key in self._instances}
+
+    async def run(self) -> None:
+        """Sample and watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number, key in enumerate(self._instances):
+                phase = self._every_seconds * number / max(1, len(self._instances))
+                group.create_task(self._sample_for_ever(*key, phase_seconds=phase))
+            if self._watch_losses_at is not None:
+                for name in self._drivers:
+                    group.create_task(self._watch_loss(name, self._watch_losses_at))
+
+    # --- looking -------------------------------------------------------------------------------------
+
+    async def _sample_for_ever(self, service: str, site: str, *, phase_seconds: float) -> None:
+        await asyncio.sleep(phase_seconds)
+        nudged = self._nudged[service, site]
+        while True:
+            await self.look(service, site)
+            nudged.clear()
+            try:
+                async with asyncio.timeout(self._every_seconds):
+                    await nudged.wait()
+            except TimeoutError:
+                pass
+
+    async def look(self, service: str, site: str) -> Sample:
+        """Sample one instance now and take it in."""
+        sample = await self._drivers[service].sample(site)
+        eye = self._instances[service, site]
+        before = eye.sample.role if eye.sample is not None else None
+        eye.sample = sample
+        note = written(sample)
+        if note is not None:
+            self._histories[service, site] = self._histories[service, site].add(note)
+            if sample.writable:
+                self._primary_history[service] = note.line
+        if sample.role not in (Role.DOWN, Role.UNKNOWN):
+            eye.dead = ""
+        if sample.role is Role.STANDBY and sample.streaming:
+            eye.not_streaming_since_ns = sample.taken_at_ns
+        if sample.role is not before:
+            log.info("role-seen", service=service, site=site, role=str(sample.role), reason=sample.reason)
+            self._on_change()
+        return sample
+
+    def nudge(self, service: str, site: str) -> None:
+        """Sample one instance at once rather than at its next beat."""
+        if (service, site) in self._nudged:
+            self._nudged[service, site].set()
+
+    async def _watch_loss(self, service: str, site: str) -> None:
+        """Notice a dead instance by its kept connection breaking, not at the next beat."""
+        while True:
+            try:
+                evidence = await self._drivers[service].lost(site)
+            except SitesError as fault:
+                log.warning("loss-watch-failed", service=service, site=site, problem=str(fault))
+                await asyncio.sleep(self._every_seconds)
+                continue
+            eye = self._instances[service, site]
+            if not eye.dead:
+                log.warning("instance-lost", service=service, site=site, evidence=evidence)
+            eye.dead = evidence
+            if eye.sample is not None:
+                eye.sample = replace(
+                    eye.sample, role=Role.DOWN, writable=False, reason=evidence, taken_at_ns=boottime_ns()
+                )
+            self._on_change()
+            await asyncio.sleep(LOST_AGAIN_SECONDS)
+            self.nudge(service, site)
+
+    # --- what is known -------------------------------------------------------------------------------
+
+    def sample(self, service: str, site: str) -> Sample | None:
+        """The latest sample."""
+        return self._instances[service, site].sample
+
+    def fresh_samples(self, service: str, now_ns: int) -> dict[str, Sample]:
+        """The latest sample per site, stale ones left out: stale is unknown."""
+        found = {}
+        for site in self._estate.services[service].sites:
+            sample = self._instances[service, site].sample
+            if sample is not None and now_ns - sample.taken_at_ns <= FRESH_SECONDS * 1e9:
+                found[site] = sample
+        return found
+
+    def dead(self, service: str, site: str) -> str:
+        """Evidence that the instance is positively not running; empty if there is none."""
+        return self._instances[service, site].dead
+
+    def not_streaming_seconds(self, service: str, site: str, now_ns: int) -> float:
+        """For how long the instance has not been seen as a streaming standby."""
+        return max(0, now_ns - self._instances[service, site].not_streaming_since_ns) / 1e9
+
+    def lag(self, service: str, primary_site: str, standby_site: str, now_ns: int) -> Lag:
+        """How far the standby is behind, with the age of what that is made from."""
+        standby = self._instances[service, standby_site].sample
+        seen = replayed(standby) if standby is not None else None
+        history = self._histories[service, primary_site]
+        return lag(history, seen, now_ns, stale_after_seconds=FRESH_SECONDS)
+
+    def safe_until_ns(self, service: str, primary_site: str, standby_site: str) -> int | None:
+        """The instant up to which everything written at the primary is known to be at the standby."""
+        standby = self._instances[service, standby_site].sample
+        seen = received(standby) if standby is not None else None
+        return safe_until_ns(self._histories[service, primary_site], seen)
+
+    def primary_history(self, service: str) -> str:
+        """The history of the primary last seen writable."""
+        return self._primary_history.get(service, "")
+
+    # --- what the others say -------------------------------------------------------------------------
+
+    def take_outside(self, record: ObservationRecord) -> None:
+        """An observation of another observer has arrived."""
+        self._outside[record.observer] = Outside(record, boottime_ns())
+
+    def outside(self, service: str, now_ns: int) -> tuple[OutsideWord, ...]:
+        """What the others say of this service's instances, its age counted on."""
+        words = []
+        for observer, outside in self._outside.items():
+            waited_seconds = max(0, now_ns - outside.arrived_ns) / 1e9
+            words += [
+                OutsideWord(
+                    observer=observer,
+                    site=seen.site,
+                    role=seen.role,
+                    writable=seen.writable,
+                    reason=seen.reason,
+                    age_seconds=seen.age_seconds + waited_seconds,
+                )
+                for seen in outside.record.instances
+                if seen.service == service
+            ]
+        return tuple(words)
+
+    def outside_records(self, now_ns: int) -> tuple[tuple[ObservationRecord, float], ...]:
+        """Every other observer's latest record with the seconds since it arrived."""
+        return tuple((each.record, max(0, now_ns - each.arrived_ns) / 1e9) for each in self._outside.values())
+
+    def observation(self, observer: str, number: int, clock_unix_seconds: float) -> ObservationRecord:
+        """What we see, ready to be published."""
+        now_ns = boottime_ns()
+        seen = []
+        reaches: dict[str, bool | None] = {}
+        for (service, site), eye in self._instances.items():
+            if eye.sample is None:
+                continue
+            sample = eye.sample
+            seen.append(
+                InstanceSeen(
+                    service=service,
+                    site=site,
+                    role=str(sample.role),
+                    writable=sample.writable,
+                    reason=sample.reason,
+                    age_seconds=max(0, now_ns - sample.taken_at_ns) / 1e9,
+                    position=sample.position,
+                    replayed=sample.replayed,
+                    system_id=sample.system_id,
+                    timeline=sample.timeline,
+                )
+            )
+            answered = sample.role is not Role.UNKNOWN
+            reaches[site] = bool(reaches.get(site)) or answered
+        return ObservationRecord(
+            observer=observer,
+            number=number,
+            instances=tuple(seen),
+            reaches=reaches,
+            clock_unix_seconds=clock_unix_seconds,
+        )

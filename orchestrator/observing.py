@@ -1,0 +1,82 @@
+"""Publish what a vantage point sees under `observations/<site>`, and take in what the others publish.
+
+Grants no right to anybody; a store that does not answer costs a publication and nothing else.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator.clock import wall_unix_seconds
+from orchestrator.core.records import (
+    OBSERVATIONS,
+    ObservationRecord,
+    RecordUnreadable,
+    decode,
+    encode,
+)
+from orchestrator.store.base import Compare, KeyValue, Put, Store, StoreCompacted, StoreError
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_EVERY_SECONDS = 2.0
+STORE_SECONDS = 3.0
+AGAIN_SECONDS = 0.5
+
+
+async def publish(
+    store: Store, observer: str, observation: Callable[[str, int, float], ObservationRecord]
+) -> None:
+    """Write our observation every two seconds until cancelled."""
+    key = OBSERVATIONS + observer
+    revision: int | None = None
+    number = 0
+    while True:
+        number += 1
+        try:
+            if revision is None:
+                found = (await store.read(key, exact=True, timeout_seconds=STORE_SECONDS)).get(key)
+                revision = found.mod_revision if found is not None else 0
+            record = observation(observer, number, wall_unix_seconds())
+            result = await store.transact(
+                [Compare(key, revision)], [Put(key, encode(record))], [key], timeout_seconds=STORE_SECONDS
+            )
+            revision = result.revision if result.succeeded else None
+        except StoreError as fault:
+            revision = None
+            log.debug("observation-not-published", problem=str(fault))
+        await asyncio.sleep(PUBLISH_EVERY_SECONDS)
+
+
+async def follow(store: Store, prefix: str, take: Callable[[KeyValue], None]) -> None:
+    """Hand over everything under `prefix`, then every write, until cancelled."""
+    while True:
+        try:
+            snapshot = await store.read(prefix, timeout_seconds=STORE_SECONDS)
+            for item in snapshot.items:
+                take(item)
+            async for event in store.watch(prefix, from_revision=snapshot.revision + 1):
+                take(event.item)
+        except StoreCompacted:
+            continue
+        except StoreError as fault:
+            log.debug("watch-interrupted", prefix=prefix, problem=str(fault))
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+def taking_observations(
+    observer: str, take: Callable[[ObservationRecord], None]
+) -> Callable[[KeyValue], None]:
+    """Decode the others' observations; an unreadable one is left out."""
+
+    def handler(item: KeyValue) -> None:
+        try:
+            record = decode(ObservationRecord, item.value)
+        except RecordUnreadable as fault:
+            log.warning("record-unreadable", key=item.key, problem=str(fault))
+            return
+        if record.observer != observer:
+            take(record)
+
+    return handler

@@ -1,0 +1,193 @@
+"""The `ownership` action words: what a run asks of the keepers, and waits for.
+
+Each asks first whether it is so already, so that a run that goes on after a crash may repeat it. They ask
+the keeper of this site; the other site's keeper answers through the store.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from orchestrator.clock import boottime_ns, wall_unix_seconds
+from orchestrator.core.keeper_view import KeeperView
+from orchestrator.core.messages import Ask, Claim, Reply, RequestGiveUp, Settle, TakeOver
+from orchestrator.core.records import Movement, RunRecord, ServiceRecord
+from runbooks.catalogue import ActionCatalogue, Arguments
+from runbooks.context import ActionContext, Call, Result
+from runbooks.errors import StepFailed
+from sites.replication.words import Position, Word
+
+ASK_TIMEOUT_SECONDS = 30.0
+
+
+class NoArguments(Arguments):
+    """These words take nothing: who moves what stands in the plan."""
+
+
+@dataclass(slots=True)
+class Errand:
+    """One run's business with the keepers, beyond what its plan says."""
+
+    record: RunRecord
+    automatic: bool = False
+    ordered_by_operator: bool = False
+    certified_down: bool = False
+    accept_loss: bool = False
+    who: str = ""
+    why: str = ""
+    after_take_over: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
+class KeeperDesk:
+    """What the actions may use: the keeper's ear, its latest picture, and the errands of running runs."""
+
+    ask: Callable[[Ask, float], Awaitable[Reply]]
+    view: Callable[[], KeeperView | None]
+    changed: asyncio.Condition
+    errands: dict[str, Errand] = field(default_factory=dict)
+
+    def record(self, service: str) -> ServiceRecord | None:
+        """The service's record as the keeper last told it."""
+        view = self.view()
+        held = view.service(service) if view is not None else None
+        return held.record if held is not None and held.known else None
+
+    async def wait(self, fits: Callable[[], bool]) -> None:
+        """Wait until a picture of the keeper fits. The caller's step has the deadline."""
+        async with self.changed:
+            await self.changed.wait_for(fits)
+
+
+def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalogue:
+    """The catalogue with the four `ownership` words."""
+
+    async def take_over(context: ActionContext, call: Call) -> Result:
+        return await _take_over(desk, call)
+
+    async def give_up(context: ActionContext, call: Call) -> Result:
+        return await _give_up(desk, call)
+
+    async def claim(context: ActionContext, call: Call) -> Result:
+        return await _claim(desk, context, call)
+
+    async def settle(context: ActionContext, call: Call) -> Result:
+        return await _settle(desk, call)
+
+    words = (
+        ("ownership.take-over", take_over, "take a lost site's service when its lease is over"),
+        ("ownership.give-up", give_up, "have the holder close the service and give it up"),
+        ("ownership.claim", claim, "claim a service that was given up"),
+        ("ownership.settle", settle, "end the move"),
+    )
+    for word, act, summary in words:
+        catalogue = catalogue.with_action(word, NoArguments, act, summary=summary, idempotent=True)
+    return catalogue
+
+
+def _errand(desk: KeeperDesk, call: Call) -> Errand:
+    errand = desk.errands.get(call.plan.id)
+    if errand is None:
+        raise StepFailed(f"nothing is known of run {call.plan.id} here")
+    return errand
+
+
+async def _take_over(desk: KeeperDesk, call: Call) -> Result:
+    errand = _errand(desk, call)
+    plan = call.plan
+    patience_seconds = call.step.timeout_seconds
+    reply = await desk.ask(
+        TakeOver(
+            services=(plan.service,),
+            records=(errand.record,),
+            ordered_by_operator=errand.ordered_by_operator,
+            hold_down_ns=0,  # the decision has waited it out; an operator's order waives it (P9)
+            who=errand.who,
+            why=errand.why,
+            certified_down=errand.certified_down,
+            wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
+        ),
+        patience_seconds,
+    )
+    _demand(reply)
+    if errand.after_take_over is not None:
+        errand.after_take_over()
+    return Result(f"{plan.to_site} is primary at epoch {plan.epoch}")
+
+
+async def _give_up(desk: KeeperDesk, call: Call) -> Result:
+    plan = call.plan
+
+    def given_up() -> bool:
+        record = desk.record(plan.service)
+        if record is None:
+            return False
+        return record.primary is None or bool(record.refusal) or record.run != plan.id
+
+    _demand(await desk.ask(RequestGiveUp(service=plan.service, run=plan.id), ASK_TIMEOUT_SECONDS))
+    await desk.wait(given_up)
+    record = desk.record(plan.service)
+    if record is None or record.run != plan.id:
+        raise StepFailed("another run holds the service now")
+    if record.primary is not None:
+        raise StepFailed(f"{plan.from_site} did not give it up: {record.refusal}")
+    if record.final_position is None:
+        raise StepFailed(
+            f"{plan.from_site} had to cut its clients off before everything was sent; a final position is "
+            f"missing, so only a failover with a named acceptance of loss can go on"
+        )
+    return Result(f"closed at {record.final_position.text}", values={"final": record.final_position.text})
+
+
+async def _claim(desk: KeeperDesk, context: ActionContext, call: Call) -> Result:
+    errand, plan = _errand(desk, call), call.plan
+    record = desk.record(plan.service)
+    if record is None:
+        raise StepFailed("the service's record is not known here at this moment")
+    received: Position | None = None
+    driver = context.driver
+    if driver is not None and record.primary is None and Word.SAMPLE not in driver.unknown_words:
+        if record.final_position is not None:
+            there = await driver.caught_up(
+                plan.to_site, record.final_position, timeout_seconds=call.step.timeout_seconds / 2
+            )
+            received = record.final_position if there else None
+        if received is None:
+            sample = await driver.sample(plan.to_site)
+            received = sample.replayed or sample.position
+    reply = await desk.ask(
+        Claim(
+            service=plan.service,
+            run=plan.id,
+            record=errand.record if errand.automatic else None,
+            received=received,
+            accept_loss=errand.accept_loss,
+            mode_if_new=record.mode,
+            who=errand.who,
+            why=errand.why,
+            automatic=errand.automatic,
+            at_unix_seconds=wall_unix_seconds(),
+        ),
+        ASK_TIMEOUT_SECONDS,
+    )
+    _demand(reply)
+    return Result(f"{plan.to_site} is primary at epoch {plan.epoch}")
+
+
+async def _settle(desk: KeeperDesk, call: Call) -> Result:
+    plan = call.plan
+    record = desk.record(plan.service)
+    if record is not None and record.run == plan.id and record.movement is Movement.STEADY:
+        return Result("steady already")
+    _demand(
+        await desk.ask(
+            Settle(service=plan.service, run=plan.id, why=record.why if record else ""), ASK_TIMEOUT_SECONDS
+        )
+    )
+    return Result("steady")
+
+
+def _demand(reply: Reply) -> None:
+    if not reply.done:
+        raise StepFailed(f"{reply.code}: {reply.message}")
