@@ -40,7 +40,8 @@ class Observation:
     verdict: Verdict
     since_ns: int
     last: ProbeResult | None
-    recent: tuple[Verdict, ...] = ()
+    recent: tuple[Verdict, ...] = ()  # the last n results, oldest first
+    counted: int = 0  # how many of `recent`, from the newest back, count towards the next change of verdict
 
 
 class Probe(Protocol):

@@ -1,0 +1,279 @@
+"""Probe kind `http`: ask for a page, look at its status and its text. The only file that knows aiohttp.
+
+Each try makes a connection of its own, sends no cookies and goes through no proxy: what is watched is
+whether a new user would be served. Header values are secrets and are never shown.
+"""
+
+import re
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from yarl import URL
+
+from probes.errors import SettingsInvalid
+from probes.model import ProbeResult
+from probes.names import Names, is_address
+from probes.place import Place
+from probes.reasons import Reason
+from probes.settings import Pattern, PerSite, host_of
+from probes.tls import TlsTrust
+from probes.trying import Outcome, Trail, attempt, bounded, down, outcome_of, up
+from sites.model import Name
+
+BODY_LIMIT_BYTES = 64 * 1024
+MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Redirects(StrEnum):
+    """What to do with an answer that points elsewhere."""
+
+    REFUSE = "refuse"  # it is an answer like any other
+    SAME_HOST = "same-host"
+    FOLLOW = "follow"
+
+
+def _checked_url(text: str) -> str:
+    try:
+        url = URL(text)
+        good = url.scheme in ("http", "https") and bool(url.host)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("expected an address such as https://crm.example/login")
+    return text
+
+
+def _as_list(value: Any) -> Any:
+    items = value if isinstance(value, list | tuple) else [value]
+    return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in items]
+
+
+Status = Annotated[str, Field(pattern=r"^[1-5](\d\d|xx)$")]
+
+
+class HttpSettings(TlsTrust):
+    """Settings of an `http` probe beside the common ones."""
+
+    url: PerSite[Annotated[str, AfterValidator(_checked_url)]]
+    host: PerSite[Name] | None = None
+    method: Literal["GET", "HEAD"] = "GET"
+    status: Annotated[tuple[Status, ...], BeforeValidator(_as_list)] = ("2xx",)
+    contains: str | None = None
+    matches: Pattern | None = None
+    never_matches: Pattern | None = None
+    redirects: Redirects = Redirects.REFUSE
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _body_needs_get(self) -> "HttpSettings":
+        if self.method == "HEAD" and (self.contains or self.matches or self.never_matches):
+            raise ValueError("HEAD has no text to look at; use GET, or leave the text out")
+        return self
+
+    def accepts(self, status: int) -> bool:
+        """Whether this status is one of those expected."""
+        return any(wanted in (str(status), f"{status // 100}xx") for wanted in self.status)
+
+
+def shown(url: URL) -> str:
+    """The URL as it may be shown: without user, password and query."""
+    plain = (url.with_user(None) if url.host else url).with_query(None).with_fragment(None)
+    return f"{plain}?…" if url.query_string else str(plain)
+
+
+class _Resolver(AbstractResolver):
+    """Resolves by the probes' own resolver; one name may be pinned to the address of a host."""
+
+    def __init__(self, names: Names, pinned: Mapping[str, str]) -> None:
+        self.timeout_seconds = 1.0
+        self._names = names
+        self._pinned = pinned
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+        addresses = await self._names.addresses(
+            self._pinned.get(host, host), timeout_seconds=self.timeout_seconds
+        )
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=0,
+            )
+            for address in addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+class HttpProbe:
+    """Watches one page. `connect_to`: connect there, whatever the name in the URL resolves to."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        url: str,
+        *,
+        connect_to: str | None,
+        base: Path,
+        names: Names,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._url = URL(url)
+        self._connect_to = connect_to
+        self._trust = settings.trust(base)
+        self._resolver = _Resolver(names, {self._url.host or "": connect_to} if connect_to else {})
+        self._now_ns = now_ns
+
+    async def try_once(self, *, timeout_seconds: float) -> ProbeResult:
+        """Ask for the page once."""
+        via = f" at {self._connect_to}" if self._connect_to else ""
+        self._resolver.timeout_seconds = timeout_seconds
+        return await attempt(
+            f"{self._settings.method} {shown(self._url)}{via}",
+            self._ask,
+            timeout_seconds=timeout_seconds,
+            now_ns=self._now_ns,
+        )
+
+    async def _ask(self, trail: Trail) -> Outcome:
+        try:
+            async with self._session(self._trust.get()) as session:
+                return await self._follow(session, trail)
+        except aiohttp.ClientError as error:
+            outcome = _outcome_of_client_error(error)
+            if outcome.reason is Reason.CERTIFICATE_BAD:
+                self._trust.forget()
+            return outcome
+
+    def _session(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=context, resolver=self._resolver, use_dns_cache=False, force_close=True, limit=1
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # The deadline is the caller's, round the whole of it; aiohttp's own would end it elsewhere.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            headers={"User-Agent": "twinsite-probe", "Accept-Encoding": "identity"},
+            trust_env=False,
+        )
+
+    async def _follow(self, session: aiohttp.ClientSession, trail: Trail) -> Outcome:
+        url = self._url
+        for _ in range(MOST_REDIRECTS + 1):
+            trail.reached = f"asking {shown(url)}"
+            async with session.request(
+                self._settings.method, url, headers=self._headers_for(url), allow_redirects=False
+            ) as response:
+                there = _location(response)
+                if response.status not in _REDIRECTS or self._settings.redirects is Redirects.REFUSE:
+                    trail.reached = f"status {response.status}, reading"
+                    return _judge(self._settings, response, await _read(response))
+            if there is None:
+                return down(Reason.WRONG_REDIRECT, f"status {response.status} without a usable location")
+            if (why := self._forbidden(url, there)) is not None:
+                return down(Reason.WRONG_REDIRECT, f"status {response.status} to {shown(there)}: {why}")
+            url = there
+        return down(Reason.WRONG_REDIRECT, f"more than {MOST_REDIRECTS} redirects, last to {shown(url)}")
+
+    def _forbidden(self, here: URL, there: URL) -> str | None:
+        if there.scheme not in ("http", "https") or not there.host:
+            return "not a web address"
+        if here.scheme == "https" and there.scheme == "http":
+            return "from https to http"
+        if self._settings.redirects is Redirects.SAME_HOST and there.host != self._url.host:
+            return "another host"
+        return None
+
+    def _headers_for(self, url: URL) -> dict[str, str]:
+        # Secrets go to the place they were written for and nowhere else.
+        if url.origin() != self._url.origin():
+            return {}
+        return {name: value.get_secret_value() for name, value in self._settings.headers.items()}
+
+    async def aclose(self) -> None:
+        """Nothing is kept."""
+
+
+def _location(response: aiohttp.ClientResponse) -> URL | None:
+    """Where the answer points to, if it does."""
+    try:
+        return response.url.join(URL(response.headers["Location"]))
+    except (KeyError, ValueError):
+        return None
+
+
+async def _read(response: aiohttp.ClientResponse) -> str:
+    body = b""
+    while len(body) < BODY_LIMIT_BYTES and (
+        more := await response.content.read(BODY_LIMIT_BYTES - len(body))
+    ):
+        body += more
+    try:
+        return body.decode(response.get_encoding(), errors="replace")
+    except (LookupError, RuntimeError):
+        return body.decode(errors="replace")
+
+
+def _judge(settings: HttpSettings, response: aiohttp.ClientResponse, body: str) -> Outcome:
+    answer = f"status {response.status} {response.reason or ''}".rstrip()
+    beginning = bounded(body.strip(), 200)
+    if not settings.accepts(response.status):
+        expected = " or ".join(settings.status)
+        there = _location(response)
+        where = "" if there is None else f", to {shown(there)}"
+        return down(Reason.WRONG_STATUS, f"{answer}{where}; expected {expected}; it begins: {beginning}")
+    if settings.contains is not None and settings.contains not in body:
+        return down(Reason.WRONG_ANSWER, f"{answer}, without {settings.contains!r}; it begins: {beginning}")
+    if settings.matches is not None and not re.search(settings.matches, body):
+        return down(Reason.WRONG_ANSWER, f"{answer}, nothing in it matches {settings.matches!r}: {beginning}")
+    if settings.never_matches is not None and (found := re.search(settings.never_matches, body)):
+        return down(Reason.WRONG_ANSWER, f"{answer}, with {found[0]!r}, which it must not have")
+    return up(Reason.ANSWERED, f"{answer}, {len(body)} characters")
+
+
+def _outcome_of_client_error(error: aiohttp.ClientError) -> Outcome:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return down(Reason.CERTIFICATE_BAD, str(error.certificate_error))
+        case aiohttp.ClientSSLError():
+            return down(Reason.TLS_FAILED, str(error.os_error))
+        case aiohttp.ClientConnectorError():
+            return outcome_of(error.os_error)
+        case OSError():
+            return outcome_of(error)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+            return down(Reason.RESET, f"the connection ended before the answer was whole: {error}")
+        case _:
+            return down(Reason.WRONG_ANSWER, f"what came back is not HTTP: {error}")
+
+
+def build(settings: HttpSettings, place: Place) -> HttpProbe:
+    """The probe of one place. Raises SettingsInvalid."""
+    url = settings.url.at(place.site.name)
+    connect_to = None
+    if settings.host is not None:
+        connect_to = host_of(settings.host, place.site).address
+        if is_address(URL(url).host or ""):
+            raise SettingsInvalid("with `host`, the `url` must carry the name that users see, not an address")
+    return HttpProbe(
+        settings,
+        url,
+        connect_to=connect_to,
+        base=place.context.base,
+        names=place.context.names,
+        now_ns=place.context.now_ns,
+    )

@@ -1,0 +1,1 @@
+"""The tests of twinsite; one folder per area, shared helpers in `support`."""
