@@ -1,0 +1,241 @@
+"""The action words that ship: what each takes, and the coroutine that carries it out.
+
+Each asks the world through `ActionContext`, returns a `Result` or raises; it never journals, never retries
+and never decides whether it should be done. Closing, fencing and ownership are no actions here: they
+belong to whoever keeps the lease, who adds words of its own to the catalogue.
+"""
+
+import asyncio
+from typing import Any, Literal
+
+from pydantic import Field
+
+from runbooks.catalogue import ActionCatalogue, Arguments, AtSite, VerbatimText
+from runbooks.conditions import ask_until, described
+from runbooks.context import ActionContext, Call, Result, bounded
+from runbooks.errors import ActionMisused, StepFailed
+from runbooks.model import Side
+from runbooks.planned import PlannedCondition
+from runbooks.remote import ENDING_GRACE_SECONDS, SshArguments, carry_out_on_host, settle_on_host
+from sites.errors import CommandTimedOut
+from sites.quantities import Seconds, parse_duration
+from sites.replication.words import Position, Rejoined, ReplicationDriver, Role, Word
+
+FINAL_POSITION = "final_position"
+"""The key under which a step hands on the last position of a closed primary."""
+
+
+class FromSite(AtSite):
+    """Acts at the site that is left, unless it says otherwise."""
+
+    at: Side = Field(Side.FROM, description="at which site; without it, from_site")
+
+
+class ToSite(AtSite):
+    """Acts at the site that becomes primary, unless it says otherwise."""
+
+    at: Side = Field(Side.TO, description="at which site; without it, to_site")
+
+
+class StartArguments(AtSite):
+    """Arguments of `replication.start`."""
+
+    role: Literal["primary", "standby"] = Field(description="as what it is started: primary or standby")
+
+
+class VerifyArguments(ToSite):
+    """Arguments of `replication.verify`."""
+
+    role: Literal["primary", "standby"] = Field(
+        "primary", description="what it must be: a writable primary, or a standby that is streaming"
+    )
+
+
+class ProbeArguments(ToSite):
+    """Arguments of `probe`."""
+
+    probe: str = Field(description="the name of one of the service's probes")
+
+
+class SqlArguments(ToSite):
+    """Arguments of `sql`."""
+
+    statement: VerbatimText = Field(min_length=1, description="one statement; values stand in it as $1, $2")
+    values: list[str] = Field(default_factory=list, description="the values, given as text: write $1::text")
+
+
+class WaitArguments(Arguments):
+    """Arguments of `wait`."""
+
+    for_seconds: Seconds = Field(alias="for", ge=0, description="how long")
+
+
+class NotifyArguments(Arguments):
+    """Arguments of `notify`."""
+
+    message: str = Field(min_length=1, description="what to say")
+
+
+def _driver(context: ActionContext) -> ReplicationDriver:
+    if context.driver is None:
+        raise ActionMisused(f"{context.service.name} has no replication driver")
+    return context.driver
+
+
+async def _prepare(context: ActionContext, call: Call) -> Result:
+    try:
+        async with asyncio.timeout(call.timeout_seconds):
+            await _driver(context).prepare(call.step.site)
+    except TimeoutError as error:
+        raise CommandTimedOut(f"prepare at {call.step.site} took over {call.timeout_seconds:g} s") from error
+    return Result(f"{call.step.site} is prepared for a quick close")
+
+
+async def _promote(context: ActionContext, call: Call) -> Result:
+    done = await _driver(context).promote(call.step.site, timeout_seconds=call.timeout_seconds)
+    return Result(done.evidence, values={"promoted_position": dumped_position(done.position)})
+
+
+async def _start(context: ActionContext, call: Call) -> Result:
+    role = Role(call.arguments.role)
+    await _driver(context).start(call.step.site, role=role, timeout_seconds=call.timeout_seconds)
+    return Result(f"{call.step.site} is started as {role}")
+
+
+async def _rejoin(context: ActionContext, call: Call) -> Result:
+    done = await _driver(context).rejoin(
+        call.step.site, primary_site=_primary(call), timeout_seconds=call.timeout_seconds
+    )
+    return _rejoined(done)
+
+
+async def _rebuild(context: ActionContext, call: Call) -> Result:
+    done = await _driver(context).rebuild(
+        call.step.site, primary_site=_primary(call), timeout_seconds=call.timeout_seconds
+    )
+    return _rejoined(done)
+
+
+def _primary(call: Call) -> str:
+    """The site that a standby is to follow: the other one of the move."""
+    return call.plan.from_site if call.step.site == call.plan.to_site else call.plan.to_site
+
+
+def _rejoined(done: Rejoined) -> Result:
+    values: dict[str, Any] = {"method": done.method, "divergent_bytes": done.divergent_bytes}
+    if done.saved_at is not None:
+        values["saved_at"] = done.saved_at
+    return Result(done.evidence, values={"rejoined": values})
+
+
+async def _verify(context: ActionContext, call: Call) -> Result:
+    """The role, and that both sites still are one cluster: promoting a copy of another one is no failover."""
+    driver, site = _driver(context), call.step.site
+    asked = PlannedCondition("role", call.arguments.role, site)
+    answer = await ask_until(asked, context, within_seconds=call.timeout_seconds)
+    if not answer.holds:
+        raise StepFailed(f"expected {call.arguments.role}; {answer.evidence}")
+    here = await driver.sample(site)
+    there = await driver.sample(_primary(call))
+    if here.system_id and there.system_id and here.system_id != there.system_id:
+        raise StepFailed(
+            f"{here.site} and {there.site} are not the same cluster: {here.system_id} and {there.system_id}"
+        )
+    return Result(described(here))
+
+
+async def _caught_up(context: ActionContext, call: Call) -> Result:
+    final = call.values.get(FINAL_POSITION)
+    if final is None:
+        raise StepFailed(
+            "no final position is known: no earlier step of this run closed the service in order"
+        )
+    position = Position(**final)
+    site = call.step.site
+    if not await _driver(context).caught_up(site, position, timeout_seconds=call.timeout_seconds):
+        raise StepFailed(f"{site} has not replayed up to {position.text} within {call.timeout_seconds:g} s")
+    return Result(f"{site} has replayed everything up to {position.text}")
+
+
+async def _probe(context: ActionContext, call: Call) -> Result:
+    asked = PlannedCondition("probe", call.arguments.probe, call.step.site)
+    answer = await ask_until(asked, context, within_seconds=call.timeout_seconds)
+    if not answer.holds:
+        raise StepFailed(f"not healthy within {call.timeout_seconds:g} s; {answer.evidence}")
+    return Result(answer.evidence)
+
+
+async def _sql(context: ActionContext, call: Call) -> Result:
+    if context.sql is None:
+        raise ActionMisused(f"{context.service.name} has no database that can be asked in SQL")
+    rows = await context.sql(
+        call.step.site,
+        call.arguments.statement,
+        call.arguments.values,
+        timeout_seconds=call.timeout_seconds,
+    )
+    return Result(bounded(str(rows)))
+
+
+async def _wait(context: ActionContext, call: Call) -> Result:
+    await asyncio.sleep(call.arguments.for_seconds)
+    return Result(f"waited {call.arguments.for_seconds:g} s")
+
+
+async def _notify(context: ActionContext, call: Call) -> Result:
+    await context.notify(call.arguments.message)
+    return Result(call.arguments.message)
+
+
+def dumped_position(position: Position) -> dict[str, Any]:
+    """A position as a step's value; `Position(**value)` reads it."""
+    return {"text": position.text, "history": position.history, "offset_bytes": position.offset_bytes}
+
+
+def _words(*words: Word) -> frozenset[Word]:
+    return frozenset(words)
+
+
+def shipped_actions() -> ActionCatalogue:
+    """The catalogue of every word in this module."""
+    catalogue = ActionCatalogue()
+    catalogue = catalogue.with_action(
+        "ssh",
+        SshArguments,
+        carry_out_on_host,
+        summary="run a command on a host",
+        settle=settle_on_host,
+        ending_grace_seconds=ENDING_GRACE_SECONDS,
+    )
+    for word, arguments, act, summary, needs in (
+        ("prepare", FromSite, _prepare, "shorten a close that is to come", Word.PREPARE),
+        ("promote", ToSite, _promote, "make the standby writable", Word.PROMOTE),
+        ("start", StartArguments, _start, "start a stopped instance as it was", Word.START),
+        ("rejoin", FromSite, _rejoin, "make the old primary a standby of the new one", Word.REJOIN),
+        ("rebuild", FromSite, _rebuild, "the same from a full copy", Word.REBUILD),
+        ("verify", VerifyArguments, _verify, "make sure of role and identity", Word.VERIFY),
+        ("caught-up", ToSite, _caught_up, "wait until everything written was replayed", Word.SAMPLE),
+    ):
+        catalogue = catalogue.with_action(
+            f"replication.{word}",
+            arguments,
+            act,
+            summary=summary,
+            needs_words=_words(Word.SAMPLE, needs),
+            idempotent=True,
+        )
+    catalogue = catalogue.with_action(
+        "probe", ProbeArguments, _probe, summary="wait until a probe is healthy", idempotent=True
+    )
+    catalogue = catalogue.with_action("sql", SqlArguments, _sql, summary="run one statement in the database")
+    catalogue = catalogue.with_action(
+        "wait",
+        WaitArguments,
+        _wait,
+        summary="let time pass",
+        idempotent=True,
+        least_seconds=lambda arguments: parse_duration(arguments["for"]) + 1.0,
+    )
+    return catalogue.with_action(
+        "notify", NotifyArguments, _notify, summary="tell people something", idempotent=True
+    )

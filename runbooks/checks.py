@@ -1,0 +1,168 @@
+"""What one key of a runbook alone cannot tell: names of steps, circles, actions and their keys, templates.
+
+Works on the plain values of a file and expects nothing of their shape, so that these faults are found
+together with those of the model. Pure: findings out, never an exception.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from runbooks.catalogue import ActionCatalogue
+from runbooks.graph import cycle_in
+from runbooks.model import Condition, Step, Undo
+from runbooks.templates import Manner, check, is_template
+from runbooks.texts import texts
+from sites.faults import findings_of
+from sites.marks import Document, Finding, Trail, nearest
+from sites.shape import file_keys
+
+_QUESTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("unless", Condition),
+    ("verify", Condition),
+    ("undo", Undo),
+)
+
+
+def findings_in(document: Document, catalogue: ActionCatalogue) -> list[Finding]:
+    """Everything wrong with the steps of a runbook, and with its texts."""
+    data = document.data if isinstance(document.data, Mapping) else {}
+    listed = data.get("steps")
+    steps = {
+        index: step for index, step in enumerate(listed if isinstance(listed, list) else ()) if _is_step(step)
+    }
+    declared = data.get("parameters")
+    parameters = [str(key) for key in declared] if isinstance(declared, Mapping) else []
+    findings = [*_names(steps), *_circle(steps)]
+    for index, step in steps.items():
+        at: Trail = ("steps", index)
+        findings += _action(document, catalogue, step, at)
+        findings += _texts(catalogue, step, at, parameters)
+        findings += _questions(step, at)
+    return findings
+
+
+def _is_step(step: Any) -> bool:
+    return isinstance(step, Mapping)
+
+
+def _names(steps: Mapping[int, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Ids given twice, and needs that name no step."""
+    first: dict[str, int] = {}
+    for index, step in steps.items():
+        step_id = step.get("id")
+        if not isinstance(step_id, str):
+            continue
+        if step_id in first:
+            again = f"the id {step_id!r} again (first in step {first[step_id] + 1})"
+            yield Finding(("steps", index, "id"), "an id of its own for each step", again)
+        first.setdefault(step_id, index)
+    for index, step in steps.items():
+        for position, need in enumerate(_needs(step)):
+            trail: Trail = ("steps", index, "needs", position)
+            if need == step.get("id"):
+                yield Finding(trail, "other steps only", f"the step {need!r} itself")
+            elif need not in first:
+                guess = nearest(need, list(first))
+                there_is = (
+                    f"perhaps {guess!r}" if guess else f"one of {', '.join(first) or 'no steps at all'}"
+                )
+                yield Finding(trail, there_is, f"the unknown step {need!r}")
+
+
+def _needs(step: Mapping[str, Any]) -> list[str]:
+    needs = step.get("needs")
+    return [need for need in needs if isinstance(need, str)] if isinstance(needs, list) else []
+
+
+def _circle(steps: Mapping[int, Mapping[str, Any]]) -> Iterator[Finding]:
+    by_id: dict[str, int] = {}
+    for index, step in steps.items():
+        if isinstance(step.get("id"), str):
+            by_id.setdefault(step["id"], index)
+    needs = {
+        step_id: [need for need in _needs(steps[index]) if need != step_id]
+        for step_id, index in by_id.items()
+    }
+    circle = cycle_in(needs)
+    if circle:
+        shown = " needs ".join([*circle, circle[0]])
+        trail: Trail = ("steps", by_id[circle[0]], "needs")
+        yield Finding(trail, "an order in which every step can have its turn", f"a circle: {shown}")
+
+
+def _action(
+    document: Document, catalogue: ActionCatalogue, step: Mapping[str, Any], at: Trail
+) -> Iterator[Finding]:
+    """The action's word, and its own keys."""
+    word = step.get("action")
+    if not isinstance(word, str):
+        return
+    spec = catalogue.get(word)
+    if spec is None:
+        guess = catalogue.suggestion(word)
+        there_is = f"perhaps {guess!r}" if guess else f"one of {', '.join(catalogue.words)}"
+        yield Finding((*at, "action"), there_is, f"the unknown action {word!r}")
+        return
+    common = file_keys(Step)
+    own = {key: value for key, value in step.items() if key not in common}
+    try:
+        spec.arguments.model_validate(own)
+    except ValidationError as error:
+        for finding in findings_of(error, document, spec.arguments, at=at, also_known=common):
+            # What is still to be filled in is judged when it is: by the plan.
+            if finding.at_key or not _holds_template(_value(step, finding.trail[len(at) :])):
+                yield finding
+
+
+def _value(step: Any, trail: Trail) -> Any:
+    for part in trail:
+        try:
+            step = step[part]
+        except (LookupError, TypeError):
+            return None
+    return step
+
+
+def _holds_template(value: Any) -> bool:
+    return isinstance(value, str) and is_template(value)
+
+
+def _texts(
+    catalogue: ActionCatalogue, step: Mapping[str, Any], at: Trail, parameters: list[str]
+) -> Iterator[Finding]:
+    """Templates that name what there is not, or put a value where the shell would run it."""
+    spec = catalogue.get(step["action"]) if isinstance(step.get("action"), str) else None
+    own = {key: value for key, value in step.items() if key not in file_keys(Step)}
+    found = list(texts(spec.arguments, own)) if spec else []
+    if isinstance(step.get("title"), str):
+        found.append((("title",), step["title"], Manner.TEXT))
+    for key, model in _QUESTIONS:
+        question = step.get(key)
+        if isinstance(question, str):
+            found.append(((key,), question, Manner.SHELL))
+        elif isinstance(question, Mapping):
+            found += [((key, *trail), text, manner) for trail, text, manner in texts(model, question)]
+    for trail, text, manner in found:
+        for fault in check(text, manner, parameters):
+            yield Finding((*at, *trail), fault.expected, fault.found)
+
+
+def _questions(step: Mapping[str, Any], at: Trail) -> Iterator[Finding]:
+    """Keys of `unless`, `verify` and `undo` that do not go together."""
+    for key, _ in _QUESTIONS:
+        written = step.get(key)
+        question = {"run": written} if isinstance(written, str) else written
+        if not isinstance(question, Mapping):
+            continue
+        if "run" in question and "host" not in question and "host" not in step:
+            yield Finding((*at, key), "a host: the step has none of its own", "a command without a host")
+        if "run" not in question and "host" in question:
+            yield Finding(
+                (*at, key, "host"), "`at`, the site asked", "a host for a question without a command"
+            )
+        if key == "unless" and "within" in question:
+            yield Finding(
+                (*at, key, "within"), "`within` in `verify` only: `unless` is asked once", "`within` here"
+            )

@@ -1,0 +1,122 @@
+"""What an action is given when it is carried out, and what it gives back.
+
+The engine hands every action the same two things: the world it may use (`ActionContext`) and what it
+is asked to do (`Call`). Actions raise `StepFailed` or an error of `sites.errors`; they never journal,
+never retry and never look at the clock of the run: the engine does.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from probes.model import ProbeResult
+from runbooks.planned import Plan, PlannedStep
+from sites.model import Estate, Host, Service
+from sites.replication.words import ReplicationDriver
+from sites.transport import Transport
+
+EVIDENCE_LIMIT_CHARACTERS = 4000
+
+MayAct = Callable[[], Awaitable[None]]
+"""Returns while this executor has the right to act; raises LostRight. Asked before every side effect."""
+
+
+class WaitHealthy(Protocol):
+    """Wait until one of the service's probes says UP at a site."""
+
+    async def __call__(self, probe: str, site: str, *, timeout_seconds: float) -> ProbeResult:
+        """The first result that is UP, or the last one when the time is over; a sick target is a result.
+
+        It is tried at least once: with 0 seconds, just once. Raises ActionMisused when it cannot be tried.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a query answered, as text, cut at the caller's bound (`more`: there were further rows)."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    more: bool = False
+
+    def __str__(self) -> str:
+        head = " | ".join(self.columns)
+        lines = [" | ".join("(null)" if cell is None else cell for cell in row) for row in self.rows]
+        return "\n".join([head, *lines, *(["…"] if self.more else [])])
+
+
+class Sql(Protocol):
+    """Ask the service's database at a site."""
+
+    async def __call__(
+        self, site: str, statement: str, values: Sequence[str], *, timeout_seconds: float
+    ) -> Rows:
+        """Run one statement; at most a bounded number of rows comes back.
+
+        Raises HostUnreachable, AccessDenied, CommandTimedOut or DriverTrouble (what the database said).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Who acts (P26): hosts refuse a step whose epoch or executor is lower than one they have seen."""
+
+    epoch: int
+    run_id: str
+    executor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActionContext:
+    """The world as a run's actions may use it. What is None is not there for this service."""
+
+    estate: Estate
+    service: Service
+    transport: Transport
+    token: Token
+    notify: Callable[[str], Awaitable[None]]
+    driver: ReplicationDriver | None = None
+    wait_healthy: WaitHealthy | None = None
+    sql: Sql | None = None
+
+    def host(self, reference: str) -> Host:
+        """The host of `site/role`. Raises KeyError; plans name only hosts of the estate."""
+        site, _, role = reference.partition("/")
+        return self.estate.sites[site].hosts[role]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt of one step. `arguments` is the action's own model; `values` what earlier steps left."""
+
+    plan: Plan
+    step: PlannedStep
+    arguments: Any
+    attempt: int
+    may_act: MayAct
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long this attempt may take; the engine ends one that does not end by itself."""
+        return self.step.timeout_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A step's good end. `values` (small, JSON) is handed to later steps and kept in the journal."""
+
+    evidence: str
+    exit_status: int | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def bounded(text: str, limit: int = EVIDENCE_LIMIT_CHARACTERS) -> str:
+    """The text, or its beginning and end where it is longer than `limit` characters."""
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if len(text) <= limit:
+        return text
+    tail = limit // 4
+    return f"{text[: limit - tail]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"

@@ -1,0 +1,194 @@
+"""The nouns of a runbook file: a title, parameters, and a graph of steps, as frozen values.
+
+These classes are at once the model and the schema of the YAML; a field's alias is its key in the file,
+its own name carries the unit. What one value alone cannot tell (cycles, unknown steps, an action's own
+keys) is checked by `runbooks.library`. Pure.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from runbooks.templates import Manner
+from sites.model import Noun
+from sites.quantities import Seconds
+
+STEPS_LIMIT = 5000
+TIMEOUT_DEFAULT_SECONDS = 60.0
+BACKOFF_DEFAULT_SECONDS = 1.0
+
+RunbookName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*$", max_length=120)]
+StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+# With a step's id it names a step on hosts, where a name has at most 100 characters.
+PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,34}$")]
+ParameterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class Kind(StrEnum):
+    """What a run is for; a step's `during` names the kinds it belongs to."""
+
+    FAILOVER = "failover"
+    SWITCHOVER = "switchover"
+    REJOIN = "rejoin"
+    RESTART = "restart"
+    DRILL = "drill"
+
+
+class Side(StrEnum):
+    """One of the two sites of a move: the one that is left, or the one that becomes primary."""
+
+    FROM = "from_site"
+    TO = "to_site"
+
+
+class IfUnreachable(StrEnum):
+    """What becomes of a step whose host does not answer."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+
+
+class OnFailure(StrEnum):
+    """What becomes of the run when a step fails."""
+
+    ABORT = "abort"
+    CONTINUE = "continue"
+
+
+class InDoubt(StrEnum):
+    """What becomes of a step that a crash left unfinished, when nothing else settles it."""
+
+    ASK = "ask"
+    RERUN = "rerun"
+
+
+class _Keys(Noun):
+    """Keys as the file spells them, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
+
+
+class Parameter(_Keys):
+    """A value that may differ from one use of the runbook to the next. Without a default it must be given."""
+
+    default: str | int | float | bool | list[str] | None = None
+    title: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether whoever uses the runbook has to give it."""
+        return "default" not in self.model_fields_set
+
+
+class Condition(_Keys):
+    """A question with a yes or no: exactly one of `run`, `probe`, `sql`, `role`."""
+
+    run: Annotated[str | None, Manner.SHELL] = Field(None, description="a command that exits with 0 for yes")
+    probe: str | None = Field(None, description="the name of one of the service's probes: is it healthy?")
+    sql: Annotated[str | None, Manner.VERBATIM] = Field(
+        None, description="a query whose first value is true for yes"
+    )
+    role: Literal["primary", "standby"] | None = Field(
+        None, description="the database is a writable primary, or a standby that is streaming"
+    )
+    at: Side | None = Field(None, description="the site asked; without it, where the step acts")
+    host: Annotated[str | None, Manner.HOST] = Field(
+        None, description="the host asked by `run`; without it, the step's"
+    )
+    within_seconds: Seconds | None = Field(
+        None, alias="within", gt=0, description="how long to go on asking; only for `verify`"
+    )
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        given = [key for key in ("run", "probe", "sql", "role") if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = f", not {' and '.join(given)}" if given else ""
+            raise ValueError(f"expected exactly one of run, probe, sql, role{found}")
+        return self
+
+
+def _text_is_a_command(value: Any) -> Any:
+    return {"run": value} if isinstance(value, str) else value
+
+
+Question = Annotated[Condition, BeforeValidator(_text_is_a_command)]
+
+
+class Undo(_Keys):
+    """How to take a step back. Kept in the plan; not carried out yet."""
+
+    run: Annotated[str, Manner.SHELL]
+    host: Annotated[str | None, Manner.HOST] = None
+    timeout_seconds: Seconds | None = Field(None, alias="timeout", gt=0)
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Step(_Keys):
+    """One step as written; the keys not listed here belong to its action."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=False)
+
+    id: StepId
+    title: str = ""
+    action: str = Field(description="what is done: an action word such as ssh or replication.promote")
+    needs: list[StepId] = Field(default_factory=list, description="steps that must have ended well before")
+    during: Annotated[list[Kind], BeforeValidator(_one_or_many)] = Field(
+        default_factory=list, description="kinds of run the step belongs to; without it, all"
+    )
+    timeout_seconds: Seconds = Field(
+        TIMEOUT_DEFAULT_SECONDS, alias="timeout", gt=0, description="how long one attempt may take"
+    )
+    retries: int = Field(0, ge=0, le=50, description="further attempts after a failed one")
+    backoff_seconds: Seconds = Field(
+        BACKOFF_DEFAULT_SECONDS,
+        alias="backoff",
+        ge=0,
+        description="wait before the second attempt; doubles each time",
+    )
+    unless: Question | None = Field(None, description="already done? Then the step is not carried out")
+    verify: Question | None = Field(None, description="what must hold afterwards for the step to be done")
+    if_unreachable: IfUnreachable = Field(IfUnreachable.FAIL, description="the host does not answer")
+    on_failure: OnFailure = Field(OnFailure.ABORT, description="abort or continue the run")
+    in_doubt: InDoubt = Field(InDoubt.ASK, description="a crash left the step unfinished")
+    undo: Undo | None = Field(None, description="how to take the step back")
+
+    @field_validator("on_failure", mode="before")
+    @classmethod
+    def _only_what_is_carried_out(cls, value: Any) -> Any:
+        if value in ("ask", "undo"):
+            raise ValueError(f"expected abort or continue ({value} is not carried out yet)")
+        return value
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The keys that belong to the action, as written."""
+        return dict(self.model_extra or {})
+
+
+class Runbook(_Keys):
+    """A runbook file. `name` is how it is found, `source_sha256` what exactly was read."""
+
+    runbook: PartName = Field(description="what it does, in a word: promote, demote")
+    title: str = Field(min_length=1)
+    for_: str = Field("", alias="for", description="the kind of service it is written for")
+    inverse: RunbookName | None = Field(None, description="the runbook of the way back")
+    parameters: dict[ParameterName, Parameter] = Field(default_factory=dict)
+    steps: list[Step] = Field(min_length=1, max_length=STEPS_LIMIT)
+
+    # Filled in by the library, never written in the file.
+    name: str = Field("", alias="<name>")
+    file: str = Field("", alias="<file>")
+    source_sha256: str = Field("", alias="<sha256>")
+
+    def step(self, step_id: str) -> Step:
+        """The step of that id. Raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)

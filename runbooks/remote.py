@@ -1,0 +1,98 @@
+"""The `ssh` action: a command on a host, started through the wrapper that refuses whoever was overtaken.
+
+The host keeps how the command ended, so an attempt that a broken connection or a crash cut off can be
+settled by asking there (P26). Nothing here is tried again; the engine knows when that does no harm.
+"""
+
+import asyncio
+
+from runbooks.catalogue import OnHost, Settled, Settlement, ShellText
+from runbooks.context import ActionContext, Call, Result, bounded
+from runbooks.errors import Overtaken, StepFailed
+from sites.errors import CommandRefused
+from sites.transport import Completed
+from sites.wrapper import TIMED_OUT_STATUS, StepState, StepToken, ask_status, run_wrapped
+
+ASK_SECONDS = 15.0  # the host may wait for its lock
+PAUSE_SECONDS = 1.0
+
+# The wrapper ends the command at its time limit, and needs its lock before and a moment after.
+ENDING_GRACE_SECONDS = 16.0
+
+_OVERTAKEN = frozenset({"older-epoch", "older-executor", "older-run"})
+
+
+class SshArguments(OnHost):
+    """Arguments of `ssh`."""
+
+    run: ShellText
+
+
+async def carry_out_on_host(context: ActionContext, call: Call) -> Result:
+    """Run the command. Raises StepFailed when it fails, Overtaken, or an error of `sites.errors`."""
+    host = context.host(call.step.host)
+    try:
+        done = await run_wrapped(
+            context.transport,
+            host,
+            call.arguments.run,
+            _token(context, call),
+            timeout_seconds=call.timeout_seconds,
+        )
+    except CommandRefused as refused:
+        raise _refusal(refused) from refused
+    evidence = _said(done)
+    if done.exit_status != 0:
+        raise StepFailed(f"exit {done.exit_status}: {evidence}", done.exit_status)
+    return Result(evidence, 0)
+
+
+async def settle_on_host(context: ActionContext, call: Call) -> Settled:
+    """What the host recorded of this attempt; one that still runs is waited for, as long as it may."""
+    host = context.host(call.step.host)
+    try:
+        async with asyncio.timeout(call.timeout_seconds + ASK_SECONDS):
+            while True:
+                status = await ask_status(
+                    context.transport, host, _token(context, call), timeout_seconds=ASK_SECONDS
+                )
+                if status.state is not StepState.RUNNING:
+                    break
+                await asyncio.sleep(PAUSE_SECONDS)
+    except TimeoutError:
+        return Settled(Settlement.UNKNOWN, f"it still runs at {call.step.host}")
+    except CommandRefused as refused:
+        raise _refusal(refused) from refused
+    match status.state:
+        case StepState.NEVER_STARTED:
+            return Settled(Settlement.NEVER_STARTED, f"{call.step.host} never started it")
+        case StepState.DONE if status.exit_status == 0:
+            return Settled(Settlement.DONE, f"{call.step.host} recorded its end: exit 0", 0)
+        case StepState.DONE:
+            ended = (
+                "it was ended at its time limit" if status.exit_status == TIMED_OUT_STATUS else "it failed"
+            )
+            evidence = f"{call.step.host} recorded its end: exit {status.exit_status}, {ended}"
+            return Settled(Settlement.FAILED, evidence, status.exit_status)
+        case _:
+            return Settled(Settlement.UNKNOWN, f"{call.step.host} started it, and went down before its end")
+
+
+def _token(context: ActionContext, call: Call) -> StepToken:
+    return StepToken(
+        service=context.service.name,
+        epoch=context.token.epoch,
+        run=context.token.run_id,
+        executor=context.token.executor,
+        step=call.step.id.replace("/", ":"),
+        attempt=call.attempt,
+    )
+
+
+def _refusal(refused: CommandRefused) -> Exception:
+    return Overtaken(str(refused)) if refused.code in _OVERTAKEN else refused
+
+
+def _said(done: Completed) -> str:
+    parts = [text.strip() for text in (done.stdout, done.stderr) if text.strip()]
+    return bounded("\n".join(parts)) or "it said nothing"
