@@ -1,0 +1,168 @@
+"""What stands in the journal's file: runs and their records, and the stream of decisions.
+
+Synchronous; used from the journal's one thread. Every method is one transaction. Bounds: of runs and of
+decisions the latest are kept, and a run that has not ended is never forgotten.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.journal_file import damaged, transaction
+from runbooks.journal import (
+    EVENT,
+    Event,
+    Record,
+    RunEnded,
+    RunOutcome,
+    RunPlanned,
+    RunResumed,
+    RunSummary,
+    StepStarted,
+    dumped,
+)
+
+RUNS_KEPT = 2_000
+EVENTS_KEPT = 100_000
+PRUNE_EVERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEvent:
+    """One entry of the stream of decisions. Wall time is for display; `number` gives the order."""
+
+    number: int
+    wall_seconds: float
+    boottime_ns: int
+    kind: str
+    service: str
+    data: Mapping[str, Any]
+
+
+class Tables:
+    """Reads and writes of one open journal."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        runs_kept: int = RUNS_KEPT,
+        events_kept: int = EVENTS_KEPT,
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._runs_kept = runs_kept
+        self._events_kept = events_kept
+
+    def append(self, run_id: str, event: Event, wall_seconds: float, boottime_ns: int) -> Record:
+        """Write a run's event with the next number of that run."""
+        text = dumped(event).decode()
+        with transaction(self._connection):
+            sequence = self._next_sequence(run_id)
+            self._connection.execute(
+                "INSERT INTO records (run_id, sequence, wall_seconds, boottime_ns, event) VALUES (?, ?, ?, ?, ?)",
+                (run_id, sequence, wall_seconds, boottime_ns, text),
+            )
+            self._note_run(run_id, event, wall_seconds)
+        return Record(run_id, sequence, wall_seconds, boottime_ns, event)
+
+    def _next_sequence(self, run_id: str) -> int:
+        row = self._connection.execute(
+            "SELECT max(sequence) FROM records WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        return int(row[0] or 0) + 1
+
+    def _note_run(self, run_id: str, event: Event, wall_seconds: float) -> None:
+        """Keep the list of runs in step with its records."""
+        match event:
+            case RunPlanned(plan=plan, who=who):
+                self._connection.execute(
+                    "INSERT INTO runs (run_id, kind, service, from_site, to_site, who, started_wall_seconds) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (run_id, plan.kind, plan.service, plan.from_site, plan.to_site, who, wall_seconds),
+                )
+                self._forget_runs()
+            case RunEnded(outcome=outcome, summary=summary):
+                self._connection.execute(
+                    "UPDATE runs SET ended_wall_seconds = ?, outcome = ?, summary = ? WHERE run_id = ?",
+                    (wall_seconds, outcome, summary, run_id),
+                )
+            case RunResumed() | StepStarted():
+                self._connection.execute(
+                    "UPDATE runs SET ended_wall_seconds = NULL, outcome = NULL, summary = '' "
+                    "WHERE run_id = ? AND outcome IS NOT NULL",
+                    (run_id,),
+                )
+
+    def _forget_runs(self) -> None:
+        rows = self._connection.execute(
+            "SELECT run_id FROM runs WHERE outcome IN (?, ?) AND rowid <= "
+            "(SELECT rowid FROM runs ORDER BY rowid DESC LIMIT 1 OFFSET ?)",
+            (RunOutcome.DONE, RunOutcome.FAILED, self._runs_kept),
+        ).fetchall()
+        self._connection.executemany("DELETE FROM records WHERE run_id = ?", rows)
+        self._connection.executemany("DELETE FROM runs WHERE run_id = ?", rows)
+
+    def read(self, run_id: str) -> tuple[Record, ...]:
+        """Every record of a run, in order."""
+        rows = self._connection.execute(
+            "SELECT run_id, sequence, wall_seconds, boottime_ns, event FROM records "
+            "WHERE run_id = ? ORDER BY sequence",
+            (run_id,),
+        )
+        return tuple(self._record(row) for row in rows)
+
+    def _record(self, row: tuple[str, int, float, int, str]) -> Record:
+        try:
+            return Record(*row[:4], EVENT.validate_json(row[4]))
+        except ValidationError as error:
+            raise damaged(self._path, f"record {row[1]} of run {row[0]} cannot be read") from error
+
+    def runs(self, limit: int) -> tuple[RunSummary, ...]:
+        """The latest runs, newest first."""
+        rows = self._connection.execute(
+            "SELECT run_id, kind, service, from_site, to_site, who, started_wall_seconds, "
+            "ended_wall_seconds, outcome, summary FROM runs ORDER BY rowid DESC LIMIT ?",
+            (limit,),
+        )
+        return tuple(
+            RunSummary(*row[:8], RunOutcome(row[8]) if row[8] is not None else None, row[9]) for row in rows
+        )
+
+    def append_event(
+        self, kind: str, service: str, text: str, wall_seconds: float, boottime_ns: int
+    ) -> JournalEvent:
+        """Write an entry of the stream; `text` is its data as JSON."""
+        with transaction(self._connection):
+            cursor = self._connection.execute(
+                "INSERT INTO events (wall_seconds, boottime_ns, kind, service, data) VALUES (?, ?, ?, ?, ?)",
+                (wall_seconds, boottime_ns, kind, service, text),
+            )
+            number = int(cursor.lastrowid or 0)
+            if number % PRUNE_EVERY == 0:
+                self._connection.execute(
+                    "DELETE FROM events WHERE number <= ?", (number - self._events_kept,)
+                )
+        return JournalEvent(number, wall_seconds, boottime_ns, kind, service, json.loads(text))
+
+    def events(
+        self, limit: int, *, service: str | None, kind: str | None, after: int | None, before: int | None
+    ) -> tuple[JournalEvent, ...]:
+        """Entries of the stream: with `after` the next ones in order, else the latest, newest first."""
+        given = {"service = ?": service, "kind = ?": kind, "number > ?": after, "number < ?": before}
+        wanted = {condition: value for condition, value in given.items() if value is not None}
+        where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+        order = "ASC" if after is not None else "DESC"
+        rows = self._connection.execute(
+            # Nothing of a caller's is in the text: conditions are those above, values are bound.
+            f"SELECT number, wall_seconds, boottime_ns, kind, service, data FROM events {where}"
+            f"ORDER BY number {order} LIMIT ?",
+            (*wanted.values(), limit),
+        )
+        return tuple(JournalEvent(*row[:5], json.loads(row[5])) for row in rows)
