@@ -38,7 +38,7 @@ CATCH_UP_LOOK_SECONDS = 0.005
 REFUSALS = 4
 REFUSAL_PAUSE_SECONDS = 0.02
 NOT_READY_PAUSE_SECONDS = 0.05
-UNKNOWN_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
 TOUCH_SECONDS = 0.5
 
@@ -86,7 +86,7 @@ class PostgresDriver:
         are not loss. Silence says nothing about the server: it is waited through.
         """
         link = self._servers[site].link
-        refused_since_ns, refusals = 0, 0
+        refused_since_ns, refusals, pause_seconds = 0, 0, REFUSAL_PAUSE_SECONDS
         while True:
             try:
                 await link.connect(timeout_seconds=self.settings.answer_within_seconds)
@@ -97,11 +97,12 @@ class PostgresDriver:
                     return f"{error}, {refusals} times in {(boottime_ns() - refused_since_ns) / 1e6:.0f} ms"
                 await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
                 continue
-            except sql.ServerNotReady:
-                await asyncio.sleep(NOT_READY_PAUSE_SECONDS)
             except SitesTrouble:
-                await asyncio.sleep(UNKNOWN_PAUSE_SECONDS)
+                # A dying server resets connections before it refuses them, so the first pauses are short.
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             else:
+                pause_seconds = REFUSAL_PAUSE_SECONDS
                 await link.broken()
             refused_since_ns, refusals = 0, 0
 

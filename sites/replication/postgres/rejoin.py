@@ -39,7 +39,7 @@ REFUSED_PATIENCE_SECONDS = 3.0
 
 
 class NotStreaming(DriverTrouble):
-    """The standby runs, or not even that, and does not receive from its primary."""
+    """The standby runs and does not receive from its primary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,8 @@ class Rejoining:
         try:
             how = await self._started(server, source, deadline)
         except NotStreaming as error:
+            # Its history is in order, so what it needs is gone from the primary. A server that does not even
+            # start is another matter, which no copy would cure.
             return await self._copied(server, source, deadline, str(error), 0, None)
         return Rejoined("follow", 0, None, f"stopped as {control.state!r}, not diverged; {how}")
 
@@ -193,7 +195,7 @@ class Rejoining:
         self, server: Server, source: Primary, found: Divergence, saved_at: str | None, deadline: Deadline
     ) -> Rejoined:
         given = self._standby_values(server, source)
-        given["source"] = source_of(source.server, self._settings, "rewind")
+        given["source"] = source_of(source.server, self._settings, self._settings.user, "rewind")
         try:
             said = await server.host.run(
                 "rewind",
@@ -226,8 +228,9 @@ class Rejoining:
                 "tablespaces outside its data directory: copy it by hand with pg_basebackup"
             )
         rate = self._settings.rebuild_rate_bytes
+        user = self._settings.replication_user
         given = self._standby_values(server, source) | {
-            "source": source_of(source.server, self._settings, "rebuild"),
+            "source": source_of(source.server, self._settings, user, "rebuild"),
             "rate": "" if rate is None else min(1048576, max(32, rate // 1024)),
         }
         said = await server.host.run(
@@ -244,21 +247,27 @@ class Rejoining:
 
     def _standby_values(self, server: Server, source: Primary) -> dict[str, str | int]:
         return {
-            "auto": standby_lines(self._service, server.site, server, source.server, self._settings),
+            "auto": standby_lines(
+                self._service,
+                server.site,
+                data=server.instance.data,
+                upstream_address=source.server.address,
+                upstream_port=source.server.instance.port,
+                user=self._settings.replication_user,
+                tls=self._settings.tls,
+            ),
             "system_id": source.system_id,
         }
 
     # --- the end of all three -------------------------------------------------------------------------
 
     async def _started(self, server: Server, source: Primary, deadline: Deadline) -> str:
-        """Start as a standby and see it stream on the primary's timeline. Raises NotStreaming."""
+        """Start as a standby and see it stream on the primary's timeline.
+
+        Raises NotStreaming when it runs and does not stream, DriverTrouble when it does not even run.
+        """
         given: dict[str, str | int] = {"role": "standby", "within": int(deadline.left() * 100), "mark": ""}
-        try:
-            await server.host.run("start", given, timeout_seconds=deadline.left() + GRACE_SECONDS)
-        except WrongData:
-            raise
-        except DriverTrouble as error:
-            raise NotStreaming(str(error)) from error
+        await server.host.run("start", given, timeout_seconds=deadline.left() + GRACE_SECONDS)
         await self._wait_streaming(server, source, deadline)
         await self._tidy(server, source)
         return f"streams from {source.server.site} on timeline {source.timeline}"
@@ -272,7 +281,7 @@ class Rejoining:
                 await server.link.ask(sql.RECOVERING, timeout_seconds=ASK_SECONDS)
             except sql.ServerRefused as error:
                 if answering.passed:
-                    raise NotStreaming(f"{server.name} was started and is not running: {error}") from error
+                    raise DriverTrouble(f"{server.name} was started and is not running: {error}") from error
             except SitesTrouble:
                 pass  # it is starting up: replaying takes as long as it takes
             else:

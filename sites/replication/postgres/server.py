@@ -109,12 +109,12 @@ def slot_name(service: str, site: str) -> str:
     return f"{name[: SLOT_NAME_LIMIT - 9]}_{zlib.crc32(name.encode()):08x}"
 
 
-def source_of(primary: Server, settings: PostgresSettings, purpose: str) -> str:
+def source_of(primary: Server, settings: PostgresSettings, user: str, purpose: str) -> str:
     """The connection string by which a tool on the other host reaches `primary`; it holds no password."""
     return conninfo(
         host=primary.address,
         port=primary.instance.port,
-        user=settings.user,
+        user=user,
         dbname=settings.database,
         application_name=f"twinsite-{purpose}",
         connect_timeout=5,
@@ -122,16 +122,23 @@ def source_of(primary: Server, settings: PostgresSettings, purpose: str) -> str:
     )
 
 
-def standby_lines(service: str, site: str, own: Server, primary: Server, settings: PostgresSettings) -> str:
-    """The lines of `postgresql.auto.conf` that make the server at `site` follow `primary`."""
+def password_file(data: str) -> str:
+    """Where a standby finds its password: beside its data, never in them."""
+    return f"{data}.twinsite/pgpass"
+
+
+def standby_lines(
+    service: str, site: str, *, data: str, upstream_address: str, upstream_port: int, user: str, tls: str
+) -> str:
+    """The lines of `postgresql.auto.conf` that make the server of `service` at `site` follow the other."""
     upstream = conninfo(
-        host=primary.address,
-        port=primary.instance.port,
-        user=settings.replication_user,
+        host=upstream_address,
+        port=upstream_port,
+        user=user,
         application_name=application_name(service, site),
-        passfile=f"{own.instance.data}.twinsite/pgpass",
+        passfile=password_file(data),
         connect_timeout=5,
-        sslmode=_LIBPQ_TLS.get(settings.tls, settings.tls),
+        sslmode=_LIBPQ_TLS.get(tls, tls),
     )
     return "\n".join(
         (

