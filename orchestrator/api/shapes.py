@@ -231,6 +231,13 @@ class MovePlan(Shape):
     plan: dict[str, Any]
 
 
+class PlanList(Shape):
+    """What `twinsite plan failover --site … --json` prints: by service, its plan or why there is none."""
+
+    plans: list[MovePlan]
+    refused: dict[str, Refusal]
+
+
 class MoveOrder(Shape):
     """Order the run of a plan that `/v1/plan` gave out."""
 

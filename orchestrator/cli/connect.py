@@ -81,15 +81,16 @@ def site_in(estate: "Estate", name: str, *, data_only: bool = False) -> str:
 
 
 @contextmanager
-def controller(settings: Settings) -> "Iterator[Controller]":
-    """The controller to ask. Ends the command when nobody listens on this machine."""
+def controller(settings: Settings, *, rather_not: str | None = None) -> "Iterator[Controller]":
+    """The controller to ask; that of `rather_not` only if there is no other one or it is asked for by
+    name. Ends the command when nobody listens on this machine."""
     from orchestrator.api.blocking import Controller
 
-    with Controller(_socket_to_ask(settings)) as found:
+    with Controller(_socket_to_ask(settings, rather_not)) as found:
         yield found
 
 
-def _socket_to_ask(settings: Settings) -> Path:
+def _socket_to_ask(settings: Settings, rather_not: str | None) -> Path:
     from orchestrator.api.client import connect_reason
     from orchestrator.paths import controller_socket, state_directory
 
@@ -97,7 +98,8 @@ def _socket_to_ask(settings: Settings) -> Path:
     if settings.site is not None:
         names: tuple[str, ...] = (site_in(estate, settings.site),)
     else:
-        names = (*estate.data_sites, *(name for name, site in estate.sites.items() if site.witness))
+        witnesses = (name for name, site in estate.sites.items() if site.witness)
+        names = tuple(sorted((*estate.data_sites, *witnesses), key=lambda name: name == rather_not))
     tried: list[tuple[str, Path, int]] = []
     for name in names:
         place = controller_socket(state_directory(estate, name, path.parent))

@@ -173,7 +173,9 @@ def lag(settings: Settings, as_json: bool) -> None:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 500), metavar="N", default=20, show_default=True, help="How many."
+)
 @json_option
 @click.pass_context
 def runs(ctx: click.Context, limit: int, as_json: bool) -> None:

@@ -6,14 +6,15 @@ follows it. What may be done is the controller's to decide; here nothing is ever
 
 import shlex
 from collections.abc import Callable
+from math import isinf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from orchestrator.cli.connect import controller
-from orchestrator.cli.failures import DONE, REFUSED, wrong
+from orchestrator.cli.failures import DONE, wrong
 from orchestrator.cli.options import (
-    DURATION,
+    LOSS,
     SERVICE,
     SITE,
     Settings,
@@ -21,7 +22,6 @@ from orchestrator.cli.options import (
     pass_settings,
     reason_option,
 )
-from orchestrator.cli.output import say_json
 
 if TYPE_CHECKING:
     from orchestrator.api.shapes import MoveRequest
@@ -37,9 +37,9 @@ def _failover_options(function: Function) -> Function:
         click.option(
             "--accept-loss",
             "accept_loss_seconds",
-            type=DURATION,
+            type=LOSS,
             metavar="DURATION",
-            help="Accept that up to this much is lost, such as 38s.",
+            help="Accept that up to this much is lost, such as 38s; `any` when nobody can say how much.",
         ),
         click.option(
             "--certify-down",
@@ -99,7 +99,8 @@ def _order(
     if certify_down is not None:
         line += ["--certify-down", certify_down]
     if accept_loss_seconds is not None:
-        line += ["--accept-loss", format_duration(accept_loss_seconds)]
+        loss = "any" if isinf(accept_loss_seconds) else format_duration(accept_loss_seconds)
+        line += ["--accept-loss", loss]
     return shlex.join([*line, *(["--reason", reason] if reason else [])])
 
 
@@ -130,26 +131,12 @@ def plan_switchover(settings: Settings, service: str, to_site: str | None, as_js
       twinsite plan switchover ebs
     """
     from orchestrator.api.shapes import MoveRequest
+    from orchestrator.cli import moving
 
-    order = _order("switchover", service, *(["--to", to_site] if to_site else []))
-    _show_plans(settings, [MoveRequest(verb="switchover", service=service, to_site=to_site)], as_json, order)
-
-
-@plan.command("failback")
-@click.argument("service", type=SERVICE)
-@json_option
-@pass_settings
-def plan_failback(settings: Settings, service: str, as_json: bool) -> None:
-    """Show what a planned move of SERVICE to its home would do.
-
-    \b
-    Example:
-      twinsite plan failback ebs
-    """
-    from orchestrator.api.shapes import MoveRequest
-
-    request = MoveRequest(verb="failback", service=service)
-    _show_plans(settings, [request], as_json, _order("switchover", service))
+    with controller(settings) as asked:
+        request = MoveRequest(verb="switchover", service=service, to_site=to_site)
+        code = moving.plan_one(asked, request, as_json=as_json)
+    _end_plan(code, as_json, _order("switchover", service, *(["--to", to_site] if to_site else [])))
 
 
 @plan.command("failover")
@@ -169,28 +156,17 @@ def plan_failover(
     from orchestrator.cli import moving
 
     request = _failover_requests(service, lost_site, **given)
-    if service is not None:
-        _show_plans(settings, [request(service)], as_json, _order("failover", service, **given))
-        return
-    assert lost_site is not None
-    with controller(settings) as asked:
-        names = moving.services_of(asked.status(), lost_site)
-    order = _order("failover", "--site", lost_site, **given)
-    _show_plans(settings, [request(name) for name in names], as_json, order)
+    with controller(settings, rather_not=lost_site or given["certify_down"]) as asked:
+        if service is not None:
+            code = moving.plan_one(asked, request(service), as_json=as_json)
+        else:
+            assert lost_site is not None
+            code = moving.plan_site(asked, lost_site, request, as_json=as_json)
+    named = [service] if service is not None else ["--site", str(lost_site)]
+    _end_plan(code, as_json, _order("failover", *named, **given))
 
 
-def _show_plans(settings: Settings, requests: "list[MoveRequest]", as_json: bool, order: str) -> None:
-    from orchestrator.cli import moving
-
-    code = DONE
-    with controller(settings) as asked:
-        for request in requests:
-            found = asked.plan(request)
-            code = REFUSED if found.refusal is not None else code
-            if as_json:
-                say_json(found)
-            else:
-                moving.show_plan(found)
+def _end_plan(code: int, as_json: bool, order: str) -> None:
     if code == DONE and not as_json:
         click.echo(f"\nNothing was done. To carry it out: {order}")
     click.get_current_context().exit(code)
@@ -244,7 +220,7 @@ def failover(
     from orchestrator.cli import moving
 
     request = _failover_requests(service, lost_site, **given)
-    with controller(settings) as asked:
+    with controller(settings, rather_not=lost_site or given["certify_down"]) as asked:
         if service is not None:
             code = moving.move_one(asked, request(service), yes=yes)
         else:

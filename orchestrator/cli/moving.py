@@ -12,16 +12,61 @@ import click
 
 from orchestrator.api.blocking import Controller
 from orchestrator.api.client import AnswerUnreadable, NobodyAnswers, Refused, WrongRequest
-from orchestrator.api.shapes import MoveOrder, MovePlan, MoveRequest, RunDetail, Status
+from orchestrator.api.shapes import MoveOrder, MovePlan, MoveRequest, PlanList, RunDetail, Status
 from orchestrator.cli import views
-from orchestrator.cli.failures import DONE, FAILED, INTERRUPTED, REFUSED, WRONG, Failure, ended_by, wrong
+from orchestrator.cli.failures import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    REFUSED,
+    WRONG,
+    Failure,
+    ended_by,
+    refusal_lines,
+    wrong,
+)
 from orchestrator.cli.follow import follow
-from orchestrator.cli.output import heading, say, wrapped
+from orchestrator.cli.output import heading, say, say_json, wrapped
 
 
 def show_plan(plan: MovePlan) -> None:
     """The plan on standard output."""
     say(views.plan(plan))
+
+
+def plan_one(asked: Controller, request: MoveRequest, *, as_json: bool) -> int:
+    """Show one plan; the exit code."""
+    try:
+        plan = asked.plan(request)
+    except Refused as no:
+        if not as_json:
+            raise
+        say_json(no.refusal)
+        return REFUSED
+    if as_json:
+        say_json(plan)
+    else:
+        show_plan(plan)
+    return DONE if plan.refusal is None else REFUSED
+
+
+def plan_site(asked: Controller, site: str, request: Callable[[str], MoveRequest], *, as_json: bool) -> int:
+    """Show the plans of a lost site's services; the exit code."""
+    found = PlanList(plans=[], refused={})
+    for name in services_of(asked.status(), site):
+        try:
+            found.plans.append(asked.plan(request(name)))
+        except Refused as no:
+            found.refused[name] = no.refusal
+    if as_json:
+        say_json(found)
+    else:
+        for plan in found.plans:
+            say([*views.plan(plan), ""])
+        for name, refusal in found.refused.items():
+            say([heading(name), *refusal_lines(refusal), ""])
+    refused = found.refused or any(plan.refusal is not None for plan in found.plans)
+    return REFUSED if refused else DONE
 
 
 def move_one(asked: Controller, request: MoveRequest, *, yes: bool) -> int:
@@ -31,7 +76,7 @@ def move_one(asked: Controller, request: MoveRequest, *, yes: bool) -> int:
     if plan.refusal is not None:
         return REFUSED
     _confirm(plan.confirm_site, yes=yes, what=f"{plan.verb} of {plan.service}")
-    return _carry_out(asked, plan, request)
+    return _code_of(_order_and_follow(asked, plan, request))
 
 
 def services_of(status: Status, site: str) -> list[str]:
@@ -83,24 +128,17 @@ def move_site(asked: Controller, site: str, request: Callable[[str], MoveRequest
     for number, (name, plan) in enumerate(shown.items()):
         click.echo(heading(f"\n{name} ({number + 1} of {len(shown)})"))
         try:
-            ends.append(_one_of_several(asked, name, plan, request(name), first=number == 0))
+            ends.append(_one_of_several(asked, plan, request(name)))
         except Failure as stop:  # Ctrl-C
             left = ", ".join(list(shown)[number + 1 :])
             raise Failure(f"{stop.message}\nNot begun: {left or 'nothing'}", stop.exit_code) from stop
     return _summary(ends)
 
 
-def _one_of_several(
-    asked: Controller, name: str, plan: MovePlan, request: MoveRequest, *, first: bool
-) -> _End:
-    """Order one of several. All but the first are planned again, as time has passed; the agreement holds
-    only while the loss is not worse than what was shown."""
+def _one_of_several(asked: Controller, plan: MovePlan, request: MoveRequest) -> _End:
+    """Order one of several, whatever became of those before it. The controller examines the gates again."""
+    name = plan.service
     try:
-        if not first:
-            agreed, plan = plan, asked.plan(request)
-            worse = _worse_than(agreed, plan)
-            if worse is not None:
-                return worse
         run = _order_and_follow(asked, plan, request)
     except (Refused, WrongRequest, NobodyAnswers, AnswerUnreadable) as fault:
         say(_told_by(fault))
@@ -109,19 +147,8 @@ def _one_of_several(
         if failure.exit_code == INTERRUPTED:
             raise  # Ctrl-C: the services after this one are not begun
         failure.show()
-        return _End(name, failure.exit_code, "lost sight of it")
+        return _End(name, failure.exit_code, f"lost sight of it: twinsite runs show {plan.run}")
     return _End(name, _code_of(run), f"{run.state}: {run.outcome}" if run.outcome else run.state)
-
-
-def _worse_than(agreed: MovePlan, now: MovePlan) -> _End | None:
-    if now.refusal is not None:
-        return _End(now.service, REFUSED, f"refused ({now.refusal.code}): {now.refusal.message}")
-    before, after = agreed.loss_bound_seconds, now.loss_bound_seconds
-    if before is None or (after is not None and after <= before):
-        return None
-    told = f"not begun: it could lose more than was shown before. Now: {now.statement}"
-    say(wrapped(told))
-    return _End(now.service, REFUSED, f"{told} Look again: twinsite plan failover {now.service}")
 
 
 def _ended(name: str, fault: Exception) -> _End:
@@ -157,10 +184,6 @@ def _confirm(site: str, *, yes: bool, what: str) -> None:
         raise Failure("\nNothing was done.", INTERRUPTED) from stop
     if typed.strip() != site:
         raise Failure(f"That is not {site}. Nothing was done.", WRONG)
-
-
-def _carry_out(asked: Controller, plan: MovePlan, request: MoveRequest) -> int:
-    return _code_of(_order_and_follow(asked, plan, request))
 
 
 def _order_and_follow(asked: Controller, plan: MovePlan, request: MoveRequest) -> RunDetail:

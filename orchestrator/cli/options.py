@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,16 @@ class DurationType(click.ParamType[float]):
             self.fail(f"{value!r}: {fault}", param, ctx)
 
 
+class LossType(DurationType):
+    """A duration, or `any` for an amount that nobody can say."""
+
+    name = "loss"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds; infinity for `any`."""
+        return inf if value == "any" else super().convert(value, param, ctx)
+
+
 class NameType(click.ParamType[str]):
     """The name of a site or service; a shell can complete it from the estate file."""
 
@@ -57,6 +68,7 @@ class NameType(click.ParamType[str]):
 
 
 DURATION = DurationType()
+LOSS = LossType()
 SERVICE = NameType("service")
 SITE = NameType("site")
 

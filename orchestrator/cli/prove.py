@@ -1,5 +1,104 @@
-"""Verbs that prove it on this very machine: the lab with its stories, and the benchmark."""
+"""Verbs that prove it on this very machine: the lab with its stories, and the benchmark. What they do and
+print is `orchestrator.lab`'s; here only the arguments."""
 
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from orchestrator.cli.options import SITE
+
+STORIES = ("tour", "site-loss", "database-loss", "switchover")
+_JSON = click.option(
+    "--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it."
+)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--story", type=click.Choice(STORIES), default="tour", show_default=True, help="Which story.")
+@click.option("--keep", is_flag=True, help="Leave it running, to try every other verb on it.")
+@_JSON
+@click.pass_context
+def lab(ctx: click.Context, story: str, keep: bool, json_path: str | None) -> None:
+    """Play a story: two sites on this machine, one dies.
+
+    Three sites on loopback addresses: real etcd, real PostgreSQL replicating both ways, two controllers, the
+    witness, and clients that write all the time and note what was acknowledged. Ends with a table of what
+    each event cost as seen by the clients; exit code 0 only if all of it held. Needs no rights and leaves
+    nothing behind.
+
+    \b
+    Examples:
+      twinsite lab
+      twinsite lab --story site-loss --json result.json
+      twinsite lab --keep
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from orchestrator.lab.run import run_lab
+
+    ctx.exit(run_lab(story, keep=keep, json_path=json_path))
+
+
+@lab.command()
+@click.argument("site", type=SITE)
+@click.pass_context
+def kill(ctx: click.Context, site: str) -> None:
+    """Kill a site of a kept lab: every process of it at once.
+
+    \b
+    Example:
+      twinsite lab kill morpeth
+    """
+    from orchestrator.lab.run import kill_site_command
+
+    ctx.exit(kill_site_command(site))
+
+
+@lab.command()
+@click.argument("site", type=SITE)
+@click.pass_context
+def heal(ctx: click.Context, site: str) -> None:
+    """Start a killed site's machines again.
+
+    \b
+    Example:
+      twinsite lab heal morpeth
+    """
+    from orchestrator.lab.run import heal_site_command
+
+    ctx.exit(heal_site_command(site))
+
+
+@lab.command()
+@click.pass_context
+def down(ctx: click.Context) -> None:
+    """End a kept lab and take its files away.
+
+    \b
+    Example:
+      twinsite lab down
+    """
+    from orchestrator.lab.run import down_command
+
+    ctx.exit(down_command())
+
+
+@click.command()
+@click.option("--times", type=click.IntRange(1, 100), metavar="N", default=5, show_default=True,
+              help="How often each story is played.")  # fmt: skip
+@_JSON
+@click.pass_context
+def bench(ctx: click.Context, times: int, json_path: str | None) -> None:
+    """Measure: play every story several times.
+
+    Prints for each event the least, the middle and the most of the outage that clients saw.
+
+    \b
+    Examples:
+      twinsite bench
+      twinsite bench --times 2 --json bench.json
+    """
+    from orchestrator.lab.bench import run_bench
+
+    ctx.exit(run_bench(times=times, json_path=json_path))
+
+
+COMMANDS: tuple[click.Command, ...] = (lab, bench)

@@ -12,7 +12,7 @@ from orchestrator.cli.output import say
 if TYPE_CHECKING:
     from orchestrator.api.shapes import QuietRequest
 
-_SITE_HELP = "All services whose home or standby is SITE."
+_SITE_HELP = "All services whose primary is at SITE."
 
 
 def _request(
@@ -31,7 +31,7 @@ def _request(
 @click.option("--all", "everything", is_flag=True, help="Every service.")
 @click.option("--for", "seconds", type=DURATION, default="30m", show_default=True, metavar="DURATION",
               help="How long; then it ends by itself.")  # fmt: skip
-@reason_option("Why; shown to whoever looks.")
+@reason_option("Why; shown to whoever looks. Needed.")
 @pass_settings
 def pause(
     settings: Settings,
@@ -48,8 +48,10 @@ def pause(
     \b
     Examples:
       twinsite pause ebs --for 2h --reason "storage work at Morpeth"
-      twinsite pause --all --for 15m
+      twinsite pause --all --for 15m --reason "switch is being replaced"
     """
+    if not reason:
+        raise wrong("pause needs --reason: whoever is woken meanwhile reads it.")
     request = _request(service, of_site, everything, seconds, reason)
     with controller(settings) as asked:
         say(asked.pause(request).lines)

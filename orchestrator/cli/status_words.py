@@ -6,6 +6,7 @@ Pure: from the API's shapes to text. Unknown is said to be unknown.
 from orchestrator.api.shapes import InstanceStatus, LagStatus, ServiceStatus, SiteStatus, Status
 from orchestrator.cli.output import UNKNOWN, age, duration, size, words
 
+_FINE = ("healthy", "watch-only")
 OVERALL = {
     "ok": "OK: nothing is degraded",
     "degraded": "DEGRADED: see below",
@@ -123,7 +124,7 @@ def degraded(status: Status) -> list[tuple[str, str]]:
     """What is not as it should be: of what, and the sentence."""
     found = [("", warning) for warning in status.warnings]
     for service in status.services:
-        if service.diagnosis not in ("healthy", "watch-only"):
+        if service.diagnosis not in _FINE:
             found.append((service.service, f"{words(service.diagnosis)}: {service.why}".rstrip(": ")))
         if service.paused:
             found.append((service.service, f"paused: {service.paused}"))
@@ -131,5 +132,11 @@ def degraded(status: Status) -> list[tuple[str, str]]:
 
 
 def next_steps(status: Status) -> list[tuple[str, str]]:
-    """What to do next, service by service."""
-    return [(service.service, service.next_step) for service in status.services if service.next_step]
+    """What to do next, service by service; where nothing better is known, where to read why."""
+    found = []
+    for service in status.services:
+        if service.next_step:
+            found.append((service.service, service.next_step.replace("SERVICE", service.service)))
+        elif service.diagnosis not in _FINE:
+            found.append((service.service, f"see why: twinsite explain {service.service}"))
+    return found

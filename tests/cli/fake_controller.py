@@ -1,7 +1,7 @@
 """A double of a controller's local API on a real Unix socket: says what it was given.
 
-It notes what it was asked and knows nothing but the API's shapes. It runs in a thread of its own, so that the command can be tried
-from code without a loop and from another process.
+It notes what it was asked, and knows nothing but the API's shapes. It runs in a thread of its own, so that
+the command can be tried from code without a loop and from another process.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ class FakeController:
         self.socket = socket
         self.asked: list[tuple[str, str, Any]] = []
         self._answers: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
+        self._breaking: set[str] = set()
         self._streams: dict[str, list[RunDetail]] = {}
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="fake-controller")
@@ -45,6 +46,10 @@ class FakeController:
         """Answer `follow` of that run with these, a line each."""
         self._streams[details[0].run] = list(details)
 
+    def breaks(self, path: str) -> None:
+        """Take the request at `path`, then break the connection without an answer."""
+        self._breaking.add(path)
+
     def bodies(self, path: str) -> list[Any]:
         """What was sent to `path`."""
         return [body for _, asked, body in self.asked if asked == path]
@@ -52,6 +57,8 @@ class FakeController:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json() if request.can_read_body else None
         self.asked.append((request.method, request.path, body))
+        if request.path in self._breaking and request.transport is not None:
+            request.transport.abort()
         if request.path.endswith("/follow"):
             return await self._stream(request)
         given = self._answers.get((request.method, request.path))

@@ -1,0 +1,247 @@
+"""The codes of refusals: of a right, at a gate, of a request. Pure: tables; `orchestrator.core.reasons`
+puts them together."""
+
+from orchestrator.core.reason import Reason, ReasonGroup
+
+RIGHT = ReasonGroup(
+    "The right to the service",
+    (
+        Reason(
+            "lease-still-held",
+            "The other site's lease may not have run out yet, so it may still be serving.",
+            "Wait for the time named and ask again; if the site is known to be off, `--certify-down SITE`.",
+        ),
+        Reason(
+            "no-quorum",
+            "The store cannot be reached by a majority of its members, so nobody's right can change.",
+            "See which members answer (`twinsite status`) and bring one back; what runs goes on running.",
+        ),
+        Reason(
+            "peer-never-seen",
+            "The other site's lease has not been read since this controller started, so its end is unknown.",
+            "Wait until the store has been read, or certify the site down if it is known to be off.",
+        ),
+        Reason(
+            "peer-holds",
+            "The other site holds: it may be serving its users without any contact to us.",
+            "Make sure that it is off or cut off from its users, then use `--certify-down SITE --reason …`.",
+        ),
+        Reason(
+            "peer-back",
+            "The other site renewed its lease while we were about to take over.",
+            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`.",
+        ),
+        Reason(
+            "not-the-peers",
+            "The service does not belong to the other site any more, so there is nothing to take.",
+            "Look at `twinsite status` to see who is primary now.",
+        ),
+        Reason(
+            "owned",
+            "A site is primary for the service already.",
+            "Move it with `switchover`, or with `failover` if that site is lost.",
+        ),
+        Reason(
+            "unclaimed",
+            "No site has ever been primary for the service.",
+            "Start the controller of its home site: that one alone makes the first claim.",
+        ),
+        Reason(
+            "not-home",
+            "Only the service's home site makes the very first claim.",
+            "Start the controller of its home site.",
+        ),
+        Reason(
+            "not-the-holder",
+            "Only the site that is primary may do this.",
+            "Ask the controller of the site that `twinsite status` names as primary.",
+        ),
+        Reason(
+            "superseded",
+            "Another controller of this site has taken over its place.",
+            "Look for a second controller of the same site, and stop the one that is not wanted.",
+        ),
+        Reason(
+            "manual",
+            "The service is manual: it moves only when given up, or when its site is certified down.",
+            "Make sure its site is off, then: `twinsite failover SERVICE --certify-down SITE --reason …`.",
+        ),
+        Reason(
+            "entitled",
+            "This site still has the right to the service, so the keeper does not cut it off.",
+            "Use `twinsite switchover SERVICE`, which has it given up in order.",
+        ),
+        Reason(
+            "right-lost",
+            "This site's right to the service ended while it was being acted on, so that was stopped.",
+            "See who is primary now with `twinsite status`, and how far it got with `twinsite runs`.",
+        ),
+        Reason(
+            "fence-unverified",
+            "It could not be proven that the old instance is cut off, so nothing was given up.",
+            "Cut it off by other means (power, network), or bring its host back, and ask again.",
+        ),
+        Reason(
+            "guard-missing",
+            "No guard is there to cut a stalled site off, so a move without people would not be safe.",
+            "Make sure that the old site cannot write, then: `twinsite failover SERVICE`.",
+        ),
+    ),
+)
+
+GATES = ReasonGroup(
+    "The gates before a promotion",
+    (
+        Reason(
+            "old-primary-writable",
+            "The old primary still answers as writable, so promoting now would make two.",
+            "Use `switchover`, which closes it in order; if it should not be up, cut it off first.",
+        ),
+        Reason(
+            "lag-above-limit",
+            "Moving now could lose more than the service's `max_data_loss` allows.",
+            "Wait for the standby, or accept it: `twinsite failover SERVICE --accept-loss … --reason …`.",
+        ),
+        Reason(
+            "lag-unknown",
+            "How much would be lost is not known: no sample of standby or primary is fresh enough.",
+            "Find out why (`twinsite lag`), or accept it by name: `--accept-loss any --reason …`.",
+        ),
+        Reason(
+            "loss-not-accepted",
+            "The loss that was accepted is smaller than what may be lost.",
+            "Read the plan's statement and accept at least that much, or wait for the standby to catch up.",
+        ),
+        Reason(
+            "below-final-position",
+            "The standby has not received everything that the old primary had acknowledged.",
+            "Let it catch up; only if the rest is gone for good, accept the loss by name with a reason.",
+        ),
+        Reason(
+            "history-unknown",
+            "The two sides' histories cannot be compared, so nobody can say what would be lost.",
+            "Compare the two databases by hand before anything is promoted.",
+        ),
+        Reason(
+            "history-diverged",
+            "The standby belongs to another history than the primary: another cluster, or a split one.",
+            "Rebuild it from the primary, or find out which side is right, before anything is promoted.",
+        ),
+        Reason(
+            "capacity-short",
+            "The site that would take the service has no room for it.",
+            "Move or stop services of a lower rank there first.",
+        ),
+        Reason(
+            "flap-damped",
+            "The service moved by itself a short while ago, and nobody has looked at that move yet.",
+            "Find out why (`twinsite explain SERVICE`), then `twinsite acknowledge SERVICE --reason …`.",
+        ),
+        Reason(
+            "paused",
+            "Automatic moves of the service are paused.",
+            "Look who paused it and why (`twinsite status`), then `twinsite resume SERVICE`.",
+        ),
+        Reason(
+            "fence-not-confirmed",
+            "The service asks for proof that the old primary is cut off, and there is none.",
+            "Cut it off (power, network, storage) and certify the site down.",
+        ),
+        Reason(
+            "not-drilled-since-change",
+            "The plan has changed since it was last rehearsed.",
+            "Rehearse it, or go on with a named reason if this is a real emergency.",
+        ),
+    ),
+)
+
+REQUESTS = ReasonGroup(
+    "Requests and runs",
+    (
+        Reason(
+            "driver-missing",
+            "twinsite does not know how to move this kind of service: it only watches it.",
+            "Move it by its own tools; `twinsite config check` says which driver is missing.",
+        ),
+        Reason(
+            "ask-the-survivor",
+            "A failover is ordered at the site that is to take over, and this is another one.",
+            "Ask that site's controller: on its host, or with `twinsite --site SITE failover SERVICE`.",
+        ),
+        Reason(
+            "handed-over",
+            "Nobody is primary at this moment: it was given up and not claimed yet.",
+            "Wait a moment, or claim it: `twinsite failover SERVICE`.",
+        ),
+        Reason(
+            "moving",
+            "Another run is moving the service at this moment.",
+            "Follow that run (`twinsite runs show ID`); ask again when it has ended.",
+        ),
+        Reason(
+            "changed-since-plan",
+            "The service's ownership has changed since the plan was made.",
+            "Ask for the plan again and read it again.",
+        ),
+        Reason(
+            "plan-unknown",
+            "The controller does not know this plan: it was too old, used already, or made by another one.",
+            "Ask for the plan again.",
+        ),
+        Reason(
+            "plan-invalid",
+            "The runbook cannot be carried out for this service, these hosts or this driver.",
+            "Mend what the message names; `twinsite config check` finds the same before it is needed.",
+        ),
+        Reason(
+            "store-busy",
+            "The store's records changed again and again while this was being written.",
+            "Ask again; if it goes on, look for a second controller of the same site.",
+        ),
+        Reason(
+            "run-over",
+            "The run has ended and holds the service no longer.",
+            "Look at how it ended: `twinsite runs show ID`.",
+        ),
+        Reason(
+            "nothing-to-acknowledge",
+            "The service has made no unplanned move that waits for somebody to look at it.",
+            "Nothing to do.",
+        ),
+        Reason(
+            "not-confirmed",
+            "The name that was typed is not the name of the site asked for, so nothing was done.",
+            "Read the plan again and type the site's name exactly.",
+        ),
+        Reason(
+            "unknown-service",
+            "There is no service of that name in the estate file.",
+            "`twinsite status` lists them all.",
+        ),
+        Reason(
+            "unknown-site",
+            "There is no site of that name in the estate file, or it does not run this service.",
+            "`twinsite status` lists them all.",
+        ),
+        Reason(
+            "unknown-run",
+            "The controller knows no run of that name.",
+            "`twinsite runs` lists them; the other site's controller may know it.",
+        ),
+        Reason(
+            "internal-fault",
+            "The controller failed to answer; that is a fault of twinsite, and nothing is known to be done.",
+            "Read the controller's log, look at `twinsite status`, and ask again.",
+        ),
+        Reason(
+            "unknown-ask",
+            "The keeper was asked something that its version does not know.",
+            "Restart the controller and its keeper so that both are of the same version.",
+        ),
+        Reason(
+            "wrong-request",
+            "The request does not make sense as it was sent.",
+            "The message says what is wrong with it; `--help` shows an example.",
+        ),
+    ),
+)

@@ -1,0 +1,292 @@
+"""Moves: the plan is shown, the site's name is asked for, the run is followed. Exit codes of all of it."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.api.shapes import MoveAccepted, MovePlan, PlanList, Refusal
+from tests.cli import canned
+from tests.cli.conftest import Command
+from tests.cli.fake_controller import FakeController
+
+PLAN = """\
+Plan: failover of ebs from morpeth to durham
+
+Data loss: at most 0.8 s of changes would be lost, as of 14 s ago
+
+Gates
+  1 the right to it: open: lease over
+
+Steps
+  1 promote: make the standby at durham writable
+  2 probe: wait until the login page answers
+"""
+
+REFUSAL = """\
+Refused (lag-above-limit): moving ebs now could lose 94 s, and 60 s are allowed
+  seen: last position of morpeth 0/5000060, ours 0/4000000
+  this means: Moving now could lose more than the service's `max_data_loss` allows.
+  what to do: Wait for the standby, or accept it: `twinsite failover SERVICE --accept-loss …
+    --reason …`.
+"""
+
+PROGRESS = """\
+Begun. Run ebs-failover-7; Ctrl-C stops only the looking.
+[1/2] Promote (promote): running
+[1/2] Promote (promote): done in 0.3 s
+[2/2] Probe (probe): running
+[2/2] Probe (probe): done in 0.3 s
+done after 2.1 s: failover of ebs from morpeth to durham: ebs is open at durham
+  data loss: at most 0.8 s of changes
+"""
+
+
+def accepts(controller: FakeController, *names: str) -> None:
+    """The controller takes orders for runs of these services."""
+    controller.says(
+        "POST", "/v1/moves", *(MoveAccepted(run=f"{name}-failover-7", message="Begun.") for name in names)
+    )
+
+
+def test_a_plan_is_shown_with_its_loss_and_the_command_that_carries_it_out(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.plan())
+    answer = twinsite("plan", "failover", "ebs", "--accept-loss", "38s", "--reason", "it's agreed")
+    assert answer.exit_code == 0
+    order = """twinsite failover ebs --accept-loss 38s --reason 'it'"'"'s agreed'"""
+    assert answer.stdout == f"{PLAN}\nNothing was done. To carry it out: {order}\n"
+    assert durham.bodies("/v1/plan") == [
+        {
+            "verb": "failover",
+            "service": "ebs",
+            "to_site": None,
+            "certify_down": None,
+            "accept_loss_seconds": 38.0,
+            "reason": "it's agreed",
+        }
+    ]
+    assert durham.bodies("/v1/moves") == []
+
+
+def test_a_plan_that_would_be_refused_shows_the_closed_gate_and_ends_with_3(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.refused_plan())
+    answer = twinsite("plan", "failover", "ebs")
+    assert answer.exit_code == 3
+    assert "  3 data: CLOSED (lag-above-limit): 94 s, allowed are 60 s" in answer.stdout
+    assert answer.stdout.endswith(REFUSAL)
+
+
+def test_the_json_of_a_plan_is_exactly_the_shape_of_the_api(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.plan())
+    answer = twinsite("plan", "switchover", "ebs", "--json")
+    assert MovePlan.model_validate_json(answer.stdout) == canned.plan()
+
+
+def test_where_there_can_be_no_plan_the_json_is_the_refusal(
+    durham: FakeController, twinsite: Command
+) -> None:
+    no = Refusal(code="driver-missing", message="smartstream is watched only")
+    durham.says("POST", "/v1/plan", no, status=409)
+    answer = twinsite("plan", "switchover", "smartstream", "--json")
+    assert answer.exit_code == 3
+    assert Refusal.model_validate_json(answer.stdout) == no
+    assert twinsite("plan", "switchover", "smartstream").exit_code == 3
+
+
+def test_plans_of_a_lost_site_come_by_rank_with_their_refusals(
+    durham: FakeController, twinsite: Command
+) -> None:
+    lost = canned.steady()
+    both = [
+        canned.service("crm", "morpeth", "durham", rank=2),
+        canned.service("ebs", "morpeth", "durham", rank=1),
+    ]
+    durham.says("GET", "/v1/status", lost.model_copy(update={"services": both}))
+    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.plan("crm"))
+    answer = twinsite("plan", "failover", "--site", "morpeth", "--json")
+    assert answer.exit_code == 0
+    assert [plan.service for plan in PlanList.model_validate_json(answer.stdout).plans] == ["ebs", "crm"]
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_ordered(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.plan())
+    answer = twinsite("failover", "ebs")
+    assert answer.exit_code == 2
+    assert answer.stdout == PLAN
+    assert "Add --yes to answer for the site morpeth." in answer.stderr
+    assert durham.bodies("/v1/moves") == []
+
+
+def test_yes_answers_the_question_and_every_step_is_told(durham: FakeController, twinsite: Command) -> None:
+    durham.says("POST", "/v1/plan", canned.plan())
+    accepts(durham, "ebs")
+    durham.streams(*canned.whole_run())
+    answer = twinsite("failover", "ebs", "--yes", "--reason", "Morpeth is dark")
+    assert answer.exit_code == 0
+    assert answer.stdout == f"{PLAN}\n{PROGRESS}"
+    assert durham.bodies("/v1/moves") == [
+        {
+            "run": "ebs-failover-7",
+            "confirmed_site": "morpeth",
+            "accept_loss_seconds": None,
+            "reason": "Morpeth is dark",
+        }
+    ]
+
+
+def test_a_closed_gate_is_a_refusal_that_yes_does_not_open(durham: FakeController, twinsite: Command) -> None:
+    durham.says("POST", "/v1/plan", canned.refused_plan())
+    answer = twinsite("failover", "ebs", "--yes")
+    assert answer.exit_code == 3
+    assert answer.stdout.endswith(REFUSAL)
+    assert durham.bodies("/v1/moves") == []
+
+
+def test_a_refusal_of_the_order_itself_prints_code_message_and_evidence(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.plan())
+    no = Refusal(
+        code="moving", message="run ebs-7 (switchover, by J. Bell) holds it", evidence=["since 03:10"]
+    )
+    durham.says("POST", "/v1/moves", no, status=409)
+    answer = twinsite("failover", "ebs", "--yes")
+    assert answer.exit_code == 3
+    assert answer.stderr.splitlines()[:2] == [
+        "Refused (moving): run ebs-7 (switchover, by J. Bell) holds it",
+        "  seen: since 03:10",
+    ]
+
+
+def test_a_code_of_another_version_is_printed_without_an_explanation(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", Refusal(code="from-the-future", message="not yet"), status=409)
+    answer = twinsite("failover", "ebs", "--yes")
+    assert (answer.exit_code, answer.stderr) == (3, "Refused (from-the-future): not yet\n")
+
+
+def test_a_wrong_request_is_wrong_usage(durham: FakeController, twinsite: Command) -> None:
+    no = Refusal(code="unknown-service", message="no service 'hr'; there is ebs, crm")
+    durham.says("POST", "/v1/plan", no, status=400)
+    answer = twinsite("switchover", "hr", "--yes")
+    assert (answer.exit_code, answer.stderr) == (2, "no service 'hr'; there is ebs, crm\n")
+
+
+def test_a_run_that_fails_ends_with_1_and_says_where_to_look(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.plan())
+    accepts(durham, "ebs")
+    durham.streams(
+        canned.run(), canned.run("ebs", "failed", ("done", "failed"), outcome="probe never became healthy")
+    )
+    answer = twinsite("failover", "ebs", "--yes")
+    assert answer.exit_code == 1
+    assert answer.stdout.endswith(
+        "[1/2] Promote (promote): done in 0.3 s\n"
+        "[2/2] Probe (probe): FAILED\n"
+        "FAILED after 2.1 s: failover of ebs from morpeth to durham: probe never became healthy\n"
+        "  data loss: at most 0.8 s of changes\n"
+        "See: twinsite runs show ebs-failover-7\n"
+        "     twinsite explain ebs\n"
+    )
+
+
+def test_an_order_that_may_have_arrived_is_never_sent_twice(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.plan())
+    durham.breaks("/v1/moves")
+    answer = twinsite("failover", "ebs", "--yes")
+    assert answer.exit_code == 4
+    assert "The request may have arrived all the same" in answer.stderr
+    assert len(durham.bodies("/v1/moves")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["failover"], "a SERVICE, or --site SITE"),
+        (["failover", "ebs", "--site", "morpeth"], "a SERVICE, or --site SITE"),
+        (["failover", "ebs", "--certify-down", "morpeth"], "--certify-down needs --reason"),
+        (["failover", "ebs", "--accept-loss", "38s"], "--accept-loss needs --reason"),
+        (["failover", "ebs", "--accept-loss", "38", "--reason", "x"], "a duration with its unit"),
+        (
+            ["failover", "--site", "morpeth", "--certify-down", "durham", "--reason", "x"],
+            "name different sites",
+        ),
+        (["switchover"], "Missing argument 'SERVICE'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(
+    durham: FakeController, twinsite: Command, arguments: list[str], said: str
+) -> None:
+    answer = twinsite(*arguments)
+    assert answer.exit_code == 2
+    assert said in answer.stderr
+    assert durham.asked == []
+
+
+def test_an_unknown_loss_can_be_accepted_by_name_only(durham: FakeController, twinsite: Command) -> None:
+    durham.says("POST", "/v1/plan", canned.refused_plan())
+    answer = twinsite("failover", "ebs", "--accept-loss", "any", "--reason", "Morpeth burnt down", "--yes")
+    assert answer.exit_code == 3
+    assert durham.bodies("/v1/plan")[0]["accept_loss_seconds"] == float("inf")
+
+
+def lost_with(*services: str) -> object:
+    """Morpeth is the primary of these, in this order of rank."""
+    told = [
+        canned.service(name, "morpeth", "durham", rank=rank)
+        for rank, name in enumerate(reversed(services), 1)
+    ]
+    return canned.steady().model_copy(update={"services": [*told, canned.service("hr", "durham", "morpeth")]})
+
+
+def test_services_of_a_lost_site_go_one_after_another_and_one_failure_does_not_stop_the_rest(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("GET", "/v1/status", lost_with("stream", "crm", "ebs"))  # type: ignore[arg-type]
+    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.refused_plan("crm"), canned.plan("stream"))
+    accepts(durham, "ebs", "stream")
+    durham.streams(canned.run("ebs", "failed", ("failed", "waiting"), outcome="no space"))
+    durham.streams(*canned.whole_run("stream"))
+    answer = twinsite("failover", "--site", "morpeth", "--yes")
+    assert answer.exit_code == 1
+    assert [body["run"] for body in durham.bodies("/v1/moves")] == ["ebs-failover-7", "stream-failover-7"]
+    assert answer.stdout.endswith(
+        "Summary\n"
+        "  crm: refused (lag-above-limit): moving ebs now could lose 94 s, and 60 s are allowed\n"
+        "  ebs: failed: no space\n"
+        "  stream: done: ebs is open at durham\n"
+    )
+
+
+def test_a_lost_site_without_services_needs_no_move(durham: FakeController, twinsite: Command) -> None:
+    answer = twinsite("failover", "--site", "derwentside", "--yes")
+    assert answer.exit_code == 0
+    assert "No service has its primary at derwentside" in answer.stderr
+
+
+def test_a_lost_site_that_does_not_exist_is_wrong_usage(durham: FakeController, twinsite: Command) -> None:
+    answer = twinsite("failover", "--site", "gateshead", "--yes")
+    assert answer.exit_code == 2
+    assert "There is no site 'gateshead'" in answer.stderr
+
+
+def test_a_failover_is_asked_of_the_site_that_is_not_lost(
+    durham: FakeController, estate: Path, twinsite: Command
+) -> None:
+    with FakeController(estate.parent / "morpeth" / "controller.sock") as morpeth:
+        morpeth.says("GET", "/v1/status", canned.steady())
+        morpeth.says("POST", "/v1/plan", canned.refused_plan("crm"))
+        assert twinsite("failover", "--site", "durham", "--yes").exit_code == 3
+        assert durham.asked == []
