@@ -85,9 +85,10 @@ def one_of(names: Iterable[str], word: str = "or") -> str:
 def unknown_name(trail: Trail, name: str, what: str, known: Iterable[str]) -> Finding:
     """A value that should name something and names nothing."""
     listed = list(known)
-    guess = nearest(name, listed)
+    guess = nearest(name, listed) if len(listed) > 1 else None
     hint = f", perhaps {guess}" if guess else ""
-    return Finding(trail, f"{what} ({one_of(listed)}{hint})", quoted(name))
+    choice = f"{one_of(listed)}{hint}" if listed else "there is no other here"
+    return Finding(trail, f"{what} ({choice})", quoted(name))
 
 
 def named(estate: Estate, drivers: Catalogue | None) -> Estate:
@@ -187,7 +188,13 @@ def _check_model(
 
 
 def _stands(draft: Draft, service: Service) -> bool:
-    """Whether the service's two sites are known, so that it can be asked what fits them."""
+    """Whether the service's two sites, and all of their hosts, are known: it can be asked what fits them."""
     at: Trail = ("services", service.name)
-    known = draft.names("sites")
-    return all(draft.sound(*at, key) and getattr(service, key) in known for key in ("home", "standby"))
+    if not all(draft.sound(*at, key) for key in ("home", "standby")):
+        return False
+    sites = draft.estate.sites
+    return all(
+        name in draft.estate.data_sites
+        and not set(draft.names("sites", name, "hosts")) - set(sites[name].hosts)
+        for name in service.sites
+    )

@@ -167,6 +167,8 @@ def _missing(model: type[BaseModel], loc: Trail) -> str:
 def _expected(detail: Mapping[str, Any]) -> str:
     """What pydantic would have taken, in words for somebody who knows neither Python nor patterns."""
     kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "string_type" and detail["input"] is None:
+        return "text"
     if kind in _WORDS:
         return _WORDS[kind]
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
@@ -202,8 +204,8 @@ _WORDS_WITH = {
     "greater_than_equal": ("at least {}", "ge"),
     "less_than": ("less than {}", "lt"),
     "less_than_equal": ("at most {}", "le"),
-    "too_short": ("at least {} in the list", "min_length"),
-    "too_long": ("at most {} in the list", "max_length"),
+    "too_short": ("a list of at least {}", "min_length"),
+    "too_long": ("a list of at most {}", "max_length"),
     "string_too_short": ("text of at least {} characters", "min_length"),
     "string_too_long": ("text of at most {} characters", "max_length"),
     "string_pattern_mismatch": ("text that matches {}", "pattern"),

@@ -13,12 +13,21 @@ from sites.draft import Catalogue, Catalogues, Draft, ProbeFaults, check_setting
 from sites.faults import EstateInvalid, Fault, findings_of, sorted_faults
 from sites.marks import Document, Finding, Place, read_document
 from sites.model import Estate
+from sites.reference import render_reference
 from sites.rules import check_rules
 from sites.salvage import salvage
-from sites.schema import json_schema
+from sites.schema import json_schema, render_schema
 from sites.secrets import resolve
 
-__all__ = ["EstateInvalid", "Fault", "Loaded", "json_schema", "load_estate"]
+__all__ = [
+    "EstateInvalid",
+    "Fault",
+    "Loaded",
+    "json_schema",
+    "load_estate",
+    "render_reference",
+    "render_schema",
+]
 
 MOST_BYTES = 1024 * 1024
 _BEGINNING = "an estate, beginning with `version: 1`"
@@ -40,6 +49,7 @@ def load_estate(
     driver_settings: Catalogue | None = None,
     probe_faults: ProbeFaults | None = None,
     resolve_secrets: bool = True,
+    site: str | None = None,
 ) -> Loaded:
     """The estate of the file at `path`.
 
@@ -49,7 +59,8 @@ def load_estate(
     asked about every probe whose settings are right in themselves.
 
     With `resolve_secrets` false, secrets stay placeholders, and one that is not there is a warning: for a
-    machine that was never meant to have them.
+    machine that was never meant to have them. With `site`, the loading controller's own, secrets beneath
+    other sites stay placeholders: no site holds another's.
 
     Raises EstateInvalid with all faults in the order of the file; also when there is no such file.
     """
@@ -57,7 +68,7 @@ def load_estate(
     if unreadable:
         raise EstateInvalid([unreadable])
     catalogues = Catalogues(probe_settings, driver_settings, probe_faults)
-    estate, findings = _examine(document, path.parent, catalogues, look_up=resolve_secrets)
+    estate, findings = _examine(document, path.parent, catalogues, look_up=resolve_secrets, site=site)
     faults = sorted_faults((one for one in findings if not one.warning), document, str(path))
     warnings = sorted_faults((one for one in findings if one.warning), document, str(path))
     if faults or estate is None:
@@ -91,14 +102,14 @@ def _whole_file(path: Path, found: str, expected: str) -> Fault:
 
 
 def _examine(
-    document: Document, base: Path, catalogues: Catalogues, *, look_up: bool
+    document: Document, base: Path, catalogues: Catalogues, *, look_up: bool, site: str | None
 ) -> tuple[Estate | None, list[Finding]]:
     findings = list(document.findings)
     if not isinstance(document.data, dict):
         if not findings:
             findings.append(Finding((), _BEGINNING, None if document.values else "an empty file"))
         return None, findings
-    data, said = resolve(document, base, look_up=look_up)
+    data, said = resolve(document, base, look_up=look_up, site=site)
     findings += said
     estate, refused, broken = salvage(data)
     if refused is not None:

@@ -29,7 +29,7 @@ _YAML = "tag:yaml.org,2002:"
 _TEXT_TAGS = {_YAML + kind for kind in ("str", "timestamp", "value")}
 _WHOLE = re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$")
 _SECRET_KEY = re.compile(r"(^|[_-])(password|passphrase|secret|token|authorization)$", re.IGNORECASE)
-_TROUBLE_SPOTS = "a value may need quotes, a list its commas, and indentation is by spaces only"
+_TROUBLE_SPOTS = "a value may need quotes, a list its commas, and each level the same indentation"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,7 +122,7 @@ def quoted(text: str, limit: int = 60) -> str:
 
 def nearest(name: str, known: list[str]) -> str | None:
     """The known name that `name` was most likely meant to be."""
-    return next(iter(get_close_matches(name, known, n=1, cutoff=0.6)), None)
+    return next(iter(get_close_matches(name, known, n=1, cutoff=0.65)), None)
 
 
 def read_document(text: str) -> Document:
@@ -185,10 +185,19 @@ def _broken_yaml(error: yaml.YAMLError, text: str) -> Finding:
     if not isinstance(error, yaml.MarkedYAMLError):
         return Finding((), "YAML", str(error), place=Place(1, 1))
     mark = error.problem_mark or error.context_mark
-    found = f"broken YAML ({error.problem or 'not readable'}"
+    place = _at(mark) if mark else Place(1, 1)
+    problem = error.problem or "not readable"
+    if "another document" in problem:
+        return Finding((), "one document in the file", "a second document (`---`)", place=place)
+    if _is_tab(text.splitlines(), place):
+        return Finding((), "spaces", "a tab before a key or value", place=place)
     if error.context and error.context_mark:
-        found += f", {error.context} that begins on line {error.context_mark.line + 1}"
-    return Finding((), _TROUBLE_SPOTS, found + ")", place=_at(mark) if mark else Place(1, 1))
+        problem += f", {error.context} that begins on line {error.context_mark.line + 1}"
+    return Finding((), found=f"broken YAML ({problem}): {_TROUBLE_SPOTS}", place=place)
+
+
+def _is_tab(lines: list[str], place: Place) -> bool:
+    return place.line <= len(lines) and lines[place.line - 1][place.column - 1 : place.column] == "\t"
 
 
 @dataclass(slots=True)

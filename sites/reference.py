@@ -29,7 +29,7 @@ SECTIONS = (
 _HEAD = """\
 # sites.yaml, key by key
 
-<!-- Made from the models by docs/generate.py; do not edit by hand. -->
+<!-- Made from the models by tools/docs; do not edit by hand. -->
 
 `twinsite config check` names every fault of the file at once, with its line and column, and
 `twinsite config schema` prints the JSON Schema. An unknown key is a fault, and so is a key written twice.
@@ -54,15 +54,19 @@ def render_reference(probes: Catalogue | None = None, drivers: Catalogue | None 
         parts += [f"## {heading}\n", definitions[model]["description"] + "\n"]
         parts.append(_table(definitions[model], definitions))
         parts += _choices(definitions[model], definitions)
-    planned = [name for name in PLANNED_DRIVERS if name not in (drivers or {})]
-    if planned:
-        listed = one_of((f"`{name}`" for name in planned), "and")
-        parts.append(
-            f"The drivers {listed} are accepted and do not exist yet: such a service is *watch only*. Its\n"
-            "probes run, and every move is refused with `driver-missing`.\n"
-        )
+        if heading == "replication":
+            parts += _planned(drivers)
     parts += ["## What is checked between values\n", _rules()]
     return "\n".join(parts)
+
+
+def _planned(drivers: Catalogue | None) -> Iterator[str]:
+    planned = [f"`{name}`" for name in PLANNED_DRIVERS if name not in (drivers or {})]
+    if planned:
+        yield (
+            f"The drivers {one_of(planned, 'and')} are accepted and do not exist yet: such a\n"
+            "service is *watch only*. Its probes run, and every move is refused with `driver-missing`.\n"
+        )
 
 
 def _rules() -> str:
@@ -82,6 +86,25 @@ def _choices(definition: dict[str, Any], definitions: dict[str, Any]) -> Iterato
         if choice["then"].get("description"):
             yield choice["then"]["description"] + "\n"
         yield _table(choice["then"], definitions) if choice["then"]["properties"] else "No keys of its own.\n"
+        for name in _beneath(choice["then"]["properties"], definitions):
+            yield f"#### {name}\n"
+            yield definitions[name].get("description", "") + "\n"
+            yield _table(definitions[name], definitions)
+
+
+def _beneath(node: Any, definitions: dict[str, Any]) -> list[str]:
+    """The models that a kind or driver has of its own, in the order of the keys that lead to them."""
+    if isinstance(node, list):
+        return [name for item in node for name in _beneath(item, definitions)]
+    if not isinstance(node, dict):
+        return []
+    found = [name for value in node.values() for name in _beneath(value, definitions)]
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        found += (
+            [name, *_beneath(definitions[name], definitions)] if "properties" in definitions[name] else []
+        )
+    return list(dict.fromkeys(found))
 
 
 def _table(node: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -106,8 +129,10 @@ def _takes(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "$ref" in value:
         return _reference(value["$ref"].rpartition("/")[2], definitions)
     if "anyOf" in value:
-        arms = [_takes(arm, definitions) for arm in value["anyOf"] if arm.get("type") != "null"]
-        return " or ".join(dict.fromkeys(arms))
+        arms = list(dict.fromkeys(_takes(arm, definitions) for arm in value["anyOf"]))
+        if len(arms) == 2 and arms[1] == f"names, each with {arms[0]}":
+            return f"{arms[0]}; or one for each site, by its name"
+        return " or ".join(arms)
     if "const" in value or "enum" in value:
         return one_of(f"`{_plain(choice)}`" for choice in value.get("enum", [value.get("const")]))
     if is_duration(value):
@@ -153,7 +178,7 @@ def _reference(name: str, definitions: dict[str, Any]) -> str:
     if heading:
         return f"[{heading}](#{heading.replace(' ', '-')})"
     definition = definitions[name]
-    return _takes(definition, definitions) if "properties" not in definition else "keys with values"
+    return f"[{name}](#{name.lower()})" if "properties" in definition else _takes(definition, definitions)
 
 
 def _plain(choice: Any) -> str:

@@ -15,7 +15,7 @@ from sites.marks import Finding, Trail
 from sites.model import ProbeSpec, Service
 from sites.quantities import format_duration
 from sites.rules_policy import POLICY_RULES
-from sites.rules_timing import TIMING_RULES
+from sites.rules_timing import TIMING_RULES, is_url, stores
 
 Rule = Callable[[Draft], Iterable[Finding]]
 
@@ -169,8 +169,10 @@ def a_lab_stays_on_its_machine(draft: Draft) -> Iterator[Finding]:
         for name, site in draft.estate.sites.items()
         for role, host in site.hosts.items()
     ]
-    for index, endpoint in enumerate(draft.estate.store.endpoints):
-        places.append((("store", "endpoints", index), urlsplit(endpoint).hostname or ""))
+    for at, store in stores(draft):
+        for index, endpoint in enumerate(store.endpoints):
+            if is_url(endpoint):
+                places.append(((*at, "endpoints", index), urlsplit(endpoint).hostname or ""))
     for trail, address in places:
         if draft.sound(*trail) and not _is_loopback(address):
             yield Finding(trail, "a loopback address, because of `lab: true`; a real estate has no such line")

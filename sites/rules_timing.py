@@ -111,13 +111,14 @@ def _endpoints(draft: Draft, trail: Trail, endpoints: list[str]) -> Iterator[Fin
         here = (*trail, index)
         if not draft.sound(*here):
             continue
-        if not _is_url(endpoint):
+        if not is_url(endpoint):
             yield Finding(here, "a URL with its port, such as https://etcd.durham.example:2379")
         elif endpoint in endpoints[:index]:
             yield Finding(here, "each member once")
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether a text names a member of the store: scheme, host and port."""
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not None

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sites.marks import Trail
 from sites.model import Estate
+from sites.shape import model_at
 
 # First a value is taken out, so that its default stands; then these are tried in turn (the first serves
 # where nothing could be taken out, too).
@@ -57,13 +58,17 @@ def _mend(data: Any, loc: Trail, tried: dict[Trail, int]) -> None:
     attempt = tried.get(loc, 0)
     tried[loc] = attempt + 1
     key: Any = loc[-1]
-    if isinstance(parent, dict) and key in parent and (by_key or attempt == 0):
+    if isinstance(parent, dict) and key in parent and (by_key or attempt == 0) and _may_go(loc, by_key):
         del parent[key]
         return
-    # What is needed cannot be taken out, and a list keeps its length, or the places of what follows
-    # would shift.
+    # What is needed cannot be taken out; a list keeps its length, or the places of what follows would
+    # shift; a site, host or service keeps its name, or it would seem not to exist.
     if attempt < len(_STAND_INS):
         parent[key] = copy.deepcopy(_STAND_INS[attempt])
+
+
+def _may_go(loc: Trail, by_key: bool) -> bool:
+    return by_key or model_at(Estate, loc[:-1]) is not None
 
 
 def value_at(data: Any, trail: Trail) -> Any:

@@ -4,6 +4,7 @@ Pure; made from the models, so it cannot say anything else than the loader does.
 are beyond a schema: they are the loader's.
 """
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -40,6 +41,11 @@ def json_schema(probes: Catalogue | None = None, drivers: Catalogue | None = Non
         "x-yaml-custom-tags": list(CUSTOM_TAGS),
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def render_schema(probes: Catalogue | None = None, drivers: Catalogue | None = None) -> str:
+    """The schema as the text that `twinsite config schema` prints and the documentation keeps."""
+    return json.dumps(json_schema(probes, drivers), indent=2, ensure_ascii=False) + "\n"
 
 
 def _add_choice(
@@ -83,11 +89,25 @@ def _tidy(node: Any) -> None:
         for value in properties.values():
             if isinstance(value, dict):
                 value.pop("title", None)
+                _leave_out_nothing(value)
                 _spell_default(value)
     if "patternProperties" in node:
         node.setdefault("additionalProperties", False)  # a name that does not fit the pattern is a fault
     for value in node.values():
         _tidy(value)
+
+
+def _leave_out_nothing(value: dict[str, Any]) -> None:
+    """A key that may be left out need not be written with nothing; and of one arm less, an editor can say
+    what is wrong within it."""
+    if value.get("default", ...) is None:
+        del value["default"]
+    arms = [arm for arm in value.get("anyOf", ()) if arm.get("type") != "null"]
+    if len(arms) == 1:
+        del value["anyOf"]
+        value.update({**arms[0], **value})
+    elif arms:
+        value["anyOf"] = arms
 
 
 def _spell_default(value: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ log or an excerpt.
 
 import copy
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,22 @@ MOST_BYTES = 64 * 1024
 
 
 def resolve(
-    document: Document, base: Path, *, look_up: bool, environment: Mapping[str, str] | None = None
+    document: Document, base: Path, *, look_up: bool, site: str | None = None
 ) -> tuple[Any, list[Finding]]:
     """The document's data with its secrets, and what is wrong with them.
 
     With `look_up` a secret that is not there is a fault. Without, every secret stays a placeholder, and
     one that is not there is a warning: this may be a machine that was never meant to have it.
+    With `site`, those beneath other sites stay placeholders without a word: no site holds another's.
     `base` is the folder where relative paths start.
     """
     data = copy.deepcopy(document.data)
     findings = [Finding(trail, found=_TYPED, warning=True) for trail in document.typed_secrets]
     for secret in document.secrets:
+        if site is not None and secret.trail[:1] == ("sites",) and secret.trail[1:2] != (site,):
+            continue
         try:
-            value = _fetch(secret, base, os.environ if environment is None else environment)
+            value = _fetch(secret, base)
         except _NotThere as error:
             found = f"{secret.text}, {error}"
             if look_up:
@@ -50,9 +52,9 @@ class _NotThere(Exception):
     """The secret cannot be had; the message says why, without its value."""
 
 
-def _fetch(secret: Secret, base: Path, environment: Mapping[str, str]) -> str:
+def _fetch(secret: Secret, base: Path) -> str:
     if secret.source == "env":
-        value = environment.get(secret.argument, "")
+        value = os.environ.get(secret.argument, "")
         if not value:
             raise _NotThere("a variable that is not set here")
         return value

@@ -1,0 +1,1 @@
+"""Loading `sites.yaml`: one file per fault, and everything that is said about it."""
