@@ -30,10 +30,10 @@ from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.readings import Tally
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.catalogue import ActionCatalogue
-from runbooks.context import ActionContext, Sql, Token, TryProbe
-from runbooks.engine import Engine, Mandate
+from runbooks.context import ActionContext, Sql, Token, WaitHealthy
+from runbooks.engine import Engine
 from runbooks.errors import LostRight
-from runbooks.journal import Journal, RunOutcome
+from runbooks.journal import Journal, Record, RunOutcome
 from runbooks.library import Library
 from runbooks.model import Kind, Runbook
 from runbooks.plan import bind, compose, facts_of
@@ -68,7 +68,7 @@ class Tools:
     transport: Transport
     journal: Journal
     store: Store
-    probes: Mapping[str, TryProbe]
+    probes: Mapping[str, WaitHealthy]
     sql: Mapping[str, Sql]
 
 
@@ -199,7 +199,7 @@ class Mover:
         self._desk.errands[plan.id] = errand
         started_ns = boottime_ns()
 
-        def progressed(progress: Progress) -> None:
+        def progressed(progress: Progress, last: Record) -> None:
             self.progress[plan.id] = progress
             publisher.update(progress)
             self._on_progress(plan.service)
@@ -216,8 +216,13 @@ class Mover:
         outcome = RunOutcome.FAILED
         summary = ""
         try:
-            mandate = Mandate(errand.who, errand.why, errand.record.statement)
-            ended = await engine.carry_out(plan, self._context(plan, errand), mandate)
+            ended = await engine.carry_out(
+                plan,
+                self._context(plan, errand),
+                who=errand.who,
+                why=errand.why,
+                data_loss=errand.record.statement,
+            )
             outcome, summary = ended.outcome, ended.summary
         finally:
             self._desk.errands.pop(plan.id, None)
@@ -248,7 +253,7 @@ class Mover:
             token=Token(plan.epoch, plan.id, errand.record.executor),
             notify=notify,
             driver=self._tools.drivers.get(plan.service),
-            try_probe=self._tools.probes.get(plan.service),
+            wait_healthy=self._tools.probes.get(plan.service),
             sql=self._tools.sql.get(plan.service),
         )
 
