@@ -45,7 +45,7 @@ def controller(settings: Settings, here: str | None) -> None:
 @pass_settings
 def keeper(settings: Settings, here: str | None) -> None:
     """Run the keeper of a datacentre; the controller starts it by itself."""
-    from orchestrator.keeper import run_keeper
+    from orchestrator.keeper_process import run_keeper
 
     _run(settings, here, run_keeper)
 

@@ -35,7 +35,7 @@ def _asked(status: Status) -> str:
 
 
 def _means(status: Status) -> str:
-    return f"store: {word.store(status)} · keeper: {status.keeper or 'unknown'} · version {status.version}"
+    return f"store: {word.store(status)} · keeper: {status.keeper or 'unknown'} · {status.version}"
 
 
 def _site_line(site: SiteStatus) -> str:

@@ -10,7 +10,7 @@ _FINE = ("healthy", "watch-only")
 OVERALL = {
     "ok": "OK: nothing is degraded",
     "degraded": "DEGRADED: see below",
-    "down": "DOWN: a service has no primary that is up",
+    "down": "DOWN: at least one service is down; see below",
     "unknown": "UNKNOWN: this controller cannot tell",
 }
 

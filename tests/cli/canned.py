@@ -94,7 +94,7 @@ def steady() -> Status:
     """Nothing is degraded."""
     return Status(
         site="durham",
-        version="0.1.0",
+        version="twinsite 0.1.0",
         at="2026-11-23T03:12:07.000Z",
         store="reachable",
         store_age_seconds=0.2,

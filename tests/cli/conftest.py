@@ -1,6 +1,7 @@
 """An estate file, a controller that answers at Durham, and the command as a person calls it."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,10 +21,13 @@ def estate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("TWINSITE_CONFIG", "TWINSITE_SITE", "TWINSITE_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     with tempfile.TemporaryDirectory(prefix="tws-") as folder:
         path = Path(folder) / "sites.yaml"
         path.write_text(canned.ESTATE)
         yield path
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ class FakeController:
         self.asked: list[tuple[str, str, Any]] = []
         self._answers: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
         self._breaking: set[str] = set()
+        self._hanging: set[str] = set()
         self._streams: dict[str, list[RunDetail]] = {}
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="fake-controller")
@@ -50,6 +51,10 @@ class FakeController:
         """Take the request at `path`, then break the connection without an answer."""
         self._breaking.add(path)
 
+    def hangs(self, path: str) -> None:
+        """Never answer requests at `path`."""
+        self._hanging.add(path)
+
     def bodies(self, path: str) -> list[Any]:
         """What was sent to `path`."""
         return [body for _, asked, body in self.asked if asked == path]
@@ -59,7 +64,9 @@ class FakeController:
         self.asked.append((request.method, request.path, body))
         if request.path in self._breaking and request.transport is not None:
             request.transport.abort()
-        if request.path.endswith("/follow"):
+        if request.path in self._hanging:
+            await asyncio.Event().wait()
+        if request.path.endswith("/follow") and self._streams:
             return await self._stream(request)
         given = self._answers.get((request.method, request.path))
         if not given:
@@ -95,6 +102,12 @@ class FakeController:
         await ended.wait()
         await runner.cleanup()
 
+    def stop(self) -> None:
+        """End it, as a killed controller ends; its socket goes with it."""
+        if self._thread.is_alive():
+            self._end()
+            self._thread.join(START_DEADLINE_SECONDS)
+
     def __enter__(self) -> Self:
         self._thread.start()
         assert self._started.wait(START_DEADLINE_SECONDS), "the fake controller did not start"
@@ -103,5 +116,4 @@ class FakeController:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
-        self._thread.join(START_DEADLINE_SECONDS)
+        self.stop()

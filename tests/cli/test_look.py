@@ -11,7 +11,7 @@ from tests.cli.fake_controller import FakeController
 
 STEADY = """\
 OK: nothing is degraded (durham's controller, 2026-11-23 03:12:07 UTC)
-store: reachable (0.2 s ago) · keeper: running · version 0.1.0
+store: reachable (0.2 s ago) · keeper: running · twinsite 0.1.0
 
 Sites
   durham: answers: this one answers you; lease: 8.4 s left
@@ -38,8 +38,8 @@ What to do next: nothing
 """
 
 LOST = """\
-DOWN: a service has no primary that is up (durham's controller, 2026-11-23 03:12:07 UTC)
-store: reachable (0.2 s ago) · keeper: running · version 0.1.0
+DOWN: at least one service is down; see below (durham's controller, 2026-11-23 03:12:07 UTC)
+store: reachable (0.2 s ago) · keeper: running · twinsite 0.1.0
 
 Sites
   durham: answers: this one answers you; lease: 8.4 s left
