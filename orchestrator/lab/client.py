@@ -37,6 +37,15 @@ ANSWER_WITHIN_SECONDS = 1.0
 RECONNECT_AFTER_SECONDS = (0.005, 0.05)  # at first, and at most
 KNOCK_EVERY_SECONDS = 0.5  # a real write where only a standby is expected
 FLUSH_EVERY_SECONDS = 0.02
+RESTART_GAP = 100_000  # a client that starts again leaves out numbers that its end left in doubt
+BROKEN = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # asyncpg's own confusion when a server goes away in the middle of an answer
+    asyncpg.InternalClientError,
+)
 KEPT_WRITE_EVERY_SECONDS = 0.1  # after SIGUSR1: a lab that is left running for people
 LIVE_BYTES = 1024
 RECORD_LIMIT_BYTES = 256 << 20
@@ -45,14 +54,13 @@ RECORD_LIMIT_BYTES = 256 << 20
 @dataclass(frozen=True, slots=True)
 class ClientSpec:
     """What one client is to do. `databases`: for each site what asyncpg's connect takes. `records` grows by
-    a line per acknowledged commit, `live` is one line about now. `first_n`: where the numbering starts."""
+    a line per acknowledged commit, `live` is one line about now."""
 
     service: str
     databases: dict[str, dict[str, Any]]
     records: str
     live: str
     write_every_seconds: float = 0.005
-    first_n: int = 1
 
     def to_json(self) -> str:
         """What `from_json` reads."""
@@ -123,7 +131,8 @@ class Writer:
     def __init__(self, spec: ClientSpec) -> None:
         self._spec = spec
         self._every = spec.write_every_seconds
-        self._next_n = spec.first_n
+        recorded = max((record.n for record in read_records(Path(spec.records))), default=0)
+        self._next_n = recorded + RESTART_GAP if recorded else 1
         self._sites = {site: SiteNow() for site in spec.databases}
         self._pending: list[str] = []
         flags = os.O_WRONLY | os.O_CREAT
@@ -166,7 +175,7 @@ class Writer:
         while True:
             try:
                 connection = await self._connect(site)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            except BROKEN as fault:
                 self._met(site, "unreachable", fault)
                 await asyncio.sleep(pause)
                 pause = min(longest, pause * 1.5)
@@ -174,7 +183,7 @@ class Writer:
             pause = shortest
             try:
                 await self._use(site, connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            except BROKEN as fault:
                 self._met(site, "unreachable", fault)
             finally:
                 connection.terminate()

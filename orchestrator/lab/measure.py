@@ -103,12 +103,12 @@ def figures_of(
     service: str,
     records: Sequence[Acknowledged],
     window: Window,
-    found: Collection[int],
+    missing: Sequence[Acknowledged],
     reported_loss_seconds: float | None,
 ) -> EventFigures:
-    """Everything about one event and one service."""
+    """Everything about one event and one service. `missing`: what this event lost, which may have been
+    acknowledged before its window began."""
     inside = window.records_of(records)
-    missing = lost(inside, found)
     return EventFigures(
         event=event,
         service=service,

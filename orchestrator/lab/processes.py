@@ -152,6 +152,30 @@ def kill_tree(tree: Tree) -> Blow:
     return Blow(at_ns, len(killed) + 1, duration)
 
 
+def kill_with_children(pid: int, inside: Path) -> int:
+    """SIGKILL for a process that works in the folder `inside` and everything below it; how many that were."""
+    try:
+        parent = psutil.Process(pid)
+        if parent.cwd() != str(inside):
+            raise LabTrouble(f"process {pid} is not of {inside}")
+        everybody = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess as fault:
+        raise LabTrouble(f"process {pid} of {inside} does not run any more") from fault
+    for process in everybody:
+        _send(process, signal.SIGKILL)
+    _gone, rest = psutil.wait_procs(everybody, timeout=GONE_WITHIN_SECONDS)
+    if rest:
+        raise LabTrouble(f"these do not end though they were killed: {_name(rest)}")
+    return len(everybody)
+
+
+def signal_programs(tree: Tree, number: int) -> None:
+    """A signal for every child of the tree's supervisor: its programs, and daemons it has taken in."""
+    supervisor = _supervisor(tree)
+    for process in supervisor.children() if supervisor is not None else ():
+        _send(process, number)
+
+
 def stop_tree(tree: Tree) -> None:
     """End the tree in order; what does not end in time is killed."""
     supervisor = _supervisor(tree)

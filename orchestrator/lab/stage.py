@@ -14,18 +14,23 @@ from orchestrator.api.shapes import RunDetail
 from orchestrator.clock import boottime_ns
 from orchestrator.lab.client import FLUSH_EVERY_SECONDS
 from orchestrator.lab.errors import StoryFailed
-from orchestrator.lab.measure import Acknowledged, EventFigures, Window, figures_of
+from orchestrator.lab.measure import Acknowledged, EventFigures, Window, figures_of, lost, outage_seconds
 from orchestrator.lab.processes import Blow
 from orchestrator.lab.view import LabNow
 
+QUIET_SECONDS = 1.0
 FLUSHED_AFTER_SECONDS = 5 * FLUSH_EVERY_SECONDS
 
 
 class Sites(Protocol):
     """The lab's servers, as a story handles them."""
 
-    directory: Path
     lease_duration_seconds: float
+
+    @property
+    def directory(self) -> Path:
+        """Where everything is, logs too."""
+        ...
 
     @property
     def dead(self) -> frozenset[str]:
@@ -98,6 +103,7 @@ class Stage:
     events: list[EventFigures] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     window_start_ns: int = field(default_factory=boottime_ns)
+    lost_before: set[tuple[str, int]] = field(default_factory=set)  # service and row
 
     @property
     def ok(self) -> bool:
@@ -150,27 +156,30 @@ class Stage:
             ),
         )
 
-    def begin_window(self) -> None:
-        """From here on it counts for the next event."""
+    async def begin_window(self) -> None:
+        """From here on it counts for the next event; first a while in which nothing happens."""
         self.window_start_ns = boottime_ns()
+        await asyncio.sleep(QUIET_SECONDS)
 
     async def measure(self, event: str, service: str, reported_loss_seconds: float | None) -> EventFigures:
-        """The figures of the event that ends now, from what clients recorded and what the primary holds."""
+        """The figures of the event that ends now, from what clients recorded and what the primary holds.
+
+        A row counts as lost by this event whenever it was acknowledged, unless an earlier one had lost it.
+        """
         window = Window(self.window_start_ns, boottime_ns())
         await asyncio.sleep(FLUSHED_AFTER_SECONDS)
-        records = window.records_of(self.sites.records(service))
-        highest = max((record.n for record in records), default=0)
+        records = [r for r in self.sites.records(service) if r.acknowledged_ns <= window.end_ns]
         primary = self.view.now.primary(service)
         if primary is None:
             raise StoryFailed(f"nobody agrees who is primary for {service}, so its rows cannot be counted")
-        found = await self.sites.rows(service, primary, highest)
-        figures = figures_of(event, service, records, window, found, reported_loss_seconds)
+        found = await self.sites.rows(service, primary, max((r.n for r in records), default=0))
+        missing = [r for r in lost(records, found) if (service, r.n) not in self.lost_before]
+        self.lost_before.update((service, record.n) for record in missing)
+        figures = figures_of(event, service, records, window, missing, reported_loss_seconds)
         self.events.append(figures)
-        self.window_start_ns = window.end_ns
         return figures
 
     def longest_gap_seconds(self, service: str) -> float:
         """The longest time without an acknowledged commit of a service, in the window so far."""
         window = Window(self.window_start_ns, boottime_ns() - int(FLUSHED_AFTER_SECONDS * 1e9))
-        records = self.sites.records(service)
-        return figures_of("", service, records, window, set(), None).outage_seconds
+        return outage_seconds(self.sites.records(service), window)

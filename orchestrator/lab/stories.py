@@ -41,7 +41,7 @@ async def site_loss(stage: Stage) -> None:
     if _primary(before, staying) == lost:
         await _go_home(stage, staying)
         before = stage.view.now
-    stage.begin_window()
+    await stage.begin_window()
     blow = stage.sites.kill_site(lost)
     stage.screen.say(f"{lost} is killed: {blow.processes} processes in {blow.duration_seconds * 1000:.0f} ms")
     taken = await _taken_over(stage, MOVED, survivor, before)
@@ -65,7 +65,7 @@ async def database_loss(stage: Stage) -> None:
     """One database is killed, its controller alive. The other site takes it; it rejoins as standby."""
     before = await _everything_steady(stage)
     hurt = _primary(before, MOVED)
-    stage.begin_window()
+    await stage.begin_window()
     blow = stage.sites.kill_database(hurt, MOVED)
     stage.screen.say(f"{MOVED}'s database at {hurt} is killed: {blow.processes} processes, controller alive")
     taken = await _taken_over(stage, MOVED, other(hurt), before)
@@ -81,7 +81,7 @@ async def switchover(stage: Stage) -> None:
     before = await _everything_steady(stage)
     source = _primary(before, MOVED)
     target = other(source)
-    stage.begin_window()
+    await stage.begin_window()
     stage.screen.say(f"planned switchover of {MOVED} from {source} to {target}")
     run = await stage.view.switchover(MOVED, target)
     stage.check("the switchover's run ended as done", run.state == "done", f"{run.state}: {run.outcome}")

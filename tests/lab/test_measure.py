@@ -81,15 +81,15 @@ def test_rows_that_were_never_acknowledged_may_be_there_and_are_no_loss() -> Non
 
 
 def test_the_figures_of_an_event_carry_every_key_that_the_proving_commands_print() -> None:
-    figures = figures_of("site-loss", "ebs", STEADY + AFTER, WINDOW, range(2000), 0.0).to_json()
+    figures = figures_of("site-loss", "ebs", STEADY + AFTER, WINDOW, STEADY[-2:], 0.5).to_json()
     assert figures == {
         "event": "site-loss",
         "service": "ebs",
         "outage_seconds": 3.005,
         "acknowledged_rows": 1400,
-        "lost_rows": 0,
-        "lost_span_seconds": 0.0,
-        "reported_loss_seconds": 0.0,
+        "lost_rows": 2,
+        "lost_span_seconds": 0.007,
+        "reported_loss_seconds": 0.5,
         "two_writable_seconds": 0.0,
     }
 

@@ -1,0 +1,170 @@
+"""A running lab: its sites hurt and healed, what its clients recorded, its end.
+
+Owns the process trees. However it ends, `close` leaves no process of the lab behind, and says so if it
+cannot. It asks the product nothing; that is `orchestrator.lab.view`'s.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from orchestrator.clock import boottime_ns
+from orchestrator.lab import processes
+from orchestrator.lab.client import BROKEN, TABLE, read_records
+from orchestrator.lab.errors import LabMisuse, LabTrouble
+from orchestrator.lab.estate import LEASE_DURATION_SECONDS, Layout
+from orchestrator.lab.measure import Acknowledged
+from orchestrator.lab.places import DATA_SITES, HOME, SITES, LabState, Network
+from orchestrator.lab.processes import Blow, Tree
+from orchestrator.lab.site_supervisor import Description
+from orchestrator.paths import controller_socket
+
+CLIENTS = "clients"  # the tree of the clients, which are at no site
+ROWS_WITHIN_SECONDS = 20.0
+
+Connect = Mapping[str, Any]  # what asyncpg.connect takes
+
+
+@dataclass(slots=True)
+class RunningLab:
+    """The lab in one directory. `databases`: by service and site, how its clients connect."""
+
+    layout: Layout
+    network: Network
+    databases: Mapping[str, Mapping[str, Connect]]
+    kept: bool
+    trees: dict[str, Tree] = field(default_factory=dict)
+    ropes: dict[str, int] = field(default_factory=dict)
+    killed: set[str] = field(default_factory=set)
+    lease_duration_seconds: float = LEASE_DURATION_SECONDS
+
+    @property
+    def directory(self) -> Path:
+        """Where everything of the lab is."""
+        return self.layout.directory
+
+    @property
+    def dead(self) -> frozenset[str]:
+        """Sites that were killed and not healed."""
+        return frozenset(self.killed)
+
+    @property
+    def sockets(self) -> dict[str, Path]:
+        """Each data site's local API."""
+        return {site: controller_socket(self.layout.state(site)) for site in DATA_SITES}
+
+    @property
+    def lives(self) -> dict[str, Path]:
+        """Each client's live line."""
+        return {service: self.layout.live(service) for service in HOME}
+
+    def start_tree(self, description: Description) -> None:
+        """Start a site, or the clients, and let other commands know of it."""
+        path = self.layout.description(description.site)
+        claim = [self.network.claim.fileno()] if description.site == CLIENTS else []
+        tree, rope = processes.start_tree(description, path, pass_fds=claim)
+        self.trees[description.site] = tree
+        if rope is not None:
+            self.ropes[description.site] = rope
+        self.save()
+
+    def extend_tree(self, description: Description) -> None:
+        """Start what a site has more than before."""
+        processes.extend_tree(
+            self.trees[description.site], description, self.layout.description(description.site)
+        )
+
+    def save(self) -> None:
+        """Write down what `lab kill`, `lab heal` and `lab down` need."""
+        state_of(self).save()
+
+    def kill_site(self, site: str) -> Blow:
+        """Every process of the site, at once."""
+        blow = processes.kill_tree(self.trees[site])
+        self.killed.add(site)
+        return blow
+
+    def kill_database(self, site: str, service: str) -> Blow:
+        """Every process of one database instance, at once. Raises LabTrouble if it does not run."""
+        return kill_instance(self.layout.data(site, service))
+
+    def heal_site(self, site: str) -> None:
+        """Start the site's processes again, as its machines do after a power cut."""
+        if (rope := self.ropes.pop(site, None)) is not None:
+            os.close(rope)
+        self.start_tree(read_description(self.layout, site))
+        self.killed.discard(site)
+
+    def records(self, service: str) -> list[Acknowledged]:
+        """What the service's client has recorded so far."""
+        return list(read_records(self.layout.records(service)))
+
+    async def rows(self, service: str, site: str, up_to_n: int) -> set[int]:
+        """The numbers up to one that the database at `site` holds. Raises LabTrouble if it does not say."""
+        try:
+            async with asyncio.timeout(ROWS_WITHIN_SECONDS):
+                connection = await asyncpg.connect(**self.databases[service][site])
+                try:
+                    found = await connection.fetch(f"select n from {TABLE} where n <= $1", up_to_n)
+                finally:
+                    connection.terminate()
+        except BROKEN as fault:
+            raise LabTrouble(
+                f"the rows of {service} at {site} cannot be counted: {type(fault).__name__}: {fault}"
+            ) from fault
+        return {record["n"] for record in found}
+
+    def close(self) -> list[str]:
+        """End everything: databases in order, whatever is left by force. Returns what could not be ended."""
+        return end_lab(state_of(self))
+
+
+def state_of(lab: RunningLab) -> LabState:
+    """What other commands need to know of the lab."""
+    return LabState(str(lab.directory), lab.network.cidr, lab.kept, os.getpid(), dict(lab.trees))
+
+
+def read_description(layout: Layout, site: str) -> Description:
+    """What the site's supervisor was told to run. Raises LabMisuse."""
+    path = layout.description(site)
+    try:
+        return Description.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise LabMisuse(f"{path}: not a site of a lab ({fault}); sites are {', '.join(SITES)}") from fault
+
+
+def end_lab(state: LabState) -> list[str]:
+    """End every tree of a lab and everything else that belongs to its directory; what is left, a line each.
+
+    Sites are told to stop, all at the same time, so that databases give back the shared memory they hold.
+    """
+    trees = list(state.trees.values())
+    with ThreadPoolExecutor(max_workers=max(1, len(trees))) as pool:
+        list(pool.map(processes.stop_tree, trees))
+    directory = Path(state.directory)
+    processes.end_leftovers(directory)
+    state.forget()
+    return processes.leftovers(directory, state.network, trees)
+
+
+def kill_instance(data: Path) -> Blow:
+    """SIGKILL for a PostgreSQL server and all its processes. Raises LabTrouble if none runs there."""
+    at_ns = boottime_ns()
+    try:
+        pid = int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError) as fault:
+        raise LabTrouble(f"{data}: no database runs here ({fault})") from fault
+    killed = processes.kill_with_children(pid, data)
+    return Blow(at_ns, killed, (boottime_ns() - at_ns) / 1e9)
+
+
+def remove_directory(directory: Path) -> None:
+    """Take a lab's files away. What cannot be removed stays."""
+    shutil.rmtree(directory, ignore_errors=True)
