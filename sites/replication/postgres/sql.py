@@ -15,6 +15,14 @@ import asyncpg
 from sites.errors import AccessDenied, DriverTrouble, HostUnreachable, SitesTrouble
 
 APPLICATION_NAME = "twinsite"
+# What asyncpg raises when a connection dies under it. The internal error is one of them: a server that goes
+# away between two messages leaves its protocol in the midst of the first.
+_BROKEN = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 
 class ServerRefused(SitesTrouble):
@@ -181,7 +189,7 @@ class Link:
         except asyncpg.AdminShutdownError as error:
             self.terminate()
             raise ServerNotReady(f"{self.name}: {error}") from error
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+        except _BROKEN as error:
             self.terminate()
             raise ConnectionLost(f"{self.name}: {error or type(error).__name__}") from error
         except asyncpg.PostgresError as error:

@@ -1,0 +1,293 @@
+"""A real pair of PostgreSQL servers for one test, its driver, and what a test does to them from outside."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from orchestrator.lab.postgres import (
+    LabInstance,
+    LabRoles,
+    PostgresBinaries,
+    RunAs,
+    create_pair,
+    start_command,
+)
+from sites.model import Estate, Service
+from sites.replication.catalogue import make_driver
+from sites.replication.postgres.driver import PostgresDriver
+from sites.replication.words import Role
+from tests.support.local_transport import LocalTransport
+
+TROUBLES = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+DURHAM, MORPETH = "durham", "morpeth"
+ROLES = LabRoles("twinsite", "a password: with \\ and '", "replicator", "another: one's \\")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has just now."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Pair:
+    """Durham and Morpeth. `driver` is theirs; `instances` says where they are."""
+
+    base: Path
+    binaries: PostgresBinaries
+    whom: RunAs
+    instances: Mapping[str, LabInstance]
+    transport: LocalTransport
+    drivers: list[PostgresDriver] = field(default_factory=list)
+
+    @property
+    def driver(self) -> PostgresDriver:
+        """The one driver most tests need."""
+        return self.drivers[0]
+
+    def data(self, site: str) -> Path:
+        """A data directory."""
+        return self.instances[site].data
+
+    def beside(self, site: str, what: str) -> list[Path]:
+        """Directories that were made beside a data directory."""
+        return sorted(self.data(site).parent.glob(f"{self.data(site).name}.{what}-*"))
+
+    def new_driver(self, **settings: Any) -> PostgresDriver:
+        """Another driver, with other settings; ended with the pair."""
+        return self.driver_for({site: {} for site in self.instances}, **settings)
+
+    def driver_for(self, instances: Mapping[str, Mapping[str, Any]], **settings: Any) -> PostgresDriver:
+        """The same with other settings of the instances."""
+        estate = estate_of(self, instances, settings)
+        driver = make_driver(estate.services["crm"], estate, self.transport)
+        assert isinstance(driver, PostgresDriver)
+        self.drivers.append(driver)
+        return driver
+
+    async def start(self) -> None:
+        """Durham as the primary, Morpeth streaming from it."""
+        await self.driver.start(DURHAM, role=Role.PRIMARY, timeout_seconds=20)
+        await self.driver.start(MORPETH, role=Role.STANDBY, timeout_seconds=20)
+        await self.streaming(MORPETH)
+
+    async def streaming(self, site: str) -> None:
+        """Wait until the standby's receiver is connected."""
+        async with asyncio.timeout(20):
+            while not (await self.driver.sample(site)).streaming:
+                await asyncio.sleep(0.02)
+
+    async def connect(self, site: str, **options: Any) -> Any:
+        """A client's connection."""
+        return await asyncpg.connect(
+            host="127.0.0.1",
+            port=self.instances[site].port,
+            user=ROLES.user,
+            password=ROLES.password,
+            database="postgres",
+            ssl=False,
+            timeout=10,
+            **options,
+        )
+
+    async def run(self, site: str, *statements: str) -> list[Any]:
+        """Statements one after another; the rows of the last."""
+        connection = await self.connect(site)
+        try:
+            rows: list[Any] = []
+            for statement in statements:
+                rows = list(await connection.fetch(statement))
+            return rows
+        finally:
+            connection.terminate()
+
+    async def value(self, site: str, query: str) -> Any:
+        """The first column of the first row."""
+        return (await self.run(site, query))[0][0]
+
+    def processes(self, site: str) -> list[int]:
+        """Every process whose working directory is this data directory."""
+        wanted = str(self.data(site).resolve())
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if os.readlink(entry / "cwd") == wanted:
+                        found.append(int(entry.name))
+                except OSError:
+                    continue
+        return found
+
+    def postmaster(self, site: str) -> int:
+        """The parent process."""
+        return int((self.data(site) / "postmaster.pid").read_text().split()[0])
+
+    def named(self, site: str, title: str) -> int:
+        """The process of that instance whose title holds a text."""
+        for pid in self.processes(site):
+            if title in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
+                return pid
+        raise AssertionError(f"no {title} at {site}")
+
+    def kill_all(self, site: str) -> None:
+        """A power cut."""
+        while pids := self.processes(site):
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+    async def boot(self, site: str) -> None:
+        """Start the server as a machine would when it is switched on: knowing nothing."""
+        (self.data(site) / "postmaster.pid").unlink(missing_ok=True)  # a zombie may hold its number
+        command = start_command(self.binaries, self.whom, self.data(site), self.log(site))
+        await asyncio.to_thread(subprocess.run, command, check=True, cwd="/", timeout=30)
+
+    def log(self, site: str) -> Path:
+        """Where the server writes."""
+        return Path(f"{self.data(site)}.twinsite") / "postgres.log"
+
+    def cut_loose(self, site: str, *lines: str) -> None:
+        """More lines for postgresql.auto.conf of a stopped server."""
+        with (self.data(site) / "postgresql.auto.conf").open("a") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+
+
+def estate_of(pair: Pair, instances: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> Estate:
+    """The estate of the pair, as `sites.yaml` would say it."""
+    replication = {
+        "driver": "postgres",
+        "user": ROLES.user,
+        "password": ROLES.password,
+        "replication_user": ROLES.replication_user,
+        "replication_password": ROLES.replication_password,
+        "tls": "off",
+        "instances": {
+            site: {
+                "host": "db",
+                "port": pair.instances[site].port,
+                "data": str(pair.instances[site].data),
+                "bin": str(pair.binaries.bin_dir),
+                **extra,
+            }
+            for site, extra in instances.items()
+        },
+        **settings,
+    }
+    return Estate.model_validate(
+        {
+            "store": {"endpoints": ["http://127.0.0.1:1"]},
+            "sites": {
+                site: {"name": site, "hosts": {"db": {"name": "db", "site": site, "address": "127.0.0.1"}}}
+                for site in (DURHAM, MORPETH)
+            }
+            | {"derwentside": {"name": "derwentside", "witness": True}},
+            "services": {
+                "crm": Service(name="crm", home=DURHAM, standby=MORPETH, replication=replication)  # type: ignore[arg-type]
+            },
+        }
+    )
+
+
+@asynccontextmanager
+async def made_pair(
+    binaries: PostgresBinaries, whom: RunAs, *, folder: str = "data", started: bool = True
+) -> AsyncIterator[Pair]:
+    """A pair in a folder of its own that its user may enter; nothing of it is left afterwards."""
+    base = Path(tempfile.mkdtemp(prefix="twinsite-pg-"))
+    base.chmod(0o711)
+    instances = {
+        site: LabInstance(site, "127.0.0.1", free_port(), base / site / folder) for site in (DURHAM, MORPETH)
+    }
+    pair = Pair(base, binaries, whom, instances, LocalTransport(whom.prefix_argv))
+    try:
+        await create_pair(
+            "crm",
+            instances[DURHAM],
+            instances[MORPETH],
+            binaries=binaries,
+            whom=whom,
+            roles=ROLES,
+            sockets=base / "s",
+            durable=False,
+            wal_segment_mib=1,
+        )
+        pair.new_driver()
+        if started:
+            await pair.start()
+        yield pair
+    finally:
+        for driver in pair.drivers:
+            await driver.aclose()
+        for site in instances:
+            pair.kill_all(site)
+        shutil.rmtree(base)
+
+
+class Writer:
+    """A client that writes numbered rows at whichever site takes them, and keeps what was acknowledged."""
+
+    def __init__(self, pair: Pair, sites: Sequence[str]) -> None:
+        self._pair = pair
+        self._sites = sites
+        self._next = 1
+        self.acknowledged: list[int] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Writer":
+        self._task = asyncio.create_task(self._write())
+        await self.more(5)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def more(self, rows: int) -> None:
+        """Wait until that many more rows were acknowledged."""
+        wanted = len(self.acknowledged) + rows
+        async with asyncio.timeout(20):
+            while len(self.acknowledged) < wanted:
+                assert self._task is not None
+                if self._task.done():
+                    self._task.result()
+                await asyncio.sleep(0.005)
+
+    async def _write(self) -> None:
+        while True:
+            for site in self._sites:
+                try:
+                    await self._write_at(site)
+                except TROUBLES:
+                    await asyncio.sleep(0.005)
+
+    async def _write_at(self, site: str) -> None:
+        connection = await self._pair.connect(site)
+        try:
+            while True:
+                # Numbered anew each time: a commit whose answer was lost may have happened.
+                number, self._next = self._next, self._next + 1
+                await connection.execute("insert into rows values ($1)", number, timeout=2)
+                self.acknowledged.append(number)
+        finally:
+            connection.terminate()
