@@ -70,7 +70,9 @@ wait_turn() {
 
 lock() {
   turns=0
-  mkdir -p "$folder/records" 2> /dev/null && true 2> /dev/null >> "$folder/lock" ||
+  # Closed to others as a whole, so that the command's own umask need not be touched.
+  [ -d "$folder/records" ] || (umask 077; mkdir -p "$folder/records") 2> /dev/null
+  true 2> /dev/null >> "$folder/lock" ||
     refuse folder-unwritable "cannot write in $folder; create it for this user"
   if command -v flock > /dev/null 2>&1; then
     exec 9>> "$folder/lock"
@@ -206,8 +208,6 @@ supervise() {
   # Caught, not ignored: the command gets the usual treatment of signals back, and this shell lives on to
   # record how the command ended even when nobody reads what it says any more.
   trap : HUP INT TERM PIPE
-  mask=$(umask)
-  umask 077
   find_mark $$
   own_mark=$mark
   (watch) < /dev/null > /dev/null 2>&1 &
@@ -222,7 +222,7 @@ supervise() {
     check_step
     in_own_session sh -c 'eval "$twinsite_step"' twinsite-step command \
       "${folder%/*}" "$service" "$epoch" "$run" "$executor" "$step" "$attempt" \
-      "$supervisor" "$own_mark" "$mask" "$command"
+      "$supervisor" "$own_mark" "$command"
   )
   status=$?
   kill -TERM "$watchdog" 2> /dev/null
@@ -243,20 +243,17 @@ supervise() {
 # Already in its own session, still under the lock: on record first, on disk even if the host dies now, and
 # only then started. Otherwise a step that did start could later be taken for one that never did.
 become_command() {
-  supervisor=$1 own_mark=$2 mask=$3
+  supervisor=$1 own_mark=$2 command=$3
   find_mark $$
   line="started $executor $attempt $supervisor $own_mark $$ $mark $boot"
   printf '%s\n' "$line" | dd of="$record" conv=fsync 2> /dev/null || printf '%s\n' "$line" > "$record" ||
     refuse folder-unwritable "cannot write $record; is the disk full?"
   unlock
-  umask "$mask"
-  command=$4
   unset twinsite_step
   exec sh -c "$command"
 }
 
 show_status() {
-  umask 077
   lock
   claim
   if ! read_record; then

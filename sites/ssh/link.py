@@ -61,7 +61,6 @@ class Session(asyncssh.SSHClientSession[bytes]):
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         """The command was ended by a signal; its status is what a shell would make of that."""
         self.exit_status = 128 + _signal_number(signal)
-        self.stderr.feed(f"ended by signal {signal}\n".encode())
         _settle(self.exited)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -7,11 +7,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -29,6 +29,7 @@ from sites.replication.postgres.driver import PostgresDriver
 from sites.replication.words import Role
 from tests.support.local_transport import LocalTransport
 
+T = TypeVar("T")
 TROUBLES = (
     OSError,
     TimeoutError,
@@ -57,6 +58,7 @@ class Pair:
     instances: Mapping[str, LabInstance]
     transport: LocalTransport
     drivers: list[PostgresDriver] = field(default_factory=list)
+    tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
 
     @property
     def driver(self) -> PostgresDriver:
@@ -166,7 +168,25 @@ class Pair:
         """Where the server writes."""
         return Path(f"{self.data(site)}.twinsite") / "postgres.log"
 
-    def cut_loose(self, site: str, *lines: str) -> None:
+    def keep(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Let something go on beside the test; ended with the pair."""
+        task = asyncio.create_task(work)
+        self.tasks.append(task)
+        return task
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it holds."""
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def until_role(self, site: str, role: Role) -> None:
+        """Wait until the instance says that it is that."""
+        async with asyncio.timeout(20):
+            while (await self.driver.sample(site)).role is not role:
+                await asyncio.sleep(0.02)
+
+    def add_settings(self, site: str, *lines: str) -> None:
         """More lines for postgresql.auto.conf of a stopped server."""
         with (self.data(site) / "postgresql.auto.conf").open("a") as file:
             file.write("".join(f"{line}\n" for line in lines))
@@ -236,6 +256,9 @@ async def made_pair(
             await pair.start()
         yield pair
     finally:
+        for task in pair.tasks:
+            task.cancel()
+        await asyncio.gather(*pair.tasks, return_exceptions=True)
         for driver in pair.drivers:
             await driver.aclose()
         for site in instances:

@@ -13,7 +13,7 @@ from tests.sites.ssh.servers import Served, alive, until
 
 def _needs_signals(place: Served) -> None:
     if not place.passes_signals:
-        pytest.skip("OpenSSH does not pass signals on when the login is root's; steps have their wrapper")
+        pytest.skip("OpenSSH passes signals on only to users other than its own; steps have their wrapper")
 
 
 async def test_a_command_brings_back_its_status_and_both_outputs(
