@@ -178,6 +178,10 @@ def spoken_refusal(member: Member, code: int, message: str) -> Exception:
     return MemberTrouble(message or f"refused with code {code}", sent=True)
 
 
+_NOT_ACCEPTED = "it does not accept our certificate: {}; check `cert` and `key`"
+_CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+
+
 @contextmanager
 def _mapped(member: Member) -> Iterator[None]:
     """Maps what aiohttp and the network raise; the cause is kept."""
@@ -190,8 +194,11 @@ def _mapped(member: Member) -> Iterator[None]:
     except aiohttp.ClientConnectorSSLError as error:
         if isinstance(error.os_error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             raise MemberTrouble("it broke off the TLS handshake", sent=False) from error
+        alert = _certificate_alert(error)
         raise MemberMisuse(
-            f"no TLS with it: {error.os_error}; check `tls` and the endpoint's scheme"
+            _NOT_ACCEPTED.format(alert)
+            if alert
+            else f"no TLS with it: {error.os_error}; check `tls` and the endpoint's scheme"
         ) from error
     except aiohttp.ClientConnectorError as error:
         member.version_checked, member.quota_bytes = False, None
@@ -203,9 +210,7 @@ def _mapped(member: Member) -> Iterator[None]:
         raise StoreMisuse(f"{member.endpoint}: not an address; write https://host:port") from error
     except (aiohttp.ClientError, OSError) as error:
         if (alert := _certificate_alert(error)) is not None:
-            raise MemberMisuse(
-                f"it does not accept our certificate: {alert}; check `cert` and `key`"
-            ) from error
+            raise MemberMisuse(_NOT_ACCEPTED.format(alert)) from error
         member.version_checked, member.quota_bytes = False, None
         finding = "the connection broke" if not isinstance(error, TimeoutError) else "no answer"
         raise MemberTrouble(f"{finding}: {error or type(error).__name__}", sent=True) from error
@@ -221,8 +226,10 @@ def _certificate_alert(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         for one in (seen, *seen.args):
-            if isinstance(one, ssl.SSLError) and "ALERT" in (one.reason or ""):
-                return str(one.reason).lower().replace("_", " ")
+            # aiohttp's own subclasses of it lack the attribute.
+            reason = str(getattr(one, "reason", "")) if isinstance(one, ssl.SSLError) else ""
+            if "ALERT" in reason and any(word in reason for word in _CERTIFICATE_ALERTS):
+                return reason.lower().replace("_", " ")
         seen = seen.__cause__ or seen.__context__
     return None
 

@@ -49,11 +49,12 @@ class Table:
     def since(self, prefix: str, from_revision: int) -> tuple[KeyValue, ...]:
         """Every write under `prefix` at `from_revision` and later, oldest first.
 
-        Raises StoreCompacted when some of them are gone, or when that revision is further ahead than a
+        Raises StoreCompacted when some of them may be gone, or when that revision is further ahead than a
         watch from a past answer can be: the store went back in time.
         """
         check_watch(from_revision)
-        if from_revision < self._compacted:
+        newest = max((item.mod_revision for item in self.read(prefix).items), default=0)
+        if from_revision < self._compacted and newest >= from_revision:
             raise StoreCompacted(f"revision {from_revision} is compacted up to {self._compacted}: read again")
         if from_revision > self.revision + 1:
             raise StoreCompacted(

@@ -31,6 +31,7 @@ WAITING_REVISIONS = 256  # a reader this far behind holds the streams back; etcd
 OPEN_WITHIN_SECONDS = 2.0
 AUDIT_WITHIN_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 1.0
+LOG_EVERY = 60  # failures in a row, about a minute's
 
 Batch = tuple[KeyValue, ...]  # the writes of one revision, in etcd's order
 
@@ -105,8 +106,7 @@ class MergedWatch:
                 await self._queue.put(error)
                 return
             except (MemberTrouble, TimeoutError) as error:
-                finding = str(error) or f"not open within {OPEN_WITHIN_SECONDS:g} s"
-                log.info("watch_moves", prefix=self._prefix, member=member.place, finding=finding)
+                self._log_move(slot, member, str(error) or f"not open within {OPEN_WITHIN_SECONDS:g} s")
             slot.failures += 1
             slot.at = self._another(slot)
             if slot.failures >= len(self._client.members):
@@ -117,6 +117,11 @@ class MergedWatch:
                     await self._queue.put(error)
                     return
                 await asyncio.sleep(min(0.1 * slot.failures, LONGEST_PAUSE_SECONDS))
+
+    def _log_move(self, slot: _Slot, member: Member, finding: str) -> None:
+        """Every member's first failure in a row, then a word now and again."""
+        if slot.failures < len(self._client.members) or slot.failures % LOG_EVERY == 0:
+            log.info("watch_moves", prefix=self._prefix, member=member.place, finding=finding)
 
     def _another(self, slot: _Slot) -> int:
         """The next member that no other stream is on; the next one at all if there is none."""
@@ -150,7 +155,8 @@ class MergedWatch:
         self._client.check_cluster(member, message.cluster_id)
         if message.cancelled:
             await self._cancelled(message)
-        slot.failures = 0
+        if message.events:
+            slot.failures = 0  # being let in is not enough: a member may cancel at once, again and again
         async with self._lock:
             for revision, events in itertools.groupby(message.events, key=lambda item: item.mod_revision):
                 if revision > self._complete:
@@ -169,12 +175,14 @@ class MergedWatch:
             if "error" in said:
                 raise _refused(member, said["error"])
             return self._wire.watch_message(said["result"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MemberTrouble(f"sent what is no watch message: {line[:80]!r}", sent=False) from error
 
     async def _cancelled(self, message: WatchMessage) -> None:
         """Why the member ended this watch. Always raises."""
         if message.compact_revision:
+            if not await self._audit(fresh=True, insist=True):
+                raise MemberTrouble("compacted, but nothing was written here meanwhile", sent=False)
             raise StoreCompacted(
                 f"watch of {self._prefix!r} from revision {self._complete + 1}: compacted up to "
                 f"{message.compact_revision}; read again"
@@ -191,11 +199,12 @@ class MergedWatch:
             raise MemberTrouble(
                 f"silent at revision {slot.reached} while {slot.wanted} was written", sent=False
             )
+        slot.failures = 0
         slot.wanted = max(self._delivered, await self._audit())
 
-    async def _audit(self, *, fresh: bool = False) -> int:
+    async def _audit(self, *, fresh: bool = False, insist: bool = False) -> int:
         """Revision of the newest write not yet handed on, by a linearizable read; 0 if there is none or the
-        store does not answer. Raises StoreMisuse, StoreCompacted.
+        store does not answer (`insist`: then raises MemberTrouble). Raises StoreMisuse, StoreCompacted.
 
         Without any, everything up to the answer's revision is complete: a quiet prefix thus stays ahead of
         compaction. The streams share one answer.
@@ -211,7 +220,9 @@ class MergedWatch:
                 what=f"watch {self._prefix}",
                 timeout_seconds=AUDIT_WITHIN_SECONDS,
             )
-        except StoreUnreachable:
+        except StoreUnreachable as error:
+            if insist:
+                raise MemberTrouble(str(error), sent=False) from error
             return 0
         if (revision := revision_of(answer)) < above:
             raise StoreCompacted(f"the store is at revision {revision}, behind {above}: read again")

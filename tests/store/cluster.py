@@ -104,7 +104,7 @@ class EtcdCluster:
     @contextlib.asynccontextmanager
     async def store(self, user: str = "durham", **options: object) -> AsyncIterator[EtcdStore]:
         store = EtcdStore(
-            self.endpoints,
+            options.pop("endpoints", self.endpoints),  # type: ignore[arg-type]
             tls=self.tls,
             user=user,
             password=str(options.pop("password", PASSWORDS[user])),
@@ -125,6 +125,43 @@ class EtcdCluster:
             await client.call(path, body, what=path, timeout_seconds=10)
         finally:
             await client.aclose()
+
+
+class Relay:
+    """A port of our own in front of a member's, which can swallow all that passes."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self.endpoint = ""
+        self.swallow = False
+        self.carried = asyncio.Event()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def to(cls, port: int) -> "AsyncIterator[Relay]":
+        relay = cls(port)
+        server = await asyncio.start_server(relay._serve, "127.0.0.1", 0)
+        relay.endpoint = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield relay
+        finally:
+            server.close()
+            for writer in relay._writers:
+                writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, far_writer]
+        await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                if not self.swallow:
+                    writer.write(chunk)
+                    self.carried.set()
+            writer.close()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ _numbers = itertools.count(1)
 class World:
     """One kind of store, as the contract sees it. Keys of a test start with `prefix`."""
 
+    kind: str
     store: Store
     other: Store
     prefix: str
@@ -53,7 +54,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         async def lose_memory() -> None:
             memory.cut("x")
 
-        yield World(memory.client("x"), memory.client("y"), prefix, compact_memory, lose_memory)
+        yield World("memory", memory.client("x"), memory.client("y"), prefix, compact_memory, lose_memory)
         await memory.aclose()
         return
     cluster: EtcdCluster = request.getfixturevalue("etcd_cluster")
@@ -69,7 +70,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(cluster.store("durham", watch_silence_seconds=0.3))
         other = await stack.enter_async_context(cluster.store("morpeth"))
-        yield World(store, other, prefix, compact_etcd, lose_etcd)
+        yield World("etcd", store, other, prefix, compact_etcd, lose_etcd)
     await cluster.healed()
 
 

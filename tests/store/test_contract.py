@@ -179,6 +179,24 @@ async def test_a_watch_that_begins_before_compaction_says_so(world: World) -> No
         assert await take(events, 1) == [KeyValue(key, b"4", revision)]
 
 
+async def test_a_watch_of_keys_not_written_since_is_untouched_by_compaction(world: World) -> None:
+    quiet, busy = world.prefix + "quiet-", world.prefix + "busy"
+    start = await write(world.store, quiet + "a", b"0")
+    revision = 0
+    for number in range(5):
+        revision = await write(world.store, busy, b"%d" % number, revision)
+    await world.compact(revision)
+    async with aclosing(world.store.watch(quiet, from_revision=start + 1)) as events:
+        waiting = asyncio.create_task(take(events, 1))
+        await asyncio.sleep(0)
+        revision = await write(world.other, quiet + "b", b"1")
+        # Either is right: told of the write, or told to read again because it came before the streams stood.
+        try:
+            assert await waiting == [KeyValue(quiet + "b", b"1", revision)]
+        except StoreCompacted:
+            assert world.kind == "etcd"
+
+
 async def test_a_watch_from_beyond_the_stores_revision_says_that_it_went_back(world: World) -> None:
     now = (await world.store.read(world.prefix, timeout_seconds=LIMIT)).revision
     async with aclosing(world.store.watch(world.prefix, from_revision=now + 1000)) as events:
