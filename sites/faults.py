@@ -175,7 +175,8 @@ def _expected(detail: Mapping[str, Any]) -> str:
         return "lower-case letters, digits and hyphens, a letter first, at most 63 in all"
     if kind in _WORDS_WITH:
         template, key = _WORDS_WITH[kind]
-        return template.format(context[key])
+        limit = context[key]
+        return template.format(f"{limit:g}" if isinstance(limit, float) else limit)
     words: str = detail["msg"]
     return words.removeprefix("Input should be ").removeprefix("Value should be ")
 

@@ -217,14 +217,7 @@ class _Walk:
         if len(trail) > MAX_NESTING or len(self.values) >= MAX_VALUES:
             # An alias within itself, or aliases of aliases: short to write, endless to read.
             if not any(finding.trail == () for finding in self.findings):
-                self.findings.append(
-                    Finding(
-                        (),
-                        "a file written out",
-                        "aliases that repeat without end",
-                        place=_at(node.start_mark),
-                    )
-                )
+                self._say((), "a file written out", "aliases that repeat without end", node)
             return None
         self.values[trail] = _at(node.start_mark)
         if node.tag in SECRET_TAGS:

@@ -42,8 +42,8 @@ def format_duration(seconds: float) -> str:
         if seconds >= 2 * size and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
     if seconds and seconds < 1:
-        return f"{seconds * 1000:g}ms"
-    return f"{seconds:g}s"
+        return f"{seconds * 1000:.10g}ms"
+    return f"{seconds:.10g}s"
 
 
 def format_size(size_bytes: int) -> str:

@@ -40,7 +40,11 @@ def _at(annotation: Any, loc: Trail) -> type[BaseModel] | None:
     if origin is Annotated:
         return _at(arguments[0], loc)
     if origin in (Union, UnionType):
-        # pydantic names the arm it tried in the way to the value; that part is none of the file's.
+        # pydantic names the arm it tried in the way to the value, by its tag or its type; that part is
+        # none of the file's.
+        tagged = [arm for arm in arguments if loc and _has_tag(arm, loc[0])]
+        if tagged:
+            return _at(tagged[0], loc[1:])
         arms = [_at(arm, loc) or (_at(arm, loc[1:]) if loc else None) for arm in arguments]
         return next((found for found in arms if found), None)
     if loc and isinstance(origin, type) and issubclass(origin, Mapping):
@@ -48,3 +52,10 @@ def _at(annotation: Any, loc: Trail) -> type[BaseModel] | None:
     if loc and isinstance(origin, type) and issubclass(origin, (list, tuple)):
         return _at(arguments[0], loc[1:])
     return None
+
+
+def _has_tag(arm: Any, tag: str | int) -> bool:
+    """Whether this arm of a union is the one that its discriminator calls `tag`."""
+    if not (isinstance(arm, type) and issubclass(arm, BaseModel)):
+        return False
+    return any(tag in get_args(info.annotation) for info in arm.model_fields.values())

@@ -42,7 +42,7 @@ APART = {"timeout", "later probe"}  # these two change the same words
 
 
 @given(st.sets(st.sampled_from(sorted(CHANGES)), min_size=1))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_all_faults_of_a_file_are_told_together(tmp_path: Path, chosen: set[str]) -> None:
     if chosen >= APART:
         chosen = chosen - {"timeout"}
@@ -112,7 +112,7 @@ def outcome(path: Path) -> tuple[Fault, ...] | None:
 
 
 @given(st.dictionaries(st.sampled_from(PLACES), ANYTHING, min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_in_the_file_the_answer_is_an_estate_or_its_faults(
     tmp_path: Path, changes: dict[tuple[Any, ...], Any]
 ) -> None:
@@ -124,7 +124,7 @@ def test_whatever_stands_in_the_file_the_answer_is_an_estate_or_its_faults(
 
 
 @given(st.dictionaries(st.sampled_from(PLACES), ANYTHING, min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_something_to_examine_is_left_of_every_estate(changes: dict[tuple[Any, ...], Any]) -> None:
     estate, refused, broken = salvage(changed(changes))
     assert estate is not None
@@ -132,7 +132,7 @@ def test_something_to_examine_is_left_of_every_estate(changes: dict[tuple[Any, .
 
 
 @given(st.integers(0, len(VALID)), st.integers(0, 30), st.text(max_size=8))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_file_torn_anywhere_never_ends_in_a_traceback(tmp_path: Path, at: int, gone: int, put: str) -> None:
     path = tmp_path / "sites.yaml"
     torn = VALID[:at] + put + VALID[at + gone :]
