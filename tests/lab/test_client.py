@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from orchestrator.lab import postgres, processes
 from orchestrator.lab.client import TABLE, ClientSpec, Live, read_live, read_records
 from orchestrator.lab.measure import Window, outage_seconds, two_writable_seconds
-from orchestrator.lab.places import claim_network
+from orchestrator.lab.places import Network, claim_network
 from orchestrator.lab.running import kill_instance
 from orchestrator.lab.site_supervisor import Description, Program
 
@@ -55,11 +56,23 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
-    folder = tmp_path_factory.mktemp("c").resolve()
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o711)  # the servers' user passes through
-    network = claim_network()
+def network() -> Iterator[Network]:
+    found = claim_network()
+    yield found
+    found.claim.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the servers' user can pass through, whoever runs the tests."""
+    with tempfile.TemporaryDirectory(prefix="twinsite-client-") as name:
+        path = Path(name).resolve()
+        path.chmod(0o711)
+        yield path
+
+
+@pytest.fixture
+async def pair(folder: Path, network: Network) -> AsyncIterator[Pair]:
     whom = postgres.run_as()
     binaries = postgres.reachable(postgres.find_postgres(), whom, folder / "programs")
     places = {
@@ -109,7 +122,6 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
         processes.stop_tree(tree)
         left = processes.leftovers(folder, network.cidr, [tree])
         processes.end_leftovers(folder)
-        network.claim.close()
         os.close(rope or 0)
         assert left == []
 
