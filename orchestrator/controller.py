@@ -362,7 +362,13 @@ class Controller:
         name = service.service.name
         await self.ask(InstanceOpened(service=name))
         log.warning("opening-here", service=name)
-        await self._drivers[name].start(self.site, role=Role.PRIMARY, timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        driver = self._drivers[name]
+        sample = await self.eyes.look(name, self.site)
+        if sample.role is Role.STANDBY:
+            # It runs closed: promotion begins a new line of history, so nothing can be confused later.
+            await driver.promote(self.site, timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        else:
+            await driver.start(self.site, role=Role.PRIMARY, timeout_seconds=RESTART_TIMEOUT_SECONDS)
         await self.eyes.look(name, self.site)
 
     async def _restart(self, view: View, service: ServiceView) -> None:

@@ -129,6 +129,20 @@ def _writable_only_here(view: View, service: ServiceView) -> bool:
     return service.writable_at(view.site) is True and not service.writable_at(view.peer)
 
 
+def _most_complete_here(view: View, service: ServiceView) -> bool:
+    """Nobody accepts writes, both instances answer, they share one history and ours reaches as far."""
+    here, there = service.samples.get(view.site), service.samples.get(view.peer)
+    if here is None or there is None or here.role is not Role.STANDBY or there.role is not Role.STANDBY:
+        return False
+    if here.position is None or there.position is None or here.position.history != there.position.history:
+        return False
+    return here.position.offset_bytes >= there.position.offset_bytes
+
+
+def _not_the_holder(view: View, service: ServiceView) -> bool:
+    return service.record is not None and service.record.primary != view.site
+
+
 def _first_standby_only(view: View, service: ServiceView) -> bool:
     return service.service.home != view.site
 
@@ -165,12 +179,20 @@ TABLE: tuple[Rule, ...] = (
         "it is at home here, writable, and nobody owns it yet",
     ),
     Rule(
+        133,
+        Diagnosis.UNCLAIMED,
+        _most_complete_here,
+        Act.FIRST_CLAIM,
+        "first-claim",
+        "it is at home here, both instances are closed, and this one has everything the other has",
+    ),
+    Rule(
         134,
         Diagnosis.UNCLAIMED,
         _always,
         Act.ASK,
         "unclaimed",
-        "its instance at home is not the only writable one",
+        "which instance has everything is not clear",
     ),
     Rule(
         140,
@@ -261,7 +283,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(
         512,
         Diagnosis.PRIMARY_DEAD,
-        lambda v, s: s.record is not None and s.record.primary != v.site,
+        _not_the_holder,
         Act.HOLD,
         "not-the-holder",
         "the controller of its site restarts it or gives it up",
@@ -304,10 +326,34 @@ TABLE: tuple[Rule, ...] = (
     Rule(
         530,
         Diagnosis.PRIMARY_CLOSED,
+        _running_here,
+        Act.HOLD,
+        "moving",
+        "a run is at it",
+    ),
+    Rule(
+        531,
+        Diagnosis.PRIMARY_CLOSED,
+        _not_the_holder,
+        Act.HOLD,
+        "not-the-holder",
+        "the controller of its site opens it",
+    ),
+    Rule(
+        532,
+        Diagnosis.PRIMARY_CLOSED,
+        _being_given_up,
+        Act.HOLD,
+        "moving",
+        "it is being given up",
+    ),
+    Rule(
+        534,
+        Diagnosis.PRIMARY_CLOSED,
         _always,
-        Act.RESTART,
-        "restart",
-        "this site owns it, so it is opened here again",
+        Act.REOPEN,
+        "reopen",
+        "this site owns it, so it is opened here",
     ),
     Rule(540, Diagnosis.PRIMARY_UNKNOWN, _always, Act.HOLD, "primary-unknown", "no answer proves nothing"),
     Rule(

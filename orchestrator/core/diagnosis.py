@@ -151,6 +151,11 @@ TABLE: tuple[Row, ...] = (
         "its database at the other site is not running; the controller there decides",
     ),
     Row(
+        Diagnosis.PRIMARY_CLOSED,
+        lambda v, s: _peers(v, s) and s.role_at(v.peer) is Role.STANDBY,
+        "its database at the other site came up as a standby although that site owns it",
+    ),
+    Row(
         Diagnosis.LINK_DOWN,
         lambda v, s: _peers(v, s) and s.role_at(v.peer) is Role.UNKNOWN and v.peer_reached is False,
         "the other site renews its lease, but cannot be reached from here: the link is down, the site is not",

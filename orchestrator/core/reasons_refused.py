@@ -160,7 +160,7 @@ REQUESTS = ReasonGroup(
     (
         Reason(
             "driver-missing",
-            "twinsite does not know how to move this kind of service: it only watches it.",
+            "This kind of service is only watched: twinsite does not know yet how to move it.",
             "Move it by its own tools; `twinsite config check` says which driver is missing.",
         ),
         Reason(
