@@ -12,11 +12,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from probes import http, replication, sql, ssh, tcp
-from probes.errors import KindUnknown, ProbesMisuse, SettingsInvalid
+from probes.errors import KindUnknown, SettingsInvalid
 from probes.model import Probe
 from probes.place import Place, ProbeContext
 from probes.settings import PerSite, ProbeSettings
-from probes.verdicts import check_counts
 from sites.model import Estate, ProbeSpec, Service, Site
 
 S = TypeVar("S", bound=ProbeSettings)
@@ -59,19 +58,18 @@ def sites_probed(spec: ProbeSpec, service: Service) -> tuple[str, ...]:
 
 
 def faults(spec: ProbeSpec, *, service: Service, estate: Estate) -> tuple[ProbeFault, ...]:
-    """Everything wrong with a probe as written, for `config check`. Reads no files, connects to nothing."""
-    found = list(_common_faults(spec, service=service, estate=estate))
+    """Everything that its kind finds wrong with a probe as written, in this estate, for `config check`.
+
+    The keys common to all kinds are the estate's own to check. Reads no files, connects to nothing.
+    """
     kind = KINDS.get(spec.kind)
     if kind is None:
-        found.append(ProbeFault(("kind",), _no_kind(spec.kind)))
-        return tuple(found)
+        return (ProbeFault(("kind",), _no_kind(spec.kind)),)
     try:
         settings = kind.settings.model_validate(spec.settings)
     except ValidationError as error:
-        found += [ProbeFault(_where(detail), _said(detail)) for detail in error.errors()]
-        return tuple(found)
-    found += _faults_per_site(settings, sites_probed(spec, service), estate)
-    return tuple(found)
+        return tuple(ProbeFault(_where(detail), _said(detail)) for detail in error.errors())
+    return tuple(_faults_per_site(settings, sites_probed(spec, service), estate))
 
 
 def make_probe(
@@ -92,24 +90,6 @@ def make_probe(
         raise SettingsInvalid(f"{_named(spec, service)}: {lines}") from error
     except SettingsInvalid as error:
         raise SettingsInvalid(f"{_named(spec, service)} at {site.name}: {error}") from error
-
-
-def _common_faults(spec: ProbeSpec, *, service: Service, estate: Estate) -> list[ProbeFault]:
-    found = []
-    try:
-        check_counts(*spec.fails_after_counts)
-    except ProbesMisuse as error:
-        found.append(ProbeFault(("fails_after",), str(error)))
-    if spec.every_seconds <= 0:
-        found.append(ProbeFault(("every",), "expected more than 0"))
-    if spec.timeout_seconds <= 0:
-        found.append(ProbeFault(("timeout",), "expected more than 0"))
-    found += [
-        ProbeFault(("site",), f"there is no site {name!r} (there is: {', '.join(estate.sites)})")
-        for name in sites_probed(spec, service)
-        if name not in estate.sites and spec.site is not None
-    ]
-    return found
 
 
 def _faults_per_site(

@@ -6,7 +6,6 @@ whether a new user would be served. Header values are secrets and are never show
 
 import re
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -17,12 +16,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from yarl import URL
 
-from probes.errors import SettingsInvalid
 from probes.model import ProbeResult
 from probes.names import Names, is_address
 from probes.place import Place
 from probes.reasons import Reason
-from probes.settings import Pattern, PerSite, host_of
+from probes.settings import Pattern, PerSite, host_of, one_or_many
 from probes.tls import TlsTrust
 from probes.trying import Outcome, Trail, attempt, bounded, down, outcome_of, up
 from sites.model import Name
@@ -56,26 +54,39 @@ def _as_list(value: Any) -> Any:
     return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in items]
 
 
-Status = Annotated[str, Field(pattern=r"^[1-5](\d\d|xx)$")]
+_STATUS = r"^[1-5](\d\d|xx)$"
+Statuses = Annotated[
+    tuple[Annotated[str, Field(pattern=_STATUS)], ...],
+    BeforeValidator(_as_list),
+    one_or_many({"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": _STATUS}),
+]
 
 
 class HttpSettings(TlsTrust):
     """Settings of an `http` probe beside the common ones."""
 
-    url: PerSite[Annotated[str, AfterValidator(_checked_url)]]
-    host: PerSite[Name] | None = None
-    method: Literal["GET", "HEAD"] = "GET"
-    status: Annotated[tuple[Status, ...], BeforeValidator(_as_list)] = ("2xx",)
-    contains: str | None = None
-    matches: Pattern | None = None
-    never_matches: Pattern | None = None
-    redirects: Redirects = Redirects.REFUSE
-    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    url: PerSite[Annotated[str, AfterValidator(_checked_url)]] = Field(description="the page to ask for")
+    host: PerSite[Name] | None = Field(
+        None, description="the host of the site to connect to, whatever the name in `url` resolves to"
+    )
+    method: Literal["GET", "HEAD"] = Field("GET", description="how to ask")
+    status: Statuses = Field(("2xx",), description="the good statuses, such as 200 or 2xx; one or a list")
+    contains: str | None = Field(None, description="text that the page must contain")
+    matches: Pattern | None = Field(None, description="regular expression that something in the page matches")
+    never_matches: Pattern | None = Field(
+        None, description="regular expression that nothing in the page may match"
+    )
+    redirects: Redirects = Field(Redirects.REFUSE, description="what to do when the answer points elsewhere")
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="further request headers; their values are never shown"
+    )
 
     @model_validator(mode="after")
-    def _body_needs_get(self) -> "HttpSettings":
+    def _holds_together(self) -> "HttpSettings":
         if self.method == "HEAD" and (self.contains or self.matches or self.never_matches):
             raise ValueError("HEAD has no text to look at; use GET, or leave the text out")
+        if self.host is not None and any(is_address(URL(url).host or "") for url in self.url.values):
+            raise ValueError("with `host`, the `url` must carry the name that users see, not an address")
         return self
 
     def accepts(self, status: int) -> bool:
@@ -150,7 +161,7 @@ class HttpProbe:
 
     async def _ask(self, trail: Trail) -> Outcome:
         try:
-            async with self._session(self._trust.get()) as session:
+            async with self._session() as session:
                 return await self._follow(session, trail)
         except aiohttp.ClientError as error:
             outcome = _outcome_of_client_error(error)
@@ -158,9 +169,15 @@ class HttpProbe:
                 self._trust.forget()
             return outcome
 
-    def _session(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
+    def _session(self) -> aiohttp.ClientSession:
+        # Certificates are read only where they can be needed: that takes tens of milliseconds.
+        tls = self._url.scheme == "https" or self._settings.redirects is not Redirects.REFUSE
         connector = aiohttp.TCPConnector(
-            ssl=context, resolver=self._resolver, use_dns_cache=False, force_close=True, limit=1
+            ssl=self._trust.get() if tls else True,
+            resolver=self._resolver,
+            use_dns_cache=False,
+            force_close=True,
+            limit=1,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -263,16 +280,11 @@ def _outcome_of_client_error(error: aiohttp.ClientError) -> Outcome:
 
 def build(settings: HttpSettings, place: Place) -> HttpProbe:
     """The probe of one place. Raises SettingsInvalid."""
-    url = settings.url.at(place.site.name)
-    connect_to = None
-    if settings.host is not None:
-        connect_to = host_of(settings.host, place.site).address
-        if is_address(URL(url).host or ""):
-            raise SettingsInvalid("with `host`, the `url` must carry the name that users see, not an address")
+    host = None if settings.host is None else host_of(settings.host, place.site)
     return HttpProbe(
         settings,
-        url,
-        connect_to=connect_to,
+        settings.url.at(place.site.name),
+        connect_to=None if host is None else host.address,
         base=place.context.base,
         names=place.context.names,
         now_ns=place.context.now_ns,

@@ -31,8 +31,8 @@ class Reason(StrEnum):
     QUERY_FAILED = "query-failed"
     READ_ONLY = "read-only"
     NOT_STREAMING = "not-streaming"
-    WRONG_ROLE = "wrong-role"
     NOT_RUNNING = "not-running"
+    WRONG_ROLE = "wrong-role"
 
     # UNKNOWN: we could not try, so nothing is known about the target
     NAME_UNKNOWN = "name-unknown"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
+from pydantic import Field
+
 from probes.model import ProbeResult
 from probes.place import Place
 from probes.reasons import Reason
@@ -21,7 +23,9 @@ from sites.replication.words import ReplicationDriver, Role, Sample
 class ReplicationSettings(ProbeSettings):
     """Settings of a `replication` probe beside the common ones."""
 
-    role: PerSite[Literal["primary", "standby"]] | None = None
+    role: PerSite[Literal["primary", "standby"]] | None = Field(
+        None, description="what the instance must be; without it, either will do"
+    )
 
 
 class ReplicationProbe:

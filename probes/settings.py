@@ -7,9 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import GenericAlias
-from typing import Annotated, Any, Generic, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -58,6 +67,13 @@ class PerSite(Generic[T]):
         given = ", ".join(name for name, _ in self.by_site) or "none"
         raise SettingsInvalid(f"no value for site {site} (given for: {given}); add one for {site}")
 
+    @property
+    def values(self) -> tuple[T, ...]:
+        """Every value given."""
+        if self.everywhere is not None:
+            return (self.everywhere,)
+        return tuple(value for _, value in self.by_site)
+
     @classmethod
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
@@ -87,6 +103,11 @@ class PerSite(Generic[T]):
 
 def _dump(value: PerSite[Any]) -> Any:
     return value.everywhere if value.everywhere is not None else dict(value.by_site)
+
+
+def one_or_many(*items: dict[str, Any]) -> WithJsonSchema:
+    """What editors are told of a setting that takes one of these items, or a list of them."""
+    return WithJsonSchema({"anyOf": [*items, {"type": "array", "items": {"anyOf": [*items]}}]})
 
 
 def _compiles(pattern: str) -> str:
@@ -137,9 +158,13 @@ def _is_endpoint(text: str) -> str:
 class Reach(ProbeSettings):
     """Where the target is: `address` (address:port), or `host` (a host of the site) with `port`."""
 
-    address: PerSite[Annotated[str, AfterValidator(_is_endpoint)]] | None = None
-    host: PerSite[Name] | None = None
-    port: Port | None = None
+    default_port: ClassVar[int | None] = None
+
+    address: PerSite[Annotated[str, AfterValidator(_is_endpoint)]] | None = Field(
+        None, description="where the target is, as address:port"
+    )
+    host: PerSite[Name] | None = Field(None, description="the host of the site on which the target is")
+    port: Port | None = Field(None, description="the target's port on `host`")
 
     @model_validator(mode="after")
     def _one_way(self) -> "Reach":
@@ -147,16 +172,17 @@ class Reach(ProbeSettings):
             raise ValueError("expected either `address` (address:port) or `host` (a host of the site)")
         if self.address is not None and self.port is not None:
             raise ValueError("`port` goes with `host`; an `address` has its own port in it")
+        if self.host is not None and self.port is None and self.default_port is None:
+            raise ValueError("`port` is missing; it goes with `host`")
         return self
 
-    def endpoint(self, site: Site, *, default_port: int | None = None) -> Endpoint:
-        """Where the target is at `site`. Raises SettingsInvalid for a missing site, host or port."""
+    def endpoint(self, site: Site) -> Endpoint:
+        """Where the target is at `site`. Raises SettingsInvalid for a missing site or host."""
         if self.address is not None:
             return parse_endpoint(self.address.at(site.name))
-        assert self.host is not None  # by _one_way
-        port = self.port or default_port
-        if port is None:
-            raise SettingsInvalid("`port` is missing; it goes with `host`")
+        port = self.port or self.default_port
+        assert self.host is not None  # both by _one_way
+        assert port is not None
         return Endpoint(host_of(self.host, site).address, port)
 
 

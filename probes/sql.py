@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import asyncpg
 import structlog
@@ -32,7 +32,8 @@ CLOSE_SECONDS = 1.0
 # The server may need a moment longer than we wait; it must only be sure to stop some time.
 _SERVER_GRACE_SECONDS = 0.5
 
-_DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.exceptions.ProtocolError)
+# The last is what asyncpg says when the server hung up just before it was asked.
+_DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Value = bool | int | float | str
 
@@ -40,14 +41,20 @@ Value = bool | int | float | str
 class SqlSettings(Reach):
     """Settings of an `sql` probe beside the common ones. Without `value` and `rows` any answer will do."""
 
-    database: str
-    user: str
-    password: SecretStr | None = None
-    query: str = Field("SELECT 1", min_length=1)
-    rows: Literal["any", "some", "none"] = "any"
-    value: Value | None = None
-    tls: Literal["off", "require", "verify"] = "off"
-    ca: str | None = None
+    default_port: ClassVar[int | None] = 5432
+
+    database: str = Field(description="the database to connect to")
+    user: str = Field(description="the account to connect as; it needs no more than to read")
+    password: SecretStr | None = Field(None, description="its password; none when the server asks for none")
+    query: str = Field("SELECT 1", min_length=1, description="one statement, which changes nothing")
+    rows: Literal["any", "some", "none"] = Field("any", description="whether there must be a row, or none")
+    value: Value | None = Field(None, description="what the first column of the first row must be")
+    tls: Literal["off", "require", "verify"] = Field(
+        "off", description="whether the connection is encrypted, and the certificate checked against the name"
+    )
+    ca: str | None = Field(
+        None, description="PEM file of the CA to trust instead of the system's; relative to the estate file"
+    )
 
 
 class SqlProbe:
@@ -247,7 +254,7 @@ def build(settings: SqlSettings, place: Place) -> SqlProbe:
     context = place.context
     return SqlProbe(
         settings,
-        settings.endpoint(place.site, default_port=5432),
+        settings.endpoint(place.site),
         base=context.base,
         names=context.names,
         on_lost=partial(context.on_lost, place.service.name, place.site.name),

@@ -13,12 +13,13 @@ from pydantic import BeforeValidator, Field
 from probes.model import ProbeResult
 from probes.place import Place
 from probes.reasons import Reason
-from probes.settings import Pattern, PerSite, ProbeSettings, host_of
+from probes.settings import Pattern, PerSite, ProbeSettings, host_of, one_or_many
 from probes.trying import Outcome, Trail, attempt, bounded, down, outcome_of, unknown, up
 from sites.errors import (
     AccessDenied,
     CommandRefused,
     CommandTimedOut,
+    ConnectionBroken,
     HostKeyChanged,
     HostUnreachable,
     SitesTrouble,
@@ -31,16 +32,20 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
-ExitStatus = Annotated[int, Field(ge=0, le=255)]
+ExitStatuses = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=255)], ...],
+    BeforeValidator(_as_list),
+    one_or_many({"type": "integer", "minimum": 0, "maximum": 255}),
+]
 
 
 class SshSettings(ProbeSettings):
     """Settings of an `ssh` probe beside the common ones."""
 
-    host: PerSite[Name]
-    run: str = Field(min_length=1)
-    exit_status: Annotated[tuple[ExitStatus, ...], BeforeValidator(_as_list)] = (0,)
-    matches: Pattern | None = None
+    host: PerSite[Name] = Field(description="the host of the site on which the command runs")
+    run: str = Field(min_length=1, description="the command line, for the host's shell")
+    exit_status: ExitStatuses = Field((0,), description="the good exit statuses; one or a list")
+    matches: Pattern | None = Field(None, description="regular expression that its output must match")
 
 
 class SshProbe:
@@ -98,6 +103,8 @@ def _outcome_of_trouble(error: SitesTrouble) -> Outcome:
             return unknown(Reason.HOST_KEY_CHANGED, str(error))
         case CommandTimedOut():
             return down(Reason.TIMED_OUT, str(error))
+        case ConnectionBroken():
+            return down(Reason.RESET, str(error))
         case HostUnreachable():
             # The socket's own word, where there is one, tells refused from silent from our own side.
             if isinstance(cause := error.__cause__, OSError):

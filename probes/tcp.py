@@ -7,6 +7,8 @@ import asyncio
 import re
 from collections.abc import Callable
 
+from pydantic import Field
+
 from probes.model import ProbeResult
 from probes.names import Names
 from probes.place import Place
@@ -20,8 +22,8 @@ ANSWER_LIMIT_BYTES = 4096
 class TcpSettings(Reach):
     """Settings of a `tcp` probe beside the common ones."""
 
-    send: str | None = None
-    expect: Pattern | None = None
+    send: str | None = Field(None, description="what to say once connected")
+    expect: Pattern | None = Field(None, description="regular expression that the answer must match")
 
 
 class TcpProbe:

@@ -3,6 +3,8 @@
 import ssl
 from pathlib import Path
 
+from pydantic import Field
+
 from probes.settings import ProbeSettings
 
 
@@ -42,8 +44,10 @@ class TlsContext:
 class TlsTrust(ProbeSettings):
     """Which certificates a probe trusts."""
 
-    verify: bool = True
-    ca: str | None = None
+    verify: bool = Field(True, description="whether the certificate is checked")
+    ca: str | None = Field(
+        None, description="PEM file of the CA to trust instead of the system's; relative to the estate file"
+    )
 
     def trust(self, base: Path) -> TlsContext:
         """The context these settings ask for; a relative `ca` starts at `base`."""

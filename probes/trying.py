@@ -18,7 +18,16 @@ from probes.reasons import Reason
 from sites.quantities import format_duration
 
 EVIDENCE_LIMIT_CHARACTERS = 500
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN})
+# By number, for libraries whose own error classes carry it but are not Python's ConnectionError and kin.
+_BY_NUMBER = {
+    errno.ECONNREFUSED: Reason.REFUSED,
+    errno.ECONNRESET: Reason.RESET,
+    errno.ECONNABORTED: Reason.RESET,
+    errno.EPIPE: Reason.RESET,
+    errno.ETIMEDOUT: Reason.TIMED_OUT,
+    errno.EHOSTUNREACH: Reason.UNREACHABLE,
+    errno.EHOSTDOWN: Reason.UNREACHABLE,
+}
 
 
 def boottime_ns() -> int:
@@ -115,16 +124,14 @@ def outcome_of(error: OSError | EOFError) -> Outcome:
             absent = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
             return unknown(Reason.NAME_UNKNOWN if absent else Reason.RESOLVER_FAILED, text)
         case ssl.SSLCertVerificationError():
-            return down(Reason.CERTIFICATE_BAD, error.verify_message or text)
+            return down(Reason.CERTIFICATE_BAD, text)
         case ssl.SSLError():
             return down(Reason.TLS_FAILED, text)
-        case ConnectionRefusedError():
-            return down(Reason.REFUSED, text)
+        case OSError() if error.errno in _BY_NUMBER:
+            return down(_BY_NUMBER[error.errno], text)
         case ConnectionError() | EOFError():
             return down(Reason.RESET, text)
         case TimeoutError():
             return down(Reason.TIMED_OUT, text)
-        case OSError() if error.errno in _UNREACHABLE:
-            return down(Reason.UNREACHABLE, text)
         case _:
             return unknown(Reason.OWN_SIDE, text)

@@ -90,7 +90,7 @@ def probe(
     )
 
 
-async def tried(kind: str, *, timeout_seconds: float = 5.0, **more: Any) -> ProbeResult:
+async def tried(kind: str, *, timeout_seconds: float = 30.0, **more: Any) -> ProbeResult:
     """Make a probe, try it once, close it."""
     made = probe(kind, **more)
     try:
