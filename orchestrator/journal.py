@@ -154,8 +154,12 @@ class SqliteJournal:
             with errors_named(self.path):
                 return work()
 
-        # The future of the thread is not cancelled with its waiter: what was handed in is written.
-        future = asyncio.get_running_loop().run_in_executor(self._thread, named)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._thread, named)
+        except RuntimeError as error:
+            raise JournalTrouble(f"{self.path}: closed already") from error
+        # Not cancelled with its waiter: what was handed in is written. Its error is then nobody's.
+        future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await asyncio.shield(future)

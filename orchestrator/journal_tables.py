@@ -66,7 +66,8 @@ class Tables:
         with transaction(self._connection):
             sequence = self._next_sequence(run_id)
             self._connection.execute(
-                "INSERT INTO records (run_id, sequence, wall_seconds, boottime_ns, event) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO records (run_id, sequence, wall_seconds, boottime_ns, event) "
+                "VALUES (?, ?, ?, ?, ?)",
                 (run_id, sequence, wall_seconds, boottime_ns, text),
             )
             self._note_run(run_id, event, wall_seconds)

@@ -147,7 +147,7 @@ class _Binder:
         host = self._host(step, "host", arguments.get("host"))
         site = host.partition("/")[0] or self._site(arguments.get("at"))
         self._probe(step, "probe", arguments.get("probe") if step.action == "probe" else None)
-        least = spec.least_seconds(arguments) if spec and spec.least_seconds else 0.0
+        least = spec.least_seconds(arguments) if spec and spec.least_seconds and arguments else 0.0
         return PlannedStep(
             id=f"{self.part}/{step.id}",
             part=self.part,

@@ -5,7 +5,6 @@ now, not at the next beat. Judges nothing.
 """
 
 import asyncio
-import time
 
 from probes.catalogue import make_probe
 from probes.errors import ProbesError
@@ -32,12 +31,13 @@ class ServiceProbes:
         Raises ActionMisused when there is no such probe, or it cannot be tried.
         """
         spec = self._spec(probe)
-        give_up_at_seconds = time.monotonic() + timeout_seconds
+        loop = asyncio.get_running_loop()
+        give_up_at_seconds = loop.time() + timeout_seconds
         try:
             made = self._made(spec, site)
             while True:
                 result = await made.try_once(timeout_seconds=spec.timeout_seconds)
-                left_seconds = give_up_at_seconds - time.monotonic()
+                left_seconds = give_up_at_seconds - loop.time()
                 if result.verdict is Verdict.UP or left_seconds <= PAUSE_SECONDS:
                     return result
                 await asyncio.sleep(PAUSE_SECONDS)
