@@ -72,11 +72,10 @@ def _salvaged(path: Path) -> "Estate | None":
     return estate
 
 
-def site_in(estate: "Estate", name: str, *, data_only: bool = False) -> str:
+def site_in(estate: "Estate", name: str) -> str:
     """The site's name if the estate has it; ends the command if not."""
-    names = estate.data_sites if data_only else tuple(estate.sites)
-    if name not in names:
-        raise wrong(f"There is no {'data ' if data_only else ''}site {name!r}; there are: {', '.join(names)}")
+    if name not in estate.sites:
+        raise wrong(f"There is no site {name!r}; there are: {', '.join(estate.sites)}")
     return name
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.connect import estate_path
+from orchestrator.cli.connect import estate_for_asking, site_in
 from orchestrator.cli.failures import wrong
 from orchestrator.cli.options import SITE, Settings, pass_settings
 
@@ -15,11 +15,19 @@ _SITE = click.option(
 )
 
 
-def _run(settings: Settings, here: str | None, daemon: Callable[[Path, str], int]) -> None:
+def _run(
+    settings: Settings, here: str | None, daemon: Callable[[Path, str], int], *, witness: bool = False
+) -> None:
     site = here or settings.site
     if site is None:
         raise wrong("Say which site this machine belongs to: --site SITE")
-    click.get_current_context().exit(daemon(estate_path(settings), site))
+    estate, path = estate_for_asking(settings)
+    if site_in(estate, site) and estate.sites[site].witness is not witness:
+        verb = "controller" if witness else "witness"
+        raise wrong(
+            f"{site} is {'no' if witness else 'the'} witness; run there: twinsite {verb} --site {site}"
+        )
+    click.get_current_context().exit(daemon(path, site))
 
 
 @click.command()
@@ -64,7 +72,7 @@ def witness(settings: Settings, here: str | None) -> None:
     """
     from orchestrator.witness import run_witness
 
-    _run(settings, here, run_witness)
+    _run(settings, here, run_witness, witness=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (controller, keeper, witness)

@@ -7,27 +7,38 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.connect import estate_path
+from orchestrator.cli.connect import estate_path, site_in
 from orchestrator.cli.failures import FAILED, WRONG, Failure
 from orchestrator.cli.options import Settings, pass_settings
+from orchestrator.cli.output import wrapped
 
 if TYPE_CHECKING:
     from runbooks.library import Library
     from sites.inventory import Loaded
+    from sites.model import Estate
 
 PATH = click.Path(path_type=Path)
+POSTGRES_PROGRAMS = ("pg_ctl", "pg_controldata", "pg_rewind", "pg_basebackup")
 
 
-def _load(path: Path, *, resolve_secrets: bool) -> "Loaded":
-    """The estate with every setting of every probe and driver checked. Ends the command with all faults."""
-    from sites.replication.catalogue import SETTINGS as DRIVERS
+def _load(path: Path, site: str | None) -> "Loaded":
+    """The estate with every setting of every probe and driver checked. Ends the command with all faults.
 
+    A secret that is not there is a fault only for the machine of `site`, which needs its own.
+    """
     from probes.catalogue import SETTINGS as PROBES
+    from probes.catalogue import faults as probe_faults
     from sites.inventory import EstateInvalid, load_estate
+    from sites.replication.catalogue import SETTINGS as DRIVERS
 
     try:
         return load_estate(
-            path, probe_settings=PROBES, driver_settings=DRIVERS, resolve_secrets=resolve_secrets
+            path,
+            probe_settings=PROBES,
+            driver_settings=DRIVERS,
+            probe_faults=probe_faults,
+            resolve_secrets=site is not None,
+            site=site,
         )
     except EstateInvalid as fault:
         count = len(fault.faults)
@@ -51,21 +62,24 @@ def config() -> None:
 
 @config.command()
 @click.argument("path", type=PATH, required=False)
-@click.option("--no-secrets", is_flag=True, help="This machine has none of the secrets: only warn of them.")
 @pass_settings
-def check(settings: Settings, path: Path | None, no_secrets: bool) -> None:
+def check(settings: Settings, path: Path | None) -> None:
     """Check the estate file; every fault at once, with line and column.
 
     Also checked: the settings of each probe and driver, the rule that keeps the lease's timings safe, and
-    that every runbook named exists and is sound. Warnings do not fail the check.
+    that every runbook named exists and is sound. Warnings do not fail the check. A secret that is not here
+    is only a warning, unless --site before the verb says that this is the machine that needs it.
 
     \b
     Examples:
       twinsite config check
       twinsite config check new-sites.yaml
+      twinsite --site durham config check
     """
     place = path or estate_path(settings)
-    loaded = _load(place, resolve_secrets=not no_secrets)
+    loaded = _load(place, settings.site)
+    if settings.site is not None:
+        site_in(loaded.estate, settings.site)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning.render()}")
     faults = _runbook_faults(loaded)
@@ -111,10 +125,9 @@ def schema() -> None:
     Example:
       twinsite config schema > sites.schema.json
     """
-    from sites.replication.catalogue import SETTINGS as DRIVERS
-
     from probes.catalogue import SETTINGS as PROBES
     from sites.inventory import json_schema
+    from sites.replication.catalogue import SETTINGS as DRIVERS
 
     click.echo(json.dumps(json_schema(PROBES, DRIVERS), indent=2, ensure_ascii=False))
 
@@ -127,6 +140,51 @@ def hosts() -> None:
     Example:
       twinsite hosts check
     """
+
+
+@hosts.command("check")
+@pass_settings
+def check_every_host(settings: Settings) -> None:
+    """Try every host over SSH, one after another.
+
+    Reaches it, checks its key, logs in, and looks at its tools, its clock and its disk. Changes nothing and
+    adds nothing to known_hosts. A line for each host: ok, look (works, but somebody should look), or FAULT.
+
+    \b
+    Example:
+      twinsite hosts check
+    """
+    from orchestrator.hosts_check import check_hosts
+    from orchestrator.hosts_report import HostReport, render_line
+
+    loaded = _load(estate_path(settings), None)
+
+    def tell(report: HostReport) -> None:
+        click.echo("\n".join(wrapped(render_line(report), then="      ")))
+
+    reports = check_hosts(
+        loaded.estate, loaded.path.absolute().parent, on_report=tell, tools=_tools_of(loaded.estate)
+    )
+    faults = [report for report in reports if report.ok is False]
+    if faults:
+        raise Failure(f"{len(faults)} of {len(reports)} hosts have faults.", FAILED)
+    if not reports:
+        click.echo(f"{loaded.path}: no hosts are named there.")
+
+
+def _tools_of(estate: "Estate") -> dict[tuple[str, str], list[str]]:
+    """The programs that drivers need, by site and host."""
+    from sites.replication.postgres.config import PostgresSettings
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for service in estate.services.values():
+        if service.replication is None or service.replication.driver != "postgres":
+            continue
+        settings = PostgresSettings.model_validate(service.replication.settings)
+        for site, instance in settings.instances.items():
+            programs = [f"{instance.bin}/{name}" for name in POSTGRES_PROGRAMS]
+            found.setdefault((site, instance.host), []).extend(programs)
+    return found
 
 
 @click.group()
@@ -161,7 +219,8 @@ def check_runbooks(paths: tuple[Path, ...]) -> None:
             bad += 1
             click.echo(str(fault), err=True)
         else:
-            click.echo(f"{path}: in order: {found.title}, {len(found.steps)} steps")
+            steps = f"{len(found.steps)} step{'' if len(found.steps) == 1 else 's'}"
+            click.echo(f"{path}: in order: {found.title}, {steps}")
     if bad:
         raise Failure(f"{bad} of {len(paths)} runbooks have faults.", WRONG)
 

@@ -1,0 +1,67 @@
+"""What `--help` promises: only what exists, each verb explained with an example, and it comes quickly."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.cli.group import cli
+
+
+def verbs(group: click.Group = cli, path: str = "twinsite") -> Iterator[tuple[str, click.Command]]:
+    """Every verb that is shown, with its full name."""
+    for name, command in group.commands.items():
+        if command.hidden:
+            continue
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from verbs(command, f"{path} {name}")
+
+
+VERBS = dict(verbs())
+
+
+def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> None:
+    assert sorted(VERBS) == sorted(
+        "twinsite " + name
+        for name in (
+            "status", "explain", "lag", "runs", "runs show",
+            "plan", "plan switchover", "plan failover", "switchover", "failover",
+            "pause", "resume", "acknowledge",
+            "config", "config check", "config schema", "hosts", "hosts check", "runbook", "runbook check",
+            "completion", "controller", "witness",
+            "lab", "lab kill", "lab heal", "lab down", "bench",
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_is_explained_with_an_example_of_itself(name: str) -> None:
+    text = VERBS[name].help or ""
+    assert text.splitlines()[0].endswith((".", ":"))
+    examples = [line.strip() for line in text.splitlines() if line.strip().startswith("twinsite ")]
+    assert any(line.startswith(name) for line in examples), text
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    options = [one for one in VERBS[name].params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
+
+
+def test_no_short_help_is_cut_off() -> None:
+    shown = CliRunner().invoke(cli, ["--help"], prog_name="twinsite").stdout
+    assert [line for line in shown.splitlines()[1:] if line.endswith("...")] == []
+    assert max(len(line) for line in shown.splitlines()) <= 100
+
+
+def test_help_needs_none_of_the_heavy_libraries() -> None:
+    program = (
+        "import sys; from orchestrator.cli.group import cli; cli.main(['--help'], standalone_mode=False); "
+        "print(sorted({'aiohttp', 'asyncssh', 'pydantic', 'rich', 'structlog', 'fabric'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

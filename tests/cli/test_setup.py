@@ -1,0 +1,164 @@
+"""Setting up: the estate file, its schema, runbooks, completion, daemons' arguments."""
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from orchestrator.cli.look import explain
+from orchestrator.cli.options import SERVICE, SITE
+from tests.cli import canned
+from tests.cli.conftest import Command
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = """\
+runbook: promote
+title: Open it
+for: postgres
+inverse: postgres/demote
+steps:
+  - {id: database, title: Open it, action: replication.promote, timeout: 1m}
+"""
+
+
+def test_the_councils_own_estate_is_in_order(twinsite: Command) -> None:
+    answer = twinsite("config", "check", str(ROOT / "sites.yaml"))
+    assert answer.exit_code == 0, answer.stderr
+    assert "sites.yaml: in order: 3 sites, " in answer.stdout
+
+
+def test_every_fault_of_an_estate_file_is_told_at_once_with_its_line(estate: Path, twinsite: Command) -> None:
+    estate.write_text(
+        canned.ESTATE + "  hr: {home: gateshead, standby: durham, max_data_loss: five, rang: 3}\n"
+    )
+    answer = twinsite("config", "check")
+    assert answer.exit_code == 2
+    assert answer.stdout == ""
+    line = len(canned.ESTATE.splitlines()) + 1
+    faults = [text for text in answer.stderr.splitlines() if text.startswith(f"{estate}:{line}:")]
+    assert [text.split(": ")[1] for text in faults] == [
+        "services.hr.home",
+        "services.hr.max_data_loss",
+        "services.hr.rang",
+    ]
+    assert answer.stderr.splitlines()[-1].startswith(f"{estate}: 3 faults; ")
+
+
+def test_a_runbook_that_does_not_exist_is_a_fault_of_the_service_that_names_it(
+    estate: Path, twinsite: Command
+) -> None:
+    estate.write_text(canned.ESTATE.replace("rank: 1}", "rank: 1, runbooks: {promote: oracle/promot}}"))
+    answer = twinsite("config", "check")
+    assert answer.exit_code == 2
+    assert "services.ebs.runbooks.promote: no runbook 'oracle/promot'" in answer.stderr
+
+
+def test_a_missing_secret_is_a_fault_only_where_it_is_needed(estate: Path, twinsite: Command) -> None:
+    own = "{endpoints: ['https://127.0.0.1:2379'], user: durham, password: !env TWINSITE_NOT_SET}"
+    estate.write_text(canned.ESTATE.replace("state: durham}", f"state: durham, store: {own}}}"))
+    assert twinsite("config", "check").exit_code == 0
+    assert twinsite("--site", "morpeth", "config", "check").exit_code == 0
+    answer = twinsite("--site", "durham", "config", "check")
+    assert answer.exit_code == 2
+    assert "TWINSITE_NOT_SET" in answer.stderr
+
+
+def test_the_schema_is_json_schema_for_editors(twinsite: Command) -> None:
+    answer = twinsite("config", "schema")
+    assert answer.exit_code == 0
+    schema = json.loads(answer.stdout)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert {"sites", "services", "store"} <= set(schema["properties"])
+
+
+def test_a_sound_runbook_is_said_to_be_in_order(tmp_path: Path, twinsite: Command) -> None:
+    path = tmp_path / "promote.yaml"
+    path.write_text(RUNBOOK)
+    answer = twinsite("runbook", "check", str(path))
+    assert (answer.exit_code, answer.stdout) == (0, f"{path}: in order: Open it, 1 step\n")
+
+
+def test_faults_of_one_runbook_do_not_hide_those_of_the_next(tmp_path: Path, twinsite: Command) -> None:
+    bad, worse, good = (tmp_path / name for name in ("bad.yaml", "worse.yaml", "good.yaml"))
+    bad.write_text(RUNBOOK.replace("replication.promote", "replication.promot"))
+    worse.write_text(RUNBOOK.replace("timeout: 1m}", "timeout: 1m, needs: [nobody]}"))
+    good.write_text(RUNBOOK)
+    answer = twinsite("runbook", "check", str(bad), str(worse), str(good))
+    assert answer.exit_code == 2
+    assert f"{bad}:6:" in answer.stderr
+    assert f"{worse}:6:" in answer.stderr
+    assert answer.stderr.endswith("2 of 3 runbooks have faults.\n")
+    assert f"{good}: in order" in answer.stdout
+
+
+def test_a_runbook_that_cannot_be_read_is_wrong_usage(tmp_path: Path, twinsite: Command) -> None:
+    answer = twinsite("runbook", "check", str(tmp_path / "none.yaml"))
+    assert answer.exit_code == 2
+    assert "cannot be read" in answer.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(twinsite: Command, shell: str) -> None:
+    answer = twinsite("completion", shell)
+    assert answer.exit_code == 0
+    assert "_TWINSITE_COMPLETE" in answer.stdout
+
+
+def test_the_completion_script_of_bash_is_sound(tmp_path: Path, twinsite: Command) -> None:
+    script = tmp_path / "completion.sh"
+    script.write_text(twinsite("completion", "bash").stdout)
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+
+
+def test_names_are_completed_from_the_estate(
+    estate: Path, twinsite: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    parent = click.Context(explain, info_name="twinsite")
+    parent.params = {"config": estate}
+    context = click.Context(explain, parent=parent)
+    parameter = explain.params[0]
+    assert [item.value for item in SERVICE.shell_complete(context, parameter, "e")] == ["ebs"]
+    assert [item.value for item in SITE.shell_complete(context, parameter, "d")] == ["durham", "derwentside"]
+    estate.write_text("{")
+    assert SERVICE.shell_complete(context, parameter, "e") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["controller"], "--site SITE"),
+        (["controller", "--site", "gateshead"], "There is no site 'gateshead'"),
+        (["controller", "--site", "derwentside"], "derwentside is the witness; run there: twinsite witness"),
+        (["keeper", "--site", "derwentside"], "derwentside is the witness"),
+        (["witness", "--site", "durham"], "durham is no witness; run there: twinsite controller"),
+    ],
+)
+def test_a_daemon_of_a_site_that_cannot_have_it_is_wrong_usage(
+    twinsite: Command, arguments: list[str], said: str
+) -> None:
+    answer = twinsite(*arguments)
+    assert answer.exit_code == 2
+    assert said in answer.stderr
+
+
+def test_an_estate_without_hosts_has_none_to_try(twinsite: Command) -> None:
+    answer = twinsite("hosts", "check")
+    assert answer.exit_code == 0
+    assert "no hosts are named there" in answer.stdout
+
+
+def test_a_host_that_refuses_is_a_line_with_what_to_do(estate: Path, twinsite: Command) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        host = f"{{address: 127.0.0.1, port: {taken.getsockname()[1]}}}"
+        hosts = f"state: durham, hosts: {{crm-db: {host}}}}}"
+        estate.write_text(canned.ESTATE.replace("state: durham}", hosts))
+        answer = twinsite("hosts", "check")
+    assert answer.exit_code == 1
+    assert answer.stdout.startswith("FAULT durham/crm-db twinsite@127.0.0.1:")
+    assert "connection refused" in answer.stdout
+    assert answer.stderr == "1 of 1 hosts have faults.\n"

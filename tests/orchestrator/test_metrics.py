@@ -1,0 +1,289 @@
+"""`/metrics`: the fixed names, unknown without a series, ages that go on growing."""
+
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from orchestrator.metrics import CONTENT_TYPE, render
+from orchestrator.metrics_table import METRICS, Kind
+from orchestrator.readings import (
+    InstanceReading,
+    LagReading,
+    MoveReading,
+    ProbeReading,
+    ReachReading,
+    Readings,
+    ServiceReading,
+    SiteReading,
+    StoreReading,
+    Tally,
+)
+from probes.model import Verdict
+from sites.replication.words import Role
+
+S = 10**9
+FIXED = {
+    "twinsite_replication_lag_seconds": {"service", "from_site", "to_site"},
+    "twinsite_replication_lag_bytes": {"service", "from_site", "to_site"},
+    "twinsite_replication_sample_age_seconds": {"service", "from_site", "to_site"},
+    "twinsite_objective_rpo_seconds": {"service"},
+    "twinsite_objective_rto_seconds": {"service"},
+    "twinsite_role": {"service", "site"},
+    "twinsite_epoch": {"service", "site"},
+    "twinsite_lease_remaining_seconds": {"site"},
+    "twinsite_unprotected_since_timestamp_seconds": {"service"},
+    "twinsite_drill_last_success_timestamp_seconds": {"service"},
+    "twinsite_probe_up": {"service", "site", "probe", "kind"},
+    "twinsite_probe_duration_seconds": {"service", "site", "probe", "kind"},
+}
+
+
+def tally() -> Tally:
+    """One of everything that is counted."""
+    counted = Tally()
+    counted.decided("ebs", "hold", "lease-still-held")
+    counted.decided("ebs", "hold", "lease-still-held")
+    counted.refused("ebs", "guard-missing")
+    counted.run_ended("ebs", "failover", "done", 2.5)
+    counted.run_ended("ebs", "failover", "done", 1.5)
+    counted.step_ended("ebs", "promote", "done", 0.25)
+    return counted
+
+
+def known() -> Readings:
+    """Everything is known."""
+    return Readings(
+        observer="durham",
+        version="twinsite 0.1.0",
+        turned_at_ns=100 * S,
+        loop_delay_seconds=0.002,
+        store=StoreReading(
+            answered_at_ns=99 * S, round_trip_seconds=0.004, size_bytes=4096, quota_bytes=2**31
+        ),
+        sites=(
+            SiteReading(site="durham", lease_until_ns=108 * S, hold=False, clock_divergence_seconds=0.0),
+            SiteReading(site="morpeth", lease_until_ns=90 * S, hold=True, clock_divergence_seconds=-0.5),
+        ),
+        services=(
+            ServiceReading(
+                service="ebs",
+                sites=("morpeth", "durham"),
+                rpo_seconds=60,
+                rto_seconds=1800,
+                owner_known=True,
+                primary="durham",
+                epoch=5,
+                diagnosis="unprotected",
+                paused=True,
+                protected=False,
+                unprotected_since_unix_seconds=1_790_000_000.0,
+                drill_last_success_unix_seconds=1_780_000_000.0,
+                last_move=MoveReading(
+                    ended_unix_seconds=1_790_000_001.0, outage_seconds=3.1, data_loss_seconds=0.0
+                ),
+            ),
+        ),
+        instances=(
+            InstanceReading(
+                service="ebs", site="durham", role=Role.PRIMARY, sampled_at_ns=99 * S, writable=True
+            ),
+            InstanceReading(
+                service="ebs", site="morpeth", role=Role.DOWN, sampled_at_ns=98 * S, writable=False
+            ),
+        ),
+        lags=(
+            LagReading(
+                service="ebs",
+                from_site="durham",
+                to_site="morpeth",
+                sampled_at_ns=97 * S,
+                seconds=0.0,
+                bytes=0,
+            ),
+        ),
+        probes=(
+            ProbeReading(
+                service="ebs",
+                site="durham",
+                probe="login page",
+                kind="http",
+                verdict=Verdict.UP,
+                at_ns=96 * S,
+                duration_seconds=0.03,
+            ),
+        ),
+        reaches=(ReachReading(from_site="derwentside", to_site="morpeth", reached=False, at_ns=95 * S),),
+        counts=tally().counts(),
+    )
+
+
+def unknown() -> Readings:
+    """The same estate, of which nothing is known but when it was last tried."""
+    return Readings(
+        observer="durham",
+        version="twinsite 0.1.0",
+        turned_at_ns=100 * S,
+        store=StoreReading(answered_at_ns=99 * S),
+        sites=(SiteReading(site="durham"), SiteReading(site="morpeth")),
+        services=(
+            ServiceReading(service="ebs", sites=("morpeth", "durham"), rpo_seconds=60, rto_seconds=1800),
+        ),
+        instances=(InstanceReading(service="ebs", site="durham", role=Role.UNKNOWN, sampled_at_ns=99 * S),),
+        lags=(LagReading(service="ebs", from_site="durham", to_site="morpeth", sampled_at_ns=97 * S),),
+        probes=(
+            ProbeReading(
+                service="ebs",
+                site="durham",
+                probe="login page",
+                kind="http",
+                verdict=Verdict.UNKNOWN,
+                at_ns=96 * S,
+            ),
+        ),
+        reaches=(ReachReading(from_site="derwentside", to_site="morpeth", reached=None, at_ns=95 * S),),
+    )
+
+
+def series(readings: Readings, now_ns: int = 100 * S) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Every series, as Prometheus reads the exposition."""
+    for family in text_string_to_metric_families(render(readings, now_ns=now_ns).decode()):
+        for sample in family.samples:
+            yield sample.name, dict(sample.labels), sample.value
+
+
+def value(readings: Readings, name: str, now_ns: int = 100 * S, **labels: str) -> float | None:
+    """The value of one series; None if there is none."""
+    found = [
+        one
+        for named, told, one in series(readings, now_ns)
+        if named == name and labels.items() <= told.items()
+    ]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_every_metric_has_a_series_when_everything_is_known() -> None:
+    shown = {name for name, _, _ in series(known())}
+    for row in METRICS:
+        names = {f"{row.name}_count", f"{row.name}_sum"} if row.kind is Kind.SUMMARY else {row.name}
+        assert names <= shown
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_the_fixed_names_keep_their_labels(name: str) -> None:
+    labels = [set(told) for named, told, _ in series(known()) if named == name]
+    assert labels
+    assert all(one == FIXED[name] | {"observer"} for one in labels)
+
+
+def test_what_is_not_known_has_no_series_and_is_never_a_zero() -> None:
+    shown = {name for name, _, _ in series(unknown())}
+    assert shown == {
+        "twinsite_replication_sample_age_seconds",
+        "twinsite_objective_rpo_seconds",
+        "twinsite_objective_rto_seconds",
+        "twinsite_instance_sample_age_seconds",
+        "twinsite_probe_age_seconds",
+        "twinsite_reachable_age_seconds",
+        "twinsite_store_answer_age_seconds",
+        "twinsite_turn_age_seconds",
+        "twinsite_build_info",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "at_100", "at_160"),
+    [
+        ("twinsite_replication_sample_age_seconds", 3.0, 63.0),
+        ("twinsite_instance_sample_age_seconds", 1.0, 61.0),
+        ("twinsite_probe_age_seconds", 4.0, 64.0),
+        ("twinsite_reachable_age_seconds", 5.0, 65.0),
+        ("twinsite_store_answer_age_seconds", 1.0, 61.0),
+        ("twinsite_turn_age_seconds", 0.0, 60.0),
+    ],
+)
+def test_an_age_goes_on_growing_though_no_turn_comes(name: str, at_100: float, at_160: float) -> None:
+    assert value(unknown(), name) == at_100
+    assert value(unknown(), name, 160 * S) == at_160
+
+
+def test_a_lease_runs_out_between_turns_and_stays_at_zero() -> None:
+    assert value(known(), "twinsite_lease_remaining_seconds", site="durham") == 8.0
+    assert value(known(), "twinsite_lease_remaining_seconds", 200 * S, site="durham") == 0.0
+    assert value(known(), "twinsite_lease_remaining_seconds", site="morpeth") == 0.0
+
+
+def test_roles_are_numbers_that_can_be_counted() -> None:
+    assert value(known(), "twinsite_role", site="durham") == 1
+    assert value(known(), "twinsite_role", site="morpeth") == -1
+
+
+def test_the_owner_by_the_store_is_apart_from_what_instances_say() -> None:
+    assert value(known(), "twinsite_owner", site="durham") == 1
+    assert value(known(), "twinsite_owner", site="morpeth") == 0
+    assert value(known(), "twinsite_epoch", site="durham") == 5
+    assert value(known(), "twinsite_epoch", site="morpeth") is None
+
+
+def test_nobody_being_primary_is_known_to_be_nobody() -> None:
+    nobody = Readings(
+        observer="durham",
+        version="twinsite 0.1.0",
+        turned_at_ns=0,
+        services=(
+            ServiceReading(
+                service="ebs",
+                sites=("morpeth", "durham"),
+                rpo_seconds=60,
+                rto_seconds=1800,
+                owner_known=True,
+                epoch=5,
+            ),
+        ),
+    )
+    assert value(nobody, "twinsite_owner", site="durham") == 0
+    assert value(nobody, "twinsite_owner", site="morpeth") == 0
+    assert value(nobody, "twinsite_epoch") is None
+
+
+def test_counts_only_grow_and_durations_are_summed() -> None:
+    assert value(known(), "twinsite_decisions_total", code="lease-still-held") == 2
+    assert value(known(), "twinsite_refusals_total", code="guard-missing") == 1
+    assert value(known(), "twinsite_run_duration_seconds_count", kind="failover", outcome="done") == 2
+    assert value(known(), "twinsite_run_duration_seconds_sum", kind="failover", outcome="done") == 4.0
+    assert value(known(), "twinsite_step_duration_seconds_sum", step="promote") == 0.25
+
+
+def test_counts_that_were_handed_out_do_not_change_any_more() -> None:
+    counted = tally()
+    before = counted.counts()
+    counted.refused("ebs", "guard-missing")
+    assert sum(before.refusals.values()) == 1
+    assert sum(counted.counts().refusals.values()) == 2
+
+
+def test_every_name_has_the_prefix_a_unit_and_a_help_that_is_a_sentence() -> None:
+    for row in METRICS:
+        assert row.name.startswith("twinsite_")
+        assert row.name.endswith("_total") == (row.kind is Kind.COUNTER)
+        assert not row.name.endswith(("_ms", "_ns", "_mb"))
+        assert row.text.endswith(".")
+    assert len({row.name for row in METRICS}) == len(METRICS)
+
+
+def test_a_label_with_quotes_and_line_ends_stays_one_label() -> None:
+    odd = 'log"in\\pa\nge'
+    readings = Readings(
+        observer="durham",
+        version="1",
+        turned_at_ns=0,
+        probes=(
+            ProbeReading(service="ebs", site="durham", probe=odd, kind="tcp", verdict=Verdict.DOWN, at_ns=0),
+        ),
+    )
+    assert value(readings, "twinsite_probe_up", probe=odd) == 0
+
+
+def test_the_content_type_is_that_of_the_text_format() -> None:
+    assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"

@@ -1,0 +1,22 @@
+"""The reference pages are what the program makes of itself today."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.reasons import REASONS
+from orchestrator.metrics_table import METRICS
+from orchestrator.reference import PAGES
+
+PLACE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_is_up_to_date(name: str) -> None:
+    assert (PLACE / name).read_text(encoding="utf-8") == PAGES[name](), "run tools/docs"
+
+
+def test_every_metric_and_every_reason_is_on_its_page() -> None:
+    metrics, reasons = PAGES["metrics.md"](), PAGES["exit-codes-and-reasons.md"]()
+    assert [row.name for row in METRICS if f"`{row.name}`" not in metrics] == []
+    assert [code for code in REASONS if f"`{code}`" not in reasons] == []
