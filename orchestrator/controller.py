@@ -487,8 +487,8 @@ class Controller:
         plan = self.mover.draw(
             Kind.REJOIN,
             service.service,
-            from_site=record.primary,
-            to_site=self.site,
+            from_site=self.site,
+            to_site=record.primary,
             epoch=record.epoch,
             frame="rejoin",
             reason=f"{self.site} is not a standby of {record.primary}",

@@ -174,7 +174,7 @@ class Mover:
             service=plan.service,
             from_site=plan.from_site,
             to_site=plan.to_site,
-            executor_site=plan.to_site,
+            executor_site=plan.from_site if plan.kind is Kind.REJOIN else plan.to_site,
             executor=1,
             state="running",
             plan=json.loads(plan.to_json()),
@@ -266,7 +266,7 @@ class Mover:
             if record is None:
                 raise LostRight("who owns the service is not known here at this moment")
             if plan.kind is Kind.REJOIN:
-                if record.primary != plan.from_site or record.epoch != plan.epoch:
+                if record.primary != plan.to_site or record.epoch != plan.epoch:
                     raise LostRight(f"{record.primary} is primary at epoch {record.epoch} now")
                 return
             if record.epoch < plan.epoch:
