@@ -60,6 +60,7 @@ def test_all_faults_of_a_probe_are_found_at_once() -> None:
             "no site 'leeds'",
         ),
         (spec("http", url={"durham": "https://d.example"}), ("url",), "no value for site morpeth"),
+        (spec("http", url="https://[::1"), ("url",), "such as https://"),
         (spec("http", url="ftp://d.example"), ("url",), "such as https://"),
         (spec("http", url="https://d.example", method="HEAD", contains="x"), (), "HEAD has no text"),
         (spec("http", url="https://d.example", status="2xy"), ("status", 0), "pattern"),

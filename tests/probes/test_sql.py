@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -13,8 +15,9 @@ import pytest
 
 from probes.model import Probe
 from probes.place import ProbeContext
+from tests.probes.certificates import Authority
 from tests.probes.database import PASSWORD, Database, running
-from tests.probes.worlds import closed_port, context, hang, hang_up, listening, probe, summary, tried
+from tests.probes.worlds import Serve, closed_port, context, hang, hang_up, listening, probe, summary, tried
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,7 @@ async def session(database: Database) -> AsyncIterator[Any]:
         ({"query": "SELEKT 1"}, ("unknown", "query-invalid")),
         ({"query": "SELECT 1; SELECT 2"}, ("unknown", "query-invalid")),
         ({"query": "CREATE TABLE written (a int)"}, ("unknown", "query-invalid")),
+        ({"query": "SELECT pg_terminate_backend(pg_backend_pid())"}, ("down", "reset")),
         ({"password": "wrong"}, ("unknown", "login-refused")),
         ({"password": None}, ("unknown", "login-refused")),
         ({"user": "nobody-knows"}, ("unknown", "login-refused")),
@@ -110,6 +114,18 @@ async def test_the_connection_is_kept_between_tries(database: Database) -> None:
         first = await made.try_once(timeout_seconds=30)
         second = await made.try_once(timeout_seconds=30)
     assert first.measure == second.measure
+
+
+@pytest.mark.slow
+async def test_a_query_that_fails_keeps_the_connection_and_its_own_result(database: Database) -> None:
+    query = (
+        "SELECT 1 / (EXTRACT(epoch FROM clock_timestamp() - backend_start)::int * 0) FROM pg_stat_activity"
+    )
+    async with open_probe(database, query=query) as made:
+        for _ in range(2):
+            result = await made.try_once(timeout_seconds=30)
+            assert summary(result) == ("down", "query-failed")
+            assert "division by zero" in result.answered
 
 
 @pytest.mark.slow
@@ -252,6 +268,77 @@ async def test_what_hangs_up_or_is_no_postgresql_is_down() -> None:
     async with listening(web_server) as port:
         result = await tried("sql", timeout_seconds=1, address=f"127.0.0.1:{port}", **account)
     assert result.verdict.value == "down"
+
+
+def refusing(sqlstate: str) -> Serve:
+    """A server that answers every login with this error."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)
+        fields = f"SFATAL\0C{sqlstate}\0Mit says why\0\0".encode()
+        writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+        await writer.drain()
+        await reader.read()
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "expected"),
+    [
+        ("57P03", ("down", "starting")),
+        ("53300", ("down", "full")),
+        ("3D000", ("down", "database-unknown")),
+        ("57P01", ("down", "reset")),
+        ("08P01", ("down", "reset")),
+        ("57014", ("down", "timed-out")),
+        ("XX000", ("down", "query-failed")),
+        ("28P01", ("unknown", "login-refused")),
+        ("28000", ("unknown", "login-refused")),
+        ("42501", ("unknown", "not-permitted")),
+    ],
+)
+async def test_each_word_of_the_server_has_its_reason(sqlstate: str, expected: tuple[str, str]) -> None:
+    async with listening(refusing(sqlstate)) as port:
+        result = await tried("sql", address=f"127.0.0.1:{port}", database="postgres", user="probe")
+    assert summary(result) == expected
+    assert result.answered == f"it says why ({sqlstate})"
+
+
+async def test_a_certificate_is_checked_before_the_password_is_given(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    tls = authority.server("crm-db.example")
+    said = bytearray()
+
+    async def encrypted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"S")
+        await writer.drain()
+        with contextlib.suppress(ssl.SSLError):
+            await writer.start_tls(tls)
+            said.extend(await reader.read(100))
+
+    account = {"database": "postgres", "user": "probe", "password": PASSWORD}
+    async with listening(encrypted) as port:
+        result = await tried(
+            "sql",
+            using=context(base=tmp_path),
+            address=f"localhost:{port}",
+            tls="verify",
+            ca="ca.pem",
+            **account,
+        )
+        assert summary(result) == ("down", "certificate-bad")
+        assert not said
+        missing = await tried(
+            "sql",
+            using=context(base=tmp_path),
+            address=f"localhost:{port}",
+            tls="verify",
+            ca="gone.pem",
+            **account,
+        )
+        assert summary(missing) == ("unknown", "own-side")
 
 
 async def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

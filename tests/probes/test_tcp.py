@@ -1,6 +1,7 @@
 """The tcp probe against real listeners."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -87,11 +88,17 @@ async def test_a_name_nobody_knows_says_nothing_about_the_target() -> None:
     assert result.reason in ("name-unknown", "resolver-failed")
 
 
-async def test_the_second_address_of_a_name_is_tried_when_the_first_refuses() -> None:
-    # `localhost` may be ::1 and 127.0.0.1; the server listens on the second only.
-    async with listening(hang) as port:
-        result = await tried("tcp", address=f"localhost:{port}")
+async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolver(host: str, *_args: object, **_kwargs: object) -> list[object]:
+        assert host == "listener.example"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", 0)) for last in (3, 2, 1)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    async with listening(hang) as port:  # on 127.0.0.1, the last
+        result = await tried("tcp", address=f"listener.example:{port}")
     assert summary(result) == ("up", "answered")
+    nobody = await tried("tcp", address=f"listener.example:{closed_port()}")
+    assert summary(nobody) == ("down", "refused")
 
 
 async def test_a_cancelled_try_leaves_no_connection_behind() -> None:
