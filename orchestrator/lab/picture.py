@@ -48,7 +48,7 @@ class Picture:
         """One line that stays: what happens now."""
         self._happening = text
         elapsed = time.monotonic() - self._started
-        self._console.print(Text(f"{elapsed:6.1f} s  {text}"))
+        self._console.print(Text(f"{elapsed:6.1f} s  {text}"), soft_wrap=True)
 
     def show(self, now: LabNow, dead: frozenset[str]) -> None:
         """How things are; `dead` sites have been killed."""

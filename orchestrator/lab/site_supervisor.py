@@ -223,7 +223,7 @@ class Supervisor:
     def _kill_rest(self) -> None:
         # Killing a parent hands its children to this process, so they show up in the next turn.
         for _ in range(200):
-            children = _children(os.getpid())
+            children = [pid for pid, (parent, _) in process_table().items() if parent == os.getpid()]
             if not children:
                 return
             for pid in children:
@@ -231,19 +231,20 @@ class Supervisor:
             self._wait_for_child()
 
 
-def _children(parent: int) -> list[int]:
-    """Direct children of a process, those that have ended but are not reaped included."""
-    found: list[int] = []
+def process_table() -> dict[int, tuple[int, str]]:
+    """Every process of the machine: its parent and its state (a letter; Z has ended)."""
+    found = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
-            stat = Path("/proc", entry, "stat").read_text(encoding="utf-8", errors="replace")
+            with open(f"/proc/{entry}/stat", "rb") as file:
+                stat = file.read()
         except OSError:
             continue  # it has ended meanwhile
         # pid (name, which may hold anything) state parent ...
-        if int(stat.rpartition(")")[2].split()[1]) == parent:
-            found.append(int(entry))
+        state, parent, *_ = stat.rpartition(b")")[2].split(maxsplit=2)
+        found[int(entry)] = int(parent), state.decode("ascii")
     return found
 
 

@@ -181,5 +181,6 @@ class Stage:
 
     def longest_gap_seconds(self, service: str) -> float:
         """The longest time without an acknowledged commit of a service, in the window so far."""
-        window = Window(self.window_start_ns, boottime_ns() - int(FLUSHED_AFTER_SECONDS * 1e9))
+        end_ns = boottime_ns() - int(FLUSHED_AFTER_SECONDS * 1e9)
+        window = Window(self.window_start_ns, max(self.window_start_ns, end_ns))
         return outage_seconds(self.sites.records(service), window)

@@ -1,0 +1,194 @@
+"""A small world for stories: two sites and a client per service, played by a script instead of servers.
+
+It does what a sound product does, and with `faults` what an unsound one would do.
+"""
+
+import asyncio
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from orchestrator.api.shapes import InstanceStatus, LagStatus, RunDetail, ServiceStatus, Status
+from orchestrator.clock import boottime_ns
+from orchestrator.lab.client import Live, SiteNow
+from orchestrator.lab.measure import Acknowledged
+from orchestrator.lab.places import DATA_SITES, HOME
+from orchestrator.lab.processes import Blow
+from orchestrator.lab.view import LabNow
+
+MS = 1_000_000
+
+
+class World:
+    """Sites, View and Screen of a stage in one. `faults`: two-writable, loses-rows, no-takeover, ping-pong,
+    no-rejoin."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults: AbstractSet[str] = frozenset(faults)
+        self.directory = Path("/lab")
+        self.lease_duration_seconds = 3.0
+        self.dead: frozenset[str] = frozenset()
+        self.said: list[str] = []
+        self.primary = dict(HOME)
+        self.epoch = dict.fromkeys(HOME, 1)
+        self.following = dict.fromkeys(HOME, True)
+        self.kept: dict[str, list[Acknowledged]] = {service: [] for service in HOME}
+        self.lost: set[int] = set()
+        self.loss_said: float | None = 0.0
+        self.number = 0
+        self.write()
+
+    # What happens
+
+    def write(self, service: str | None = None, site: str | None = None, *, ago_ms: int = 0) -> None:
+        """A row of one service, or of all, taken where it is primary (or at `site`)."""
+        for name in [service] if service else list(HOME):
+            if site is None and self.primary[name] in self.dead:
+                continue
+            self.number += 1
+            now_ns = boottime_ns() - ago_ms * MS
+            where = site or self.primary[name]
+            self.kept[name].append(Acknowledged(self.number, where, now_ns - MS, now_ns))
+
+    def move(self, service: str, to_site: str) -> None:
+        former, self.primary[service] = self.primary[service], to_site
+        self.epoch[service] += 1
+        self.following[service] = False
+        if "loses-rows" in self.faults:
+            self.lost.add(self.kept[service][-1].n)
+        self.write(service)
+        if "two-writable" in self.faults:
+            self.write(service, former)
+
+    # Sites
+
+    def kill_site(self, site: str) -> Blow:
+        self.dead = frozenset({site})
+        for service in HOME:
+            self.following[service] = False
+            if self.primary[service] == site and "no-takeover" not in self.faults:
+                self.move(service, next(other for other in DATA_SITES if other != site))
+        return Blow(boottime_ns(), 30, 0.01)
+
+    def kill_database(self, site: str, service: str) -> Blow:
+        self.move(service, next(other for other in DATA_SITES if other != site))
+        self.rejoin()
+        return Blow(boottime_ns(), 7, 0.001)
+
+    def heal_site(self, site: str) -> None:
+        self.dead = frozenset()
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        if "no-rejoin" not in self.faults:
+            self.following = dict.fromkeys(HOME, True)
+        if "ping-pong" in self.faults:
+            self.epoch["crm"] += 1
+
+    def records(self, service: str) -> list[Acknowledged]:
+        return list(self.kept[service])
+
+    async def rows(self, service: str, site: str, up_to_n: int) -> set[int]:
+        return {record.n for record in self.kept[service] if record.n <= up_to_n} - self.lost
+
+    # View
+
+    @property
+    def now(self) -> LabNow:
+        clients = {}
+        for service, records in self.kept.items():
+            last = records[-1]
+            site = SiteNow("writing", len(records), last.n, boottime_ns())
+            clients[service] = Live(boottime_ns(), {self.primary[service]: site})
+        return LabNow(boottime_ns(), {site: self.status(site) for site in DATA_SITES}, clients)
+
+    async def next_look(self) -> None:
+        await asyncio.sleep(0.01)
+        self.write()
+
+    async def switchover(self, service: str, to_site: str) -> RunDetail:
+        self.move(service, to_site)
+        self.rejoin()
+        return self.run("switchover", service)
+
+    async def last_run(self, service: str, asked_at: str, kinds: tuple[str, ...]) -> RunDetail | None:
+        return self.run("failover", service)
+
+    def run(self, kind: str, service: str) -> RunDetail:
+        return RunDetail(
+            run="r1",
+            kind=kind,
+            service=service,
+            from_site=None,
+            to_site=self.primary[service],
+            state="done",
+            outcome="done",
+            statement="",
+            loss_bound_seconds=self.loss_said,
+            who="",
+            why="",
+            executor="",
+            started="",
+            ended="",
+            duration_seconds=1.0,
+            steps=[],
+        )
+
+    def status(self, site: str) -> Status | None:
+        if site in self.dead:
+            return None
+        return Status(
+            site=site,
+            version="",
+            at="",
+            store="",
+            store_age_seconds=0.0,
+            keeper="",
+            overall="ok",
+            warnings=[],
+            sites=[],
+            services=[self.service(service) for service in HOME],
+        )
+
+    def service(self, service: str) -> ServiceStatus:
+        primary = self.primary[service]
+        standby = next(site for site in DATA_SITES if site != primary)
+        following = self.following[service]
+        return ServiceStatus(
+            service=service,
+            title="",
+            primary=primary,
+            epoch=self.epoch[service],
+            mode="automatic",
+            movement="steady",
+            run="",
+            home=HOME[service],
+            standby=standby,
+            rank=1,
+            watch_only=False,
+            diagnosis="healthy" if following else "unprotected",
+            decision="hold",
+            why="",
+            next_step="",
+            instances=[
+                InstanceStatus(site=primary, role="primary", writable=True, sample_age_seconds=0, reason=""),
+                InstanceStatus(site=standby, role="standby", writable=False, sample_age_seconds=0, reason=""),
+            ],
+            lag=LagStatus(
+                service=service,
+                from_site=primary,
+                to_site=standby,
+                seconds=0.0,
+                bytes=0,
+                sample_age_seconds=0.1,
+                streaming=following,
+                detail="",
+            ),
+            loss_if_moved_now="",
+            paused="",
+            unprotected_seconds=None,
+        )
+
+    # Screen
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
