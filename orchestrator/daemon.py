@@ -187,9 +187,11 @@ class _Daemon:
 
     def _on_view(self, picture: _Picture):  # type: ignore[no-untyped-def]
         def take(view: KeeperView) -> None:
+            worth_a_turn = view.differs(picture.view)
             picture.view = view
-            self._wake.set()
-            self._notify(picture)
+            if worth_a_turn:
+                self._wake.set()
+                self._notify(picture)
 
         return take
 

@@ -51,7 +51,7 @@ from sites.replication.words import ReplicationDriver
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 0.02
+TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
 
@@ -202,7 +202,7 @@ class Keeper:
         for order in step(self._state, message, boottime_ns()):
             self._carry_out(order)
         self._note.write(self._state)
-        if not isinstance(message, m.Ticked):
+        if not isinstance(message, m.Ticked | m.TurnCompleted):
             self._show_soon()
 
     def _take_ask(self, number: int, what: Ask) -> None:

@@ -46,6 +46,15 @@ class KeeperView:
     store_round_trip_seconds: float | None
     services: tuple[ServiceHeld, ...]
 
+    def differs(self, other: "KeeperView | None") -> bool:
+        """Whether more than times has changed: something that may change a decision at once."""
+        return other is None or (self.phase, self.services, self.taking_over, self.store_problem) != (
+            other.phase,
+            other.services,
+            other.taking_over,
+            other.store_problem,
+        )
+
     def service(self, name: str) -> ServiceHeld | None:
         """The service of that name."""
         return next((held for held in self.services if held.service == name), None)
