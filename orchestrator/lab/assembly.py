@@ -243,6 +243,8 @@ async def _make_pair(parts: Parts, service: str) -> None:
         parts.whom.give(sockets)
         with (place.data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(f"unix_socket_directories = '{sockets}'\n")
+            # In the data directory and not in /dev/shm, where a killed server's would be left for ever.
+            file.write("dynamic_shared_memory_type = mmap\n")
 
 
 def _addresses(parts: Parts, service: str) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ cannot. It asks the product nothing; that is `orchestrator.lab.view`'s.
 """
 
 import asyncio
+import ctypes
 import os
 import shutil
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from orchestrator.lab.processes import Blow, Tree
 from orchestrator.lab.site_supervisor import Description
 from orchestrator.paths import controller_socket
 
+IPC_RMID = 0
 CLIENTS = "clients"  # the tree of the clients, which are at no site
 ROWS_WITHIN_SECONDS = 20.0
 
@@ -150,6 +152,8 @@ def end_lab(state: LabState) -> list[str]:
         list(pool.map(processes.stop_tree, trees))
     directory = Path(state.directory)
     processes.end_leftovers(directory)
+    for left in directory.glob("*/*/*/postmaster.pid"):  # of databases that were killed
+        release_shared_memory(left)
     state.forget()
     return processes.leftovers(directory, state.network, trees)
 
@@ -163,6 +167,19 @@ def kill_instance(data: Path) -> Blow:
         raise LabTrouble(f"{data}: no database runs here ({fault})") from fault
     killed = processes.kill_with_children(pid, data)
     return Blow(at_ns, killed, (boottime_ns() - at_ns) / 1e9)
+
+
+def release_shared_memory(pid_file: Path) -> bool:
+    """Give back the small System V segment that a killed PostgreSQL has left; whether there was one.
+
+    The file names it by key and id. An id is used again some day, so it counts only if the key has it.
+    """
+    try:
+        key, number = (int(word) for word in pid_file.read_text(encoding="ascii").splitlines()[6].split())
+    except (OSError, ValueError, IndexError):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.shmget(key, 0, 0) == number and libc.shmctl(number, IPC_RMID, None) == 0)
 
 
 def remove_directory(directory: Path) -> None:

@@ -17,7 +17,7 @@ from orchestrator.lab import postgres, processes
 from orchestrator.lab.client import TABLE, ClientSpec, Live, read_live, read_records
 from orchestrator.lab.measure import Window, outage_seconds, two_writable_seconds
 from orchestrator.lab.places import Network, claim_network
-from orchestrator.lab.running import kill_instance
+from orchestrator.lab.running import kill_instance, release_shared_memory
 from orchestrator.lab.site_supervisor import Description, Program
 
 pytestmark = pytest.mark.slow
@@ -135,6 +135,8 @@ async def test_the_client_follows_the_primary_and_records_every_acknowledged_row
     blow = kill_instance(pair.data["durham"])
     assert blow.processes > 3
     await pair.until(lambda live: live.sites["durham"].state == "unreachable")
+    assert release_shared_memory(pair.data["durham"] / "postmaster.pid")
+    assert not release_shared_memory(pair.data["durham"] / "postmaster.pid")
     await pair.promote("morpeth")
     before = pair.live.acknowledged
     await pair.until(lambda live: live.acknowledged > before + 100)
