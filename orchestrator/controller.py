@@ -127,9 +127,10 @@ class Controller:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                due = loop.time() + TURN_SECONDS
+                wait_seconds = self._next_turn_in_seconds()
+                due = loop.time() + wait_seconds
                 try:
-                    async with asyncio.timeout(TURN_SECONDS):
+                    async with asyncio.timeout(wait_seconds):
                         await self._wake.wait()
                 except TimeoutError:
                     self.loop_delay_seconds = max(0.0, loop.time() - due)
@@ -139,6 +140,15 @@ class Controller:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _next_turn_in_seconds(self) -> float:
+        """A turn's length, or until just after the peer's lease is over if that is sooner."""
+        keeper = self.desk.view()
+        over_ns = keeper.peer_lease_over_ns if keeper is not None else None
+        if over_ns is None:
+            return TURN_SECONDS
+        left_seconds = (over_ns - boottime_ns()) / 1e9 + 0.001
+        return left_seconds if 0 < left_seconds < TURN_SECONDS else TURN_SECONDS
 
     async def _turn(self) -> None:
         view = self.view()
