@@ -129,7 +129,9 @@ class _Pipes(asyncio.SubprocessProtocol):
 
     def resume_writing(self) -> None:
         """It does again."""
-        self._session.channel.resume_reading()
+        # Not right here: the pipe calls from the middle of its own writing, and if the end of the input were
+        # handed to it there, it would drop what it could not write at once.
+        asyncio.get_running_loop().call_soon(self._session.channel.resume_reading)
 
     def _wait_for_silence(self) -> None:
         if self._linger is not None:
