@@ -106,11 +106,14 @@ class StepWork:
         return self.recorder.progress.steps[step.id].last_attempt
 
     async def _attempts(self, step: PlannedStep, spec: ActionSpec) -> tuple[StepOutcome, Result]:
+        async def noted(state: RetryCallState) -> None:
+            await self._note_retry(step, state)
+
         retrying = AsyncRetrying(
             stop=stop_after_attempt(max(1, step.retries + 1 - self._attempts_on_file(step))),
             wait=wait_exponential(multiplier=step.backoff_seconds, max=BACKOFF_LIMIT_SECONDS),
             retry=retry_if_exception(lambda error: isinstance(error, AttemptFailed) and error.again),
-            before_sleep=lambda state: self._note_retry(step, state),
+            before_sleep=noted,
             reraise=True,
         )
         ended: tuple[StepOutcome, Result] = await retrying(self._attempt, step, spec)

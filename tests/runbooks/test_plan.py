@@ -4,7 +4,7 @@ import dataclasses
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbooks.errors import PlanRefused
@@ -264,6 +264,7 @@ GRAPHS = st.integers(0, 12).flatmap(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(GRAPHS)
 def test_an_order_or_a_circle_but_never_neither(needs: dict[str, list[str]]) -> None:
     order, circle = in_order(needs), cycle_in(needs)
@@ -274,6 +275,7 @@ def test_an_order_or_a_circle_but_never_neither(needs: dict[str, list[str]]) -> 
         assert there in needs[here]
 
 
+@settings(deadline=None, derandomize=True)
 @given(GRAPHS)
 def test_the_longest_chain_is_a_chain_and_none_is_longer(needs: dict[str, list[str]]) -> None:
     acyclic = {
