@@ -85,11 +85,27 @@ def controller(settings: Settings, *, rather_not: str | None = None) -> "Iterato
     name. Ends the command when nobody listens on this machine."""
     from orchestrator.api.blocking import Controller
 
-    with Controller(_socket_to_ask(settings, rather_not)) as found:
+    name, place, others = _socket_to_ask(settings, rather_not)
+    if others:
+        note(f"Asking {name}'s controller; here is also: {', '.join(others)} (choose with --site).")
+    with Controller(place) as found:
         yield found
 
 
-def _socket_to_ask(settings: Settings, rather_not: str | None) -> Path:
+def primary_of(settings: Settings, service: str) -> str | None:
+    """Where the service is primary, if several controllers can be asked here and it makes a difference
+    which: a failover is ordered at the site that is to take over."""
+    from orchestrator.api.blocking import Controller
+
+    _, place, others = _socket_to_ask(settings, None)
+    if not others:
+        return None
+    with Controller(place) as asked:
+        return next((one.primary for one in asked.status().services if one.service == service), None)
+
+
+def _socket_to_ask(settings: Settings, rather_not: str | None) -> tuple[str, Path, list[str]]:
+    """Site and socket, and the other sites whose controllers answer here when none was asked for by name."""
     from orchestrator.api.client import connect_reason
     from orchestrator.paths import controller_socket, state_directory
 
@@ -105,11 +121,7 @@ def _socket_to_ask(settings: Settings, rather_not: str | None) -> Path:
         tried.append((name, place, _listens(place)))
     answering = [(name, place) for name, place, number in tried if number == 0]
     if answering:
-        name, place = answering[0]
-        if settings.site is None and len(answering) > 1:
-            others = ", ".join(other for other, _ in answering[1:])
-            note(f"Asking {name}'s controller; here is also: {others} (choose with --site).")
-        return place
+        return *answering[0], [other for other, _ in answering[1:]]
     there = [one for one in tried if one[2] != errno.ENOENT] or tried
     shown = [one for one in there if not (one[2] == errno.ENOENT and estate.sites[one[0]].witness)] or there
     raise silence([(name, place, connect_reason(number)) for name, place, number in shown])

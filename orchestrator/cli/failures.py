@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG, REFUSED, SILENT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+NOTHING_TO_DO = "Nothing to do."
+
 EXIT_CODES = (
     (DONE, "done", "What was asked for has been done or shown."),
     (FAILED, "failed", "It was begun and did not succeed; the message says how far it got."),
@@ -58,8 +60,8 @@ def refused(refusal: "Refusal") -> Failure:
     return Failure("\n".join(refusal_lines(refusal)), REFUSED)
 
 
-def refusal_lines(refusal: "Refusal") -> list[str]:
-    """`refused`'s text, line by line."""
+def refusal_lines(refusal: "Refusal", *, service: str = "SERVICE") -> list[str]:
+    """`refused`'s text, line by line; `service` is the one it is about, where that is known."""
     from orchestrator.cli.output import wrapped
     from orchestrator.core.reasons import reason_of
 
@@ -69,7 +71,9 @@ def refusal_lines(refusal: "Refusal") -> list[str]:
     reason = reason_of(refusal.code)
     if reason is not None:
         lines += wrapped(reason.meaning, first="  this means: ", then="    ")
-        lines += wrapped(reason.remedy, first="  what to do: ", then="    ")
+        if reason.remedy != NOTHING_TO_DO:
+            remedy = reason.remedy.replace("SERVICE", service)
+            lines += wrapped(remedy, first="  what to do: ", then="    ")
     return lines
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orchestrator.cli.connect import controller
+from orchestrator.cli.connect import controller, primary_of
 from orchestrator.cli.failures import DONE, wrong
 from orchestrator.cli.options import (
     LOSS,
@@ -89,6 +89,14 @@ def _failover_requests(
     return request
 
 
+def _lost(
+    settings: Settings, service: str | None, lost_site: str | None, *, certify_down: str | None, **_: Any
+) -> str | None:
+    """The site that a failover leaves, as far as it can be known: its controller is not the one to ask."""
+    named = lost_site or certify_down
+    return named if named is not None or service is None else primary_of(settings, service)
+
+
 def _order(
     *words: str, certify_down: str | None = None, accept_loss_seconds: float | None = None, reason: str = ""
 ) -> str:
@@ -156,7 +164,7 @@ def plan_failover(
     from orchestrator.cli import moving
 
     request = _failover_requests(service, lost_site, **given)
-    with controller(settings, rather_not=lost_site or given["certify_down"]) as asked:
+    with controller(settings, rather_not=_lost(settings, service, lost_site, **given)) as asked:
         if service is not None:
             code = moving.plan_one(asked, request(service), as_json=as_json)
         else:
@@ -220,7 +228,7 @@ def failover(
     from orchestrator.cli import moving
 
     request = _failover_requests(service, lost_site, **given)
-    with controller(settings, rather_not=lost_site or given["certify_down"]) as asked:
+    with controller(settings, rather_not=_lost(settings, service, lost_site, **given)) as asked:
         if service is not None:
             code = moving.move_one(asked, request(service), yes=yes)
         else:

@@ -194,8 +194,7 @@ def _order_and_follow(asked: Controller, plan: MovePlan, request: MoveRequest) -
         reason=request.reason,
     )
     accepted = asked.move(order)
-    told = f"{accepted.message or 'Begun.'} Run {accepted.run}; Ctrl-C stops only the looking."
-    say(["", *wrapped(told)])
+    say(["", *wrapped(f"Run {accepted.run} has begun; Ctrl-C stops only the looking.")])
     run = follow(asked, accepted.run)
     if run.state != "done":
         say([f"See: twinsite runs show {run.run}", f"     twinsite explain {run.service}"])

@@ -3,11 +3,13 @@
 Unknown is said as `unknown`, never left out and never 0. Colour only repeats what a word already says.
 """
 
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
 from datetime import datetime
+from math import isinf
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 WIDEST = 100
 NARROWEST_TABLE = 76
 UNKNOWN = "unknown"
+_QUOTED = re.compile(r"`[^`]{1,70}`")
 
 
 def on_terminal() -> bool:
@@ -38,28 +41,23 @@ def console() -> "Console":
     return Console(width=width(), highlight=False)
 
 
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
 def duration(seconds: float | None) -> str:
     """`0.34 s`, `8.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; `unknown`."""
     if seconds is None:
         return UNKNOWN
-    if seconds < 60:
+    if isinf(seconds):
+        return "for ever"
+    if seconds < 59.5:
         return (
-            f"{seconds:.0f} s"
-            if seconds >= 20
-            else f"{seconds:.1f} s"
-            if seconds >= 1
-            else f"{seconds:.2g} s"
+            f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 20 else f"{seconds:.0f} s"
         )
     whole = round(seconds)
-    for size, unit, small, small_unit in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
-    return f"{whole} s"
+    size, unit, small, small_unit = next(one for one in _UNITS if whole >= one[0])
+    rest = whole % size // small
+    return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
 
 
 def age(seconds: float | None) -> str:
@@ -89,20 +87,22 @@ def local_time(stamp: str) -> str:
 
 
 def wrapped(text: str, *, first: str = "", then: str = "  ", columns: int | None = None) -> list[str]:
-    """`text` in lines of our width, the later ones indented; its own line ends are kept."""
+    """`text` in lines of our width, the later ones indented; its own line ends are kept, and so is what
+    stands between back-ticks, to be copied."""
     limit = columns or width()
     lines: list[str] = []
     for number, paragraph in enumerate(text.splitlines() or [""]):
         indent = first if number == 0 else then
+        joined = _QUOTED.sub(lambda quoted: quoted[0].replace(" ", "\0"), paragraph)
         lines += textwrap.wrap(
-            paragraph,
+            joined,
             limit,
             initial_indent=indent,
             subsequent_indent=then,
             break_long_words=False,
             break_on_hyphens=False,
         ) or [indent.rstrip()]
-    return lines
+    return [line.replace("\0", " ") for line in lines]
 
 
 def say(lines: Iterable[str]) -> None:

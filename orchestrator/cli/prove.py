@@ -1,13 +1,23 @@
 """Verbs that prove it on this very machine: the lab with its stories, and the benchmark. What they do and
 print is `orchestrator.lab`'s; here only the arguments."""
 
+from pathlib import Path
+
 import click
 
-from orchestrator.cli.options import SITE
+from orchestrator.cli.failures import wrong
+from orchestrator.cli.options import SITE, Settings, pass_settings
 
 STORIES = ("tour", "site-loss", "database-loss", "switchover")
 _JSON = click.option(
     "--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it."
+)
+
+_DIRECTORY = click.option(
+    "--directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The lab's folder, if there are several.",
 )
 
 
@@ -37,10 +47,30 @@ def lab(ctx: click.Context, story: str, keep: bool, json_path: str | None) -> No
     ctx.exit(run_lab(story, keep=keep, json_path=json_path))
 
 
+def _which_lab(settings: Settings, directory: Path | None) -> Path:
+    """The lab that is meant: the folder named, that of the estate file named, or the only one there is.
+    Never a guess between several: one of them may be somebody else's evening."""
+    from orchestrator.lab.places import labs
+
+    if directory is not None:
+        return directory
+    if settings.config is not None:
+        return settings.config.absolute().parent
+    found = labs()
+    kept = [one for one in found if one.kept] or found
+    if not kept:
+        raise wrong("No lab is running; `twinsite lab --keep` starts one and leaves it running.")
+    if len(kept) > 1:
+        folders = "\n".join(f"  --directory {one.directory}" for one in kept)
+        raise wrong(f"Several labs are running; say which:\n{folders}")
+    return Path(kept[0].directory)
+
+
 @lab.command()
 @click.argument("site", type=SITE)
-@click.pass_context
-def kill(ctx: click.Context, site: str) -> None:
+@_DIRECTORY
+@pass_settings
+def kill(settings: Settings, site: str, directory: Path | None) -> None:
     """Kill a site of a kept lab: every process of it at once.
 
     \b
@@ -49,13 +79,14 @@ def kill(ctx: click.Context, site: str) -> None:
     """
     from orchestrator.lab.run import kill_site_command
 
-    ctx.exit(kill_site_command(site))
+    _exit(kill_site_command(site, directory=_which_lab(settings, directory)))
 
 
 @lab.command()
 @click.argument("site", type=SITE)
-@click.pass_context
-def heal(ctx: click.Context, site: str) -> None:
+@_DIRECTORY
+@pass_settings
+def heal(settings: Settings, site: str, directory: Path | None) -> None:
     """Start a killed site's machines again.
 
     \b
@@ -64,12 +95,13 @@ def heal(ctx: click.Context, site: str) -> None:
     """
     from orchestrator.lab.run import heal_site_command
 
-    ctx.exit(heal_site_command(site))
+    _exit(heal_site_command(site, directory=_which_lab(settings, directory)))
 
 
 @lab.command()
-@click.pass_context
-def down(ctx: click.Context) -> None:
+@_DIRECTORY
+@pass_settings
+def down(settings: Settings, directory: Path | None) -> None:
     """End a kept lab and take its files away.
 
     \b
@@ -78,7 +110,11 @@ def down(ctx: click.Context) -> None:
     """
     from orchestrator.lab.run import down_command
 
-    ctx.exit(down_command())
+    _exit(down_command(directory=_which_lab(settings, directory)))
+
+
+def _exit(code: int) -> None:
+    click.get_current_context().exit(code)
 
 
 @click.command()

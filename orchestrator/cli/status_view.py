@@ -70,6 +70,10 @@ def _closing(status: Status, columns: int) -> list[str]:
     moved = [service for service in status.services if not service.watch_only]
     for service in moved:
         out += _told(service.service, word.loss(service), columns)
+    if status.warnings:
+        out += ["", "Warnings"]
+    for warning in status.warnings:
+        out += _told("", warning, columns)
     found = word.degraded(status)
     out += ["", "Degraded" if found else "Degraded: nothing"]
     for of, text in found:

@@ -8,7 +8,7 @@ from orchestrator.cli.output import UNKNOWN, age, duration, size, words
 
 _FINE = ("healthy", "watch-only")
 OVERALL = {
-    "ok": "OK: nothing is degraded",
+    "ok": "OK: every service is well",
     "degraded": "DEGRADED: see below",
     "down": "DOWN: at least one service is down; see below",
     "unknown": "UNKNOWN: this controller cannot tell",
@@ -18,7 +18,7 @@ OVERALL = {
 def answers(site: SiteStatus) -> str:
     """Who answers, from the asked controller's point of view."""
     if site.here:
-        return "this one answers you"
+        return "yes, it is the one asked"
     if site.seen is None:
         return UNKNOWN
     if site.seen:
@@ -47,6 +47,8 @@ def ownership(service: ServiceStatus) -> str:
     """Who is primary by the store."""
     if service.watch_only:
         return "watched only"
+    if service.diagnosis == "unclaimed":
+        return "NOBODY yet"
     if service.epoch is None and service.primary is None:
         return UNKNOWN
     return service.primary or "NOBODY"
@@ -54,7 +56,8 @@ def ownership(service: ServiceStatus) -> str:
 
 def ownership_detail(service: ServiceStatus) -> str:
     """The epoch, and whether it is moving or not automatic."""
-    parts = [] if service.watch_only else [f"epoch {UNKNOWN if service.epoch is None else service.epoch}"]
+    none_to_tell = service.watch_only or service.diagnosis == "unclaimed"
+    parts = [] if none_to_tell else [f"epoch {UNKNOWN if service.epoch is None else service.epoch}"]
     if service.movement == "moving":
         parts.append("MOVING")
     if service.mode and service.mode != "automatic":
@@ -121,8 +124,8 @@ def loss(service: ServiceStatus) -> str:
 
 
 def degraded(status: Status) -> list[tuple[str, str]]:
-    """What is not as it should be: of what, and the sentence."""
-    found = [("", warning) for warning in status.warnings]
+    """What is not as it should be: of which service, and the sentence."""
+    found = []
     for service in status.services:
         if service.diagnosis not in _FINE:
             found.append((service.service, f"{words(service.diagnosis)}: {service.why}".rstrip(": ")))

@@ -14,7 +14,7 @@ from orchestrator.api.shapes import (
     StepStatus,
 )
 from orchestrator.cli import status_words as word
-from orchestrator.cli.failures import refusal_lines
+from orchestrator.cli.failures import NOTHING_TO_DO, refusal_lines
 from orchestrator.cli.output import UNKNOWN, age, duration, heading, local_time, words, wrapped
 from orchestrator.core.reasons import reason_of
 
@@ -44,8 +44,9 @@ def explanation(told: Explanation) -> list[str]:
     reason = reason_of(told.code)
     if reason is not None:
         lines += wrapped(f"this means: {reason.meaning}", first="  ", then="    ")
-        lines += wrapped(f"what to do: {reason.remedy}", first="  ", then="    ")
-    lines += ["", heading("Gates before a promotion"), *gates(told.gates)]
+        if reason.remedy != NOTHING_TO_DO:
+            lines += wrapped(f"what to do: {reason.remedy}", first="  ", then="    ")
+    lines += ["", heading("Gates before a promotion there without anybody's order"), *gates(told.gates)]
     lines += ["", heading("What was seen")]
     lines += [line for one in told.evidence for line in _evidence(one)] or ["  nothing yet"]
     lines += ["", heading("Decisions before, newest first")]
@@ -71,7 +72,8 @@ def gates(found: list[GateStatus]) -> list[str]:
 
 
 def _evidence(one: Evidence) -> list[str]:
-    text = f"{one.observer} sees {one.subject}: {words(one.verdict)} ({one.reason}), {age(one.age_seconds)}"
+    reason = f" ({one.reason})" if one.reason else ""
+    text = f"{one.observer} sees {one.subject}: {words(one.verdict)}{reason}, {age(one.age_seconds)}"
     return wrapped(f"{text}: {one.detail}" if one.detail else text, first="  ", then="      ")
 
 
@@ -80,10 +82,17 @@ def plan(of: MovePlan) -> list[str]:
     lines = [heading(f"Plan: {of.verb} of {of.service} {way(of.from_site, of.to_site)}"), ""]
     lines += wrapped(f"Data loss: {of.statement or UNKNOWN}", then="  ")
     lines += ["", heading("Gates"), *gates(of.gates), "", heading("Steps")]
-    lines += [part for line in of.lines for part in wrapped(line, first="  ", then="      ")] or ["  none"]
-    if of.refusal is not None:
-        lines += ["", *refusal_lines(of.refusal)]
+    lines += [part for line in of.lines for part in _own_indent(line)] or ["  none"]
+    if of.refusal is not None:  # its evidence are the gates above
+        refusal = of.refusal.model_copy(update={"evidence": []}) if of.gates else of.refusal
+        lines += ["", *refusal_lines(refusal, service=of.service)]
     return lines
+
+
+def _own_indent(line: str) -> list[str]:
+    text = line.lstrip()
+    indent = " " * (2 + len(line) - len(text))
+    return wrapped(text, first=indent, then=f"{indent}  ")
 
 
 def step_line(step: StepStatus, count: int) -> str:

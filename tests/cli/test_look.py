@@ -10,11 +10,11 @@ from tests.cli.conftest import Command
 from tests.cli.fake_controller import FakeController
 
 STEADY = """\
-OK: nothing is degraded (durham's controller, 2026-11-23 03:12:07 UTC)
+OK: every service is well (durham's controller, 2026-11-23 03:12:07 UTC)
 store: reachable (0.2 s ago) · keeper: running · twinsite 0.1.0
 
 Sites
-  durham: answers: this one answers you; lease: 8.4 s left
+  durham: answers: yes, it is the one asked; lease: 8.4 s left
   morpeth: answers: yes, 0.3 s ago; lease: 8.4 s left
   derwentside: answers: yes, 0.3 s ago; lease: none (witness)
 
@@ -42,7 +42,7 @@ DOWN: at least one service is down; see below (durham's controller, 2026-11-23 0
 store: reachable (0.2 s ago) · keeper: running · twinsite 0.1.0
 
 Sites
-  durham: answers: this one answers you; lease: 8.4 s left
+  durham: answers: yes, it is the one asked; lease: 8.4 s left
   morpeth: answers: NO, last seen 14.2 s ago; lease: RUN OUT
   derwentside: answers: unknown; lease: none (witness)
 
@@ -61,8 +61,10 @@ If moved now
   ebs: at most 0.8 s of changes, as of 14 s ago
   crm: unknown
 
-Degraded
+Warnings
   no guard: a stalled controller is not fenced
+
+Degraded
   ebs: site dark: its site is silent and its lease is over
   crm: unprotected: it has no standby that receives what is written
   crm: paused: until 04:00 by J. Bell: storage work

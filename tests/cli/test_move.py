@@ -24,14 +24,13 @@ Steps
 
 REFUSAL = """\
 Refused (lag-above-limit): moving ebs now could lose 94 s, and 60 s are allowed
-  seen: last position of morpeth 0/5000060, ours 0/4000000
   this means: Moving now could lose more than the service's `max_data_loss` allows.
-  what to do: Wait for the standby, or accept it: `twinsite failover SERVICE --accept-loss …
-    --reason …`.
+  what to do: Wait for the standby, or accept it:
+    `twinsite failover ebs --accept-loss … --reason …`.
 """
 
 PROGRESS = """\
-Begun. Run ebs-failover-7; Ctrl-C stops only the looking.
+Run ebs-failover-7 has begun; Ctrl-C stops only the looking.
 [1/2] Promote (promote): running
 [1/2] Promote (promote): done in 0.3 s
 [2/2] Probe (probe): running

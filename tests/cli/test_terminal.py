@@ -89,7 +89,7 @@ def test_watching_survives_the_controller_going_away_and_says_so(estate: Path) -
     with FakeController(estate.parent / "durham" / "controller.sock") as controller:
         controller.says("GET", "/v1/status", canned.steady())
         with Terminal(estate, "status", "--watch") as terminal:
-            terminal.wait_for("nothing is degraded")
+            terminal.wait_for("every service is well")
             controller.stop()
             terminal.wait_for("THE CONTROLLER DOES NOT ANSWER")
             terminal.wait_for("What follows is what it said")
