@@ -128,13 +128,17 @@ class Tables:
     def runs(self, limit: int) -> tuple[RunSummary, ...]:
         """The latest runs, newest first."""
         rows = self._connection.execute(
-            "SELECT run_id, kind, service, from_site, to_site, who, started_wall_seconds, "
-            "ended_wall_seconds, outcome, summary FROM runs ORDER BY rowid DESC LIMIT ?",
+            "SELECT outcome, summary, run_id, kind, service, from_site, to_site, who, started_wall_seconds, "
+            "ended_wall_seconds FROM runs ORDER BY rowid DESC LIMIT ?",
             (limit,),
         )
-        return tuple(
-            RunSummary(*row[:8], RunOutcome(row[8]) if row[8] is not None else None, row[9]) for row in rows
-        )
+        return tuple(self._summary(*row) for row in rows)
+
+    @staticmethod
+    def _summary(outcome: str | None, summary: str, *known: Any) -> RunSummary:
+        run_id, kind, service, from_site, to_site, who, started, ended = known
+        ended_as = RunOutcome(outcome) if outcome is not None else None
+        return RunSummary(run_id, kind, service, from_site, to_site, who, started, ended, ended_as, summary)
 
     def append_event(
         self, kind: str, service: str, text: str, wall_seconds: float, boottime_ns: int
@@ -166,4 +170,7 @@ class Tables:
             f"ORDER BY number {order} LIMIT ?",
             (*wanted.values(), limit),
         )
-        return tuple(JournalEvent(*row[:5], json.loads(row[5])) for row in rows)
+        return tuple(
+            JournalEvent(number, wall, boottime, of_kind, of, json.loads(data))
+            for number, wall, boottime, of_kind, of, data in rows
+        )

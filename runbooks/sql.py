@@ -57,16 +57,19 @@ class PostgresSql:
             raise AccessDenied(f"{where} refused the login of {self._settings.user}: {error}") from error
         except asyncpg.CannotConnectNowError as error:
             raise HostUnreachable(f"{where} takes no connections now: {error}") from error
-        except asyncpg.PostgresConnectionError as error:
-            raise ConnectionBroken(f"{where}: the connection broke while it was asked: {error}") from error
+        except (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError) as error:
+            raise _broken(where, error) from error
         except asyncpg.PostgresError as error:
             raise DriverTrouble(f"{where} said: {error} ({error.sqlstate})") from error
         except (asyncpg.InterfaceError, asyncpg.exceptions.ProtocolError, ValueError) as error:
+            # The library complains of a closed connection in many words.
+            if connection is not None and connection.is_closed():
+                raise _broken(where, error) from error
             raise DriverTrouble(f"{where}: {error}") from error
         except OSError as error:
             if connection is None:
                 raise HostUnreachable(f"{where} cannot be reached: {error}") from error
-            raise ConnectionBroken(f"{where}: the connection broke while it was asked: {error}") from error
+            raise _broken(where, error) from error
         finally:
             # Without waiting, whatever happened: an orderly close waits for a server that may hang.
             if connection is not None:
@@ -85,6 +88,10 @@ class PostgresSql:
             target_session_attrs="any",
             server_settings={"application_name": "twinsite-step"},
         )
+
+
+def _broken(where: str, error: Exception) -> ConnectionBroken:
+    return ConnectionBroken(f"{where}: the connection broke while it was asked: {error}")
 
 
 async def _rows(connection: "asyncpg.Connection", statement: str, values: Sequence[str]) -> Rows:
