@@ -200,8 +200,8 @@ def _look_round(connection: Any, state: str, wanted: Sequence[str]) -> Iterator[
         yield judge_tools(_find_tools(connection, (*_TOOLS, *wanted)), ("sh", *wanted))
         yield _compare_clocks(connection)
         yield judge_disk(state, _free_bytes(connection, state))
-    except invoke.exceptions.CommandTimedOut:
-        words = f"a command did not end within {_COMMAND_SECONDS} s"
+    except (invoke.exceptions.CommandTimedOut, TimeoutError):
+        words = f"a command gave no answer within {_COMMAND_SECONDS} s"
         yield HostCheck("commands", False, words, "the host is overloaded, or a disk there hangs")
     except (OSError, EOFError, paramiko.SSHException) as fault:
         yield HostCheck("commands", False, f"the connection broke: {fault}", "look at sshd's log there")
@@ -210,6 +210,8 @@ def _look_round(connection: Any, state: str, wanted: Sequence[str]) -> Iterator[
 def _run(connection: Any, command: str) -> str:
     line = f"exec sh -c {shlex.quote(command)}"
     result = connection.run(line, hide=True, warn=True, in_stream=False, timeout=_COMMAND_SECONDS)
+    if result.exited < 0:  # closed without a status: out of time, though invoke does not always notice
+        raise TimeoutError
     return str(result.stdout)
 
 

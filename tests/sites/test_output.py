@@ -1,6 +1,6 @@
 """However much a command says, what is kept is bounded and is its beginning and its end."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sites.output import BoundedOutput, last_lines
@@ -8,6 +8,7 @@ from sites.output import BoundedOutput, last_lines
 LIMIT_BYTES = 400
 
 
+@settings(derandomize=True, database=None)
 @given(st.lists(st.binary(max_size=300), max_size=20))
 def test_what_fits_is_kept_whole_and_what_does_not_loses_its_middle(pieces: list[bytes]) -> None:
     output = BoundedOutput(LIMIT_BYTES)
@@ -26,6 +27,7 @@ def test_what_fits_is_kept_whole_and_what_does_not_loses_its_middle(pieces: list
         assert text == whole
 
 
+@settings(derandomize=True, database=None)
 @given(st.lists(st.integers(0, 2000), max_size=30))
 def test_no_more_than_a_few_times_the_bound_is_ever_held(sizes: list[int]) -> None:
     output = BoundedOutput(LIMIT_BYTES)

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -155,6 +157,41 @@ async def test_without_keys_and_without_an_agent_it_says_so(
 async def test_an_agent_that_is_gone_is_named(near: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", str(near.base / "no-agent"))
     assert "SSH agent at" in await refused(near, AccessDenied, spec=spec_of(near, keys=[]))
+
+
+@pytest.mark.slow
+async def test_keys_may_be_in_an_agent(near: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("ssh-agent") is None or shutil.which("ssh-add") is None:
+        pytest.skip("OpenSSH's ssh-agent is not installed")
+    place = str(near.base / "agent")
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL)
+    try:
+        await until(lambda: (near.base / "agent").exists())
+        monkeypatch.setenv("SSH_AUTH_SOCK", place)
+        assert "is not let in with the SSH agent's keys" in await refused(
+            near, AccessDenied, spec=spec_of(near, keys=[])
+        )
+        subprocess.run(["ssh-add", "-q", near.files.client_key], check=True, timeout=30)
+        async with carrier(spec_of(near, keys=[]), near.base) as transport:
+            assert (await transport.run(near.host, "echo ok", timeout_seconds=20)).stdout == "ok\n"
+    finally:
+        agent.terminate()
+        agent.wait(10)
+
+
+async def test_a_server_that_speaks_only_what_nobody_speaks_any_more_is_said_to_be_one(near: Served) -> None:
+    async with asyncssh.listen(
+        LOOPBACK,
+        0,
+        config=[],
+        server_host_keys=[str(near.files.host_keys["durham"])],
+        kex_algs=["diffie-hellman-group1-sha1"],
+    ) as old:
+        port = old.get_port()
+        with near.files.known_hosts.open("a") as file:
+            file.write(near.files.known_hosts.read_text().replace(f":{near.host.port} ", f":{port} "))
+        place = Served(near.host.model_copy(update={"port": port}), near.files, near.base)
+        assert "no common way to speak SSH" in await refused(place, HostUnreachable)
 
 
 async def test_nobody_listening_is_a_refused_connection(near: Served) -> None:
