@@ -2,14 +2,17 @@
 and witness, each of which takes only what it needs. Nothing is decided here.
 """
 
+import fcntl
 import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import structlog
 
+from orchestrator.errors import OrchestratorMisuse, OrchestratorTrouble
 from orchestrator.paths import state_directory
 from orchestrator.store.etcd import EtcdStore
 from sites.inventory import Loaded, load_estate
@@ -40,6 +43,34 @@ def set_up_logging(process: str, site: str) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
 
 
+class UnknownSite(OrchestratorMisuse):
+    """The estate has no such site."""
+
+
+class StateUnusable(OrchestratorTrouble):
+    """The state directory cannot be used."""
+
+
+class AlreadyRuns(OrchestratorMisuse):
+    """Another process does this for the same site on this machine."""
+
+
+def lock_directory(directory: Path, name: str) -> TextIO:
+    """Hold a lock for as long as the returned file is open: one `name` per state directory.
+
+    Raises AlreadyRuns.
+    """
+    handle = (directory / f"{name}.lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        handle.close()
+        raise AlreadyRuns(
+            f"a {name} already runs on {directory}; end that one first, or give this one another `state:`"
+        ) from fault
+    return handle
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What every process of a site stands on."""
@@ -58,7 +89,7 @@ class Ground:
 def load_ground(path: Path, site: str, **catalogues: object) -> Ground:
     """Load the estate for a daemon of `site`, and make its state directory.
 
-    Raises EstateInvalid, and KeyError for a site that is not in the estate.
+    Raises EstateInvalid, and UnknownSite or StateUnusable.
     """
     loaded = load_estate(
         path,
@@ -66,9 +97,18 @@ def load_ground(path: Path, site: str, **catalogues: object) -> Ground:
         site=site,
         **catalogues,  # type: ignore[arg-type]
     )
+    if site not in loaded.estate.sites:
+        known = ", ".join(loaded.estate.sites)
+        raise UnknownSite(f"{path}: there is no site {site!r}; there is {known}")
     base = path.absolute().parent
     directory = state_directory(loaded.estate, site, base)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as fault:
+        raise StateUnusable(
+            f"{directory}: cannot be made: {fault.strerror}; make it, owned by the user who runs twinsite, "
+            f"or name another one as `sites.{site}.state`"
+        ) from fault
     return Ground(loaded, loaded.estate.sites[site], base, directory)
 
 

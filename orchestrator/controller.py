@@ -450,6 +450,8 @@ class Controller:
             outcome = await self.mover.carry_out(plan, errand, publish=publish)
         finally:
             mind.run = ""
+        if outcome is RunOutcome.FAILED and plan.kind is not Kind.REJOIN:
+            await self._after_failed_run(plan)
         for site in self.estate.services[plan.service].sites:
             self.eyes.nudge(plan.service, site)
         return outcome
@@ -524,15 +526,17 @@ class Controller:
             return
         plan = Plan.from_json(json.dumps(run.plan))
         errand = Errand(run, ordered_by_operator=True, who=run.who, why=run.why)
-        outcome = await self.carry_out(plan, errand, publish=False)
-        if outcome is not RunOutcome.DONE:
-            await self._after_failed_run(service.service.name, plan)
+        await self.carry_out(plan, errand, publish=False)
 
-    async def _after_failed_run(self, name: str, plan: Plan) -> None:
-        """A run that failed before anybody was moved ends there: the service stays where it is."""
-        record = self.desk.record(name)
-        if record is not None and record.run == plan.id and record.primary == plan.from_site:
-            await self.ask(Settle(service=name, run=plan.id, why="the run failed before anything was moved"))
+    async def _after_failed_run(self, plan: Plan) -> None:
+        """A run that failed must not hold its service for ever. Before the give-up the service stays where
+        it is; after the claim it is ours, and is opened here like any instance that is ours and closed.
+        Between the two nobody owns it: whoever gave it up claims it back."""
+        record = self.desk.record(plan.service)
+        if record is None or record.run != plan.id or record.movement is not Movement.MOVING:
+            return
+        if record.primary is not None:
+            await self.ask(Settle(service=plan.service, run=plan.id, why="its run failed"))
 
     async def follow_policy(self) -> None:
         """P27: the stored mode follows the estate's policy, written by the holder when nothing moves."""

@@ -18,7 +18,14 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api.server import LocalApi
-from orchestrator.assembly import load_ground, make_drivers, open_store, open_transport, set_up_logging
+from orchestrator.assembly import (
+    load_ground,
+    lock_directory,
+    make_drivers,
+    open_store,
+    open_transport,
+    set_up_logging,
+)
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
@@ -30,6 +37,7 @@ from orchestrator.core.records import (
     RunRecord,
     decode,
 )
+from orchestrator.errors import OrchestratorTrouble
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone, KeeperLink
@@ -68,6 +76,10 @@ def run_controller(estate_path: Path, site: str) -> int:
     return asyncio.run(_Daemon(estate_path, site).run())
 
 
+class MetricsAddressTaken(OrchestratorTrouble):
+    """Something else listens where `/metrics` is to be."""
+
+
 @dataclass(slots=True)
 class _Picture:
     """The keeper's latest picture, and the condition that tells of a new one."""
@@ -97,6 +109,7 @@ class _Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
         async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(lock_directory(ground.directory, "controller"))
             store = open_store(ground)
             stack.push_async_callback(store.aclose)
             transport = open_transport(ground)
@@ -115,7 +128,12 @@ class _Daemon:
 
             desk = KeeperDesk(ask, lambda: picture.view, picture.changed)
             catalogue = with_ownership(shipped_actions(), desk)
-            context = ProbeContext(transport, drivers, ground.base, on_lost=eyes.nudge)
+
+            def lost(service: str, at_site: str) -> None:
+                eyes.nudge(service, at_site)
+                patrol.nudge(service, at_site)
+
+            context = ProbeContext(transport, drivers, ground.base, on_lost=lost)
             probes = {
                 name: ServiceProbes(ground.estate, service, context)
                 for name, service in ground.estate.services.items()
@@ -284,7 +302,12 @@ class _MetricsPage:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, address, int(port)).start()
+            try:
+                await web.TCPSite(runner, address, int(port)).start()
+            except OSError as fault:
+                raise MetricsAddressTaken(
+                    f"/metrics cannot be served at {where}: {fault.strerror}; name another address"
+                ) from fault
             yield
         finally:
             await runner.cleanup()

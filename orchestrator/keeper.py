@@ -7,14 +7,13 @@ where it may, so that nothing the controller does can make a renewal late.
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 
@@ -425,21 +424,6 @@ def _service_item(item: KeyValue | None) -> ServiceItem | None:
     except RecordUnreadable as fault:
         log.error("record-unreadable", key=item.key, problem=str(fault))
         return None
-
-
-class AnotherKeeper(Exception):
-    """A keeper of this site already runs on this machine."""
-
-
-def lock_directory(directory: Path) -> TextIO:
-    """Hold the keeper's lock for as long as the returned file is open. Raises AnotherKeeper."""
-    handle = (directory / "keeper.lock").open("w", encoding="ascii")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        handle.close()
-        raise AnotherKeeper(f"a keeper already runs on {directory}") from fault
-    return handle
 
 
 def raise_priority() -> None:

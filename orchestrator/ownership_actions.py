@@ -13,6 +13,7 @@ from orchestrator.clock import boottime_ns, wall_unix_seconds
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Claim, Reply, RequestGiveUp, Settle, TakeOver
 from orchestrator.core.records import Movement, RunRecord, ServiceRecord
+from orchestrator.link import KeeperGone
 from runbooks.catalogue import ActionCatalogue, Arguments
 from runbooks.context import ActionContext, Call, Result
 from runbooks.errors import StepFailed
@@ -97,7 +98,8 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
     errand = _errand(desk, call)
     plan = call.plan
     patience_seconds = call.step.timeout_seconds
-    reply = await desk.ask(
+    reply = await _ask(
+        desk,
         TakeOver(
             services=(plan.service,),
             records=(errand.record,),
@@ -125,7 +127,7 @@ async def _give_up(desk: KeeperDesk, call: Call) -> Result:
             return False
         return record.primary is None or bool(record.refusal) or record.run != plan.id
 
-    _demand(await desk.ask(RequestGiveUp(service=plan.service, run=plan.id), ASK_TIMEOUT_SECONDS))
+    _demand(await _ask(desk, RequestGiveUp(service=plan.service, run=plan.id), ASK_TIMEOUT_SECONDS))
     await desk.wait(given_up)
     record = desk.record(plan.service)
     if record is None or record.run != plan.id:
@@ -156,7 +158,8 @@ async def _claim(desk: KeeperDesk, context: ActionContext, call: Call) -> Result
         if received is None:
             sample = await driver.sample(plan.to_site)
             received = sample.replayed or sample.position
-    reply = await desk.ask(
+    reply = await _ask(
+        desk,
         Claim(
             service=plan.service,
             run=plan.id,
@@ -181,11 +184,21 @@ async def _settle(desk: KeeperDesk, call: Call) -> Result:
     if record is not None and record.run == plan.id and record.movement is Movement.STEADY:
         return Result("steady already")
     _demand(
-        await desk.ask(
-            Settle(service=plan.service, run=plan.id, why=record.why if record else ""), ASK_TIMEOUT_SECONDS
+        await _ask(
+            desk,
+            Settle(service=plan.service, run=plan.id, why=record.why if record else ""),
+            ASK_TIMEOUT_SECONDS,
         )
     )
     return Result("steady")
+
+
+async def _ask(desk: KeeperDesk, what: Ask, timeout_seconds: float) -> Reply:
+    """Ask the keeper; one that does not answer is a step's failure, and the step may be tried again."""
+    try:
+        return await desk.ask(what, timeout_seconds)
+    except KeeperGone as gone:
+        raise StepFailed(f"the keeper does not answer: {gone}") from gone
 
 
 def _demand(reply: Reply) -> None:

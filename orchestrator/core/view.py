@@ -32,7 +32,7 @@ class ServiceView:
     running. `safe_until_ns`: everything written at the primary up to then is known to be at the standby.
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
-    ended without success.
+    ended without success. `run_in_doubt`: it stands still because a step's end is not known.
     """
 
     service: Service
@@ -47,6 +47,7 @@ class ServiceView:
     outside: tuple[OutsideWord, ...] = ()
     run_here: str = ""
     run_failed: bool = False
+    run_in_doubt: bool = False
     pause_left_seconds: float | None = None
     pause_words: str = ""
     flap_left_seconds: float | None = None
