@@ -82,7 +82,7 @@ class ServiceMind:
     fence_confirmed: bool | None = None
     fence_tried_at_ns: int = 0
     unprotected_since_unix_seconds: float | None = None
-    given_up_run_failed: bool = False
+    run_in_doubt: str = ""
 
 
 class Controller:
@@ -264,7 +264,8 @@ class Controller:
             final_primary_history=self.eyes.primary_history(name),
             outside=self.eyes.outside(name, now_ns),
             run_here=mind.run,
-            run_failed=self._run_failed(record, mind),
+            run_failed=self._run_failed(record),
+            run_in_doubt=record is not None and bool(record.run) and mind.run_in_doubt == record.run,
             pause_left_seconds=self._pause_left(mind, record, now_ns),
             pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
             flap_left_seconds=_flap_left(service, record),
@@ -282,11 +283,9 @@ class Controller:
         elif mind.nobody_since_ns is None:
             mind.nobody_since_ns = now_ns
 
-    def _run_failed(self, record: ServiceRecord | None, mind: ServiceMind) -> bool:
-        if record is None or not record.run:
-            return False
-        run = self.run_records.get(record.run)
-        return mind.given_up_run_failed or (run is not None and run.state in ("failed", "stopped"))
+    def _run_failed(self, record: ServiceRecord | None) -> bool:
+        run = self.run_records.get(record.run) if record is not None and record.run else None
+        return run is not None and run.state in ("failed", "stopped")
 
     def _pause_left(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> float | None:
         """Counted on this clock from when this pause was first read here; None when there is none."""
@@ -450,6 +449,7 @@ class Controller:
             outcome = await self.mover.carry_out(plan, errand, publish=publish)
         finally:
             mind.run = ""
+        mind.run_in_doubt = plan.id if outcome is RunOutcome.IN_DOUBT else ""
         if outcome is RunOutcome.FAILED and plan.kind is not Kind.REJOIN:
             await self._after_failed_run(plan)
         for site in self.estate.services[plan.service].sites:

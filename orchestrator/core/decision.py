@@ -109,6 +109,10 @@ def _ours_to_take_back(view: View, service: ServiceView) -> bool:
     return service.run_failed or service.nobody_for_seconds > CLAIM_BACK_AFTER_SECONDS
 
 
+def _in_doubt(view: View, service: ServiceView) -> bool:
+    return service.run_in_doubt
+
+
 def _handed_to_us(view: View, service: ServiceView) -> bool:
     record = service.record
     return record is not None and record.target == view.site
@@ -213,6 +217,14 @@ TABLE: tuple[Rule, ...] = (
         "we gave it up in order and nobody came for it: it opens here again",
     ),
     Rule(
+        205,
+        Diagnosis.HANDED_OVER,
+        _in_doubt,
+        Act.ASK,
+        "in-doubt",
+        "a step's end is not known: look before going on",
+    ),
+    Rule(
         206,
         Diagnosis.HANDED_OVER,
         _handed_to_us,
@@ -263,6 +275,14 @@ TABLE: tuple[Rule, ...] = (
         gated=True,
     ),
     Rule(400, Diagnosis.MOVING, _running_here, Act.HOLD, "moving", "the run goes on here"),
+    Rule(
+        401,
+        Diagnosis.MOVING,
+        _in_doubt,
+        Act.ASK,
+        "in-doubt",
+        "a step's end is not known: look before going on",
+    ),
     Rule(402, Diagnosis.MOVING, _being_given_up, Act.HOLD, "moving", "it is being closed here"),
     Rule(
         404, Diagnosis.MOVING, _handed_to_us, Act.CARRY_OUT, "moving", "its run is for this site to carry out"
