@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -74,7 +75,7 @@ def summary(events: Iterable[EventFigures]) -> list[dict[str, Any]]:
 
 def summary_table(events: Sequence[EventFigures]) -> Table:
     """The summary for people, with what must be zero beside it."""
-    table = Table(title="Outage seen by clients, in seconds", title_justify="left")
+    table = Table(title="Outage seen by clients, in seconds", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("event")
     for column in ("times", "min", "median", "max", "rows lost", "two sites writable"):
         table.add_column(column, justify="right")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live as RichLive
 from rich.table import Table
@@ -132,12 +133,25 @@ def _lag(lag: LagStatus) -> str:
 
 def event_table(events: Sequence[EventFigures]) -> Table:
     """What each event cost, as clients saw it."""
-    table = Table(title="What each event cost, seen by clients", title_justify="left")
-    table.add_column("event")
-    table.add_column("service")
-    for column in ("outage", "rows\nacknowledged", "rows\nlost", "loss\nspans", "loss\nreported"):
-        table.add_column(column, justify="right")
-    table.add_column("two sites\nwritable", justify="right")
+    table = Table(
+        title="What each event cost, seen by clients",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+    )
+    table.add_column("event", no_wrap=True)
+    table.add_column("service", no_wrap=True)
+    headings = (
+        "outage",
+        "rows\ntaken",
+        "rows\nlost",
+        "loss\nspans",
+        "loss\nreported",
+        "two sites\nwritable",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for figures in events:
         reported = figures.reported_loss_seconds
         table.add_row(

@@ -164,8 +164,9 @@ def kill_tree(tree: Tree) -> Blow:
     else:
         raise LabTrouble(f"{tree.name} has processes that do not end though they were killed: {rest}")
     _send(supervisor, signal.SIGKILL)
-    _await_end(supervisor)
     duration = (boottime_ns() - at_ns) / 1e9
+    if not _ended(supervisor, GONE_WITHIN_SECONDS):
+        raise LabTrouble(f"process {supervisor.pid} does not end though it was killed")
     return Blow(at_ns, len(killed) + 1, duration)
 
 
@@ -200,9 +201,7 @@ def stop_tree(tree: Tree) -> None:
         return
     _send(supervisor, signal.SIGCONT)
     _send(supervisor, signal.SIGTERM)
-    try:
-        supervisor.wait(timeout=STOP_WITHIN_SECONDS + 2)
-    except psutil.TimeoutExpired:
+    if not _ended(supervisor, STOP_WITHIN_SECONDS + 2):
         kill_tree(tree)
 
 
@@ -213,11 +212,16 @@ def _send(process: psutil.Process, number: int) -> None:
         pass
 
 
-def _await_end(process: psutil.Process) -> None:
-    try:
-        process.wait(timeout=GONE_WITHIN_SECONDS)
-    except psutil.TimeoutExpired as fault:
-        raise LabTrouble(f"process {process.pid} does not end though it was killed") from fault
+def _ended(process: psutil.Process, within_seconds: float) -> bool:
+    """Whether a process ends in time. One that waits for its parent to take note has ended."""
+    deadline = time.monotonic() + within_seconds
+    while _running([process]):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    with contextlib.suppress(ChildProcessError):  # not ours: another process's, which sees to it
+        os.waitpid(process.pid, os.WNOHANG)
+    return True
 
 
 def _name(processes: Sequence[psutil.Process]) -> str:

@@ -53,6 +53,8 @@ def run_lab(
         console.print("Interrupted: the lab has been ended.")
         return INTERRUPTED
     show_result(console, stage)
+    if keep:
+        _tell_how_to_use(console, Layout(stage.sites.directory))
     write_json(json_path, result(story, [stage]))
     return 0 if stage.ok else 1
 
@@ -108,7 +110,8 @@ async def running_lab(
         finished = True
     finally:
         if finished and keep:
-            _tell_how_to_use(console, lab)
+            for name in set(lab.trees) - set(SITES):
+                processes.signal_programs(lab.trees[name], signal.SIGUSR1)  # clients: slower from now on
         else:
             left = lab.close()
             if stage is not None:
@@ -134,13 +137,10 @@ async def _show(view: LabView, screen: Picture, lab: RunningLab) -> None:
         screen.show(view.now, lab.dead)
 
 
-def _tell_how_to_use(console: Console, lab: RunningLab) -> None:
-    for tree in [tree for name, tree in lab.trees.items() if name not in SITES]:
-        processes.signal_programs(tree, signal.SIGUSR1)  # clients need not write that fast any more
-    estate = lab.layout.estate
-    console.print(f"\nThe lab goes on in {lab.directory}. Try:")
+def _tell_how_to_use(console: Console, layout: Layout) -> None:
+    console.print(f"\nThe lab goes on in {layout.directory}. Try:", soft_wrap=True)
     for verb in ("status --watch", "explain ebs", "lag", "runs", "switchover ebs"):
-        console.print(f"  twinsite --config {estate} {verb}", soft_wrap=True)
+        console.print(f"  twinsite --config {layout.estate} {verb}", soft_wrap=True)
     for verb in ("kill morpeth", "heal morpeth", "down"):
         console.print(f"  twinsite lab {verb}")
 
