@@ -11,7 +11,8 @@ import pwd
 import signal
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import asyncssh
@@ -53,6 +54,23 @@ class RunAs:
             return grp.getgrgid(gid).gr_name
         except KeyError:
             return str(gid)
+
+    def with_home(self, folder: Path) -> "RunAs":
+        """The same with a home of its own, made if need be: steps keep their records in it (an account such
+        as nobody has none). Raises OSError."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if self.uid is not None and self.gid is not None:
+            os.chown(folder, self.uid, self.gid)
+        return replace(self, home=str(folder))
+
+    @property
+    def has_home(self) -> bool:
+        """Whether the account has a home folder that is its own."""
+        uid = os.geteuid() if self.uid is None else self.uid
+        try:
+            return self.home != "/" and os.stat(self.home).st_uid == uid
+        except OSError:
+            return False
 
     @property
     def folder(self) -> str:

@@ -149,7 +149,10 @@ def _key(path: Path, comment: str) -> asyncssh.SSHKey:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    server = LabServer(RunAs.parse(options.run_as), login=options.login)
+    run_as = RunAs.parse(options.run_as)
+    if options.home is not None or not run_as.has_home:
+        run_as = run_as.with_home(options.home or options.host_key.with_name(f"home_{options.host_key.name}"))
+    server = LabServer(run_as, login=options.login)
     port = await server.listen(options.listen, options.port, options.host_key, options.authorized_keys)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -167,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--host-key", type=Path, required=True)
     parser.add_argument("--authorized-keys", type=Path, required=True)
     parser.add_argument("--run-as", help="USER or UID:GID; needs root")
+    parser.add_argument("--home", type=Path, help="the home folder; one beside the key for who has none")
     parser.add_argument("--login", help="the only user name that may log in")
     options = parser.parse_args(argv)
     try:
