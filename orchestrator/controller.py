@@ -447,6 +447,7 @@ class Controller:
         self._wake.set()
         try:
             outcome = await self.mover.carry_out(plan, errand, publish=publish)
+            await self.eyes.look(plan.service, self.site)  # what the run did is seen before anything else
         finally:
             mind.run = ""
         mind.run_in_doubt = plan.id if outcome is RunOutcome.IN_DOUBT else ""

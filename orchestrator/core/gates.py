@@ -45,7 +45,7 @@ def gates(view: View, service: ServiceView, wish: Wish) -> tuple[Gate, ...]:
     """Every gate's answer for this wish, in the order of their numbers."""
     return (
         _right(view, service, wish),
-        _old_primary(service, wish),
+        _old_primary(view, service, wish),
         _data(view, service, wish),
         _history(service, wish),
         _flapping(service, wish),
@@ -93,21 +93,27 @@ def _silent(view: View) -> str:
     return "never" if silent is None else f"{silent:.1f} s"
 
 
-def _old_primary(service: ServiceView, wish: Wish) -> Gate:
-    """Gate 2: the old primary does not answer as writable, to us or to anybody else who looked lately."""
+def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
+    """Gate 2: the old primary does not answer as writable, to us or to anybody else who looked lately.
+
+    After a give-up only what was seen since counts: before it the old primary was rightly writable.
+    """
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
         return Gate(2, name, True, "", "it is closed before anything is promoted")
+    given_up = service.record is not None and service.record.primary is None
+    since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
     witnesses = []
-    if service.writable_at(wish.from_site):
-        witnesses.append("it answers us as writable")
+    sample = service.samples.get(wish.from_site)
+    seen_seconds = (view.now_ns - sample.taken_at_ns) / 1e9 if sample is not None else 0.0
+    if service.writable_at(wish.from_site) and seen_seconds <= since_seconds:
+        witnesses.append(f"it answered us as writable {seen_seconds:.1f} s ago")
     for word in service.outside:
-        fresh = word.age_seconds <= FRESH_WORD_SECONDS
+        fresh = word.age_seconds <= since_seconds
         if word.site == wish.from_site and word.writable and fresh and word.observer != wish.from_site:
             witnesses.append(f"{word.observer} saw it writable {word.age_seconds:.1f} s ago")
     if witnesses:
         return Gate(2, name, False, "old-primary-writable", "; ".join(witnesses))
-    sample = service.samples.get(wish.from_site)
     seen = f"{sample.role} ({sample.reason})" if sample is not None else "no answer"
     return Gate(2, name, True, "", f"{wish.from_site} from here: {seen}; nobody else sees it writable")
 
