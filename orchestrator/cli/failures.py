@@ -111,6 +111,8 @@ def ended_by(fault: Exception) -> Failure:
     from runbooks.errors import RunbooksError, RunbooksMisuse
     from sites.errors import SitesError, SitesMisuse
 
+    while isinstance(fault, ExceptionGroup) and len(fault.exceptions) == 1:
+        fault = fault.exceptions[0]  # of a group of tasks, the one that failed
     if isinstance(fault, OrchestratorError) and (failure := _ended_by_controller(fault)):
         return failure
     if isinstance(fault, SitesMisuse | ProbesMisuse | RunbooksMisuse | OrchestratorMisuse | StoreMisuse):

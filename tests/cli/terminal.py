@@ -68,6 +68,18 @@ class Terminal:
         """Type; \\x03 is Ctrl-C."""
         os.write(self._master, typed.encode())
 
+    def press_ctrl_c_until_the_end(self) -> tuple[int, str]:
+        """Press Ctrl-C, and again if nothing happens: one that comes just before the command begins to
+        wait for a line is only noticed with the next key."""
+        for _ in range(int(DEADLINE_SECONDS / 2)):
+            self.keys("\x03")
+            end = time.monotonic() + 2.0
+            while self._read(end):
+                pass
+            if self._process.poll() is not None:
+                break
+        return self.end()
+
     def end(self) -> tuple[int, str]:
         """Wait for the command's end; its exit code and everything shown."""
         end = time.monotonic() + DEADLINE_SECONDS

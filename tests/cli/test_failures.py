@@ -39,6 +39,11 @@ def test_you_asked_wrongly_ends_with_2_and_the_world_misbehaved_with_1(
     assert (failure.exit_code, failure.message) == (code, said)
 
 
+def test_an_error_from_among_several_tasks_is_told_as_itself() -> None:
+    group = ExceptionGroup("tasks", [ExceptionGroup("inner", [StoreMisuse("wrong password")])])
+    assert ended_by(group).message == "wrong password"
+
+
 def broken(fault: BaseException) -> click.Group:
     """A command whose one verb raises."""
 

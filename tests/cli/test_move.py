@@ -289,3 +289,37 @@ def test_a_failover_is_asked_of_the_site_that_is_not_lost(
         morpeth.says("POST", "/v1/plan", canned.refused_plan("crm"))
         assert twinsite("failover", "--site", "durham", "--yes").exit_code == 3
         assert durham.asked == []
+
+
+def test_plans_of_a_lost_site_are_shown_one_after_another_with_what_would_be_refused(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("GET", "/v1/status", lost_with("crm", "ebs"))  # type: ignore[arg-type]
+    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.refused_plan("crm"))
+    answer = twinsite("plan", "failover", "--site", "morpeth")
+    assert answer.exit_code == 3
+    assert answer.stdout.startswith(PLAN)
+    assert "Plan: failover of crm from morpeth to durham" in answer.stdout
+    assert "Refused (lag-above-limit)" in answer.stdout
+
+
+def test_a_service_of_a_lost_site_without_any_plan_does_not_stop_the_rest(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("GET", "/v1/status", lost_with("crm"))  # type: ignore[arg-type]
+    durham.says("POST", "/v1/plan", Refusal(code="no-quorum", message="the store is away"), status=409)
+    answer = twinsite("failover", "--site", "morpeth", "--yes")
+    assert answer.exit_code == 3
+    assert answer.stdout.endswith("Summary\n  crm: Refused (no-quorum): the store is away\n")
+    assert durham.bodies("/v1/moves") == []
+
+
+def test_an_order_without_an_answer_does_not_stop_the_services_after_it(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("GET", "/v1/status", lost_with("crm", "ebs"))  # type: ignore[arg-type]
+    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.plan("crm"))
+    durham.breaks("/v1/moves")
+    answer = twinsite("failover", "--site", "morpeth", "--yes")
+    assert answer.exit_code == 4
+    assert [body["run"] for body in durham.bodies("/v1/moves")] == ["ebs-failover-7", "crm-failover-7"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.shapes import MoveAccepted
+from orchestrator.api.shapes import MoveAccepted, RunList
 from tests.cli import canned
 from tests.cli.fake_controller import FakeController
 from tests.cli.terminal import Terminal
@@ -59,8 +59,7 @@ def test_any_other_word_does_nothing(movable: FakeController, estate: Path, type
 def test_ctrl_c_at_the_question_does_nothing(movable: FakeController, estate: Path) -> None:
     with Terminal(estate, "failover", "ebs") as terminal:
         terminal.wait_for("Site:")
-        terminal.keys("\x03")
-        code, shown = terminal.end()
+        code, shown = terminal.press_ctrl_c_until_the_end()
     assert code == 130
     assert "Nothing was done." in shown
     assert movable.bodies("/v1/moves") == []
@@ -110,3 +109,36 @@ def test_a_status_without_colour_has_the_same_words(
         plain = terminal.end()
         assert "\x1b[1;31m" not in terminal.raw
     assert plain == coloured
+
+
+def test_ctrl_c_while_a_lost_sites_services_go_one_by_one_begins_no_further_one(
+    movable: FakeController, estate: Path
+) -> None:
+    both = [
+        canned.service("ebs", "morpeth", "durham", rank=1),
+        canned.service("crm", "morpeth", "durham", rank=2),
+    ]
+    movable.says("GET", "/v1/status", canned.steady().model_copy(update={"services": both}))
+    movable.says("POST", "/v1/plan", canned.plan("ebs"), canned.plan("crm"))
+    movable.streams(canned.run())
+    movable.hang_after_stream = True
+    with Terminal(estate, "failover", "--site", "morpeth", "--yes") as terminal:
+        terminal.wait_for("ebs (1 of 2)")
+        terminal.wait_for("waiting")
+        terminal.keys("\x03")
+        code, shown = terminal.end()
+    assert code == 130
+    assert "Not begun: crm" in shown
+    assert len(movable.bodies("/v1/moves")) == 1
+
+
+def test_runs_are_a_table_that_fits_and_whose_names_can_be_copied(
+    durham: FakeController, estate: Path
+) -> None:
+    name = "ebs-switchover-20261123-060013-3654"
+    durham.says("GET", "/v1/runs", RunList(runs=[canned.run("ebs", run=name)]))
+    with Terminal(estate, "runs", columns=80) as terminal:
+        code, shown = terminal.end()
+    assert code == 0
+    assert name in shown
+    assert max(len(line) for line in shown.splitlines()) <= 80
