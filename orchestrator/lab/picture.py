@@ -143,12 +143,12 @@ def event_table(events: Sequence[EventFigures]) -> Table:
     table.add_column("event", no_wrap=True)
     table.add_column("service", no_wrap=True)
     headings = (
-        "outage",
+        "outage\ns",
         "rows\ntaken",
         "rows\nlost",
-        "loss\nspans",
-        "loss\nreported",
-        "two sites\nwritable",
+        "loss\nspan, s",
+        "loss\nsaid, s",
+        "two sites\nwritable, s",
     )
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -157,12 +157,12 @@ def event_table(events: Sequence[EventFigures]) -> Table:
         table.add_row(
             figures.event,
             figures.service,
-            f"{figures.outage_seconds:.3f} s",
+            f"{figures.outage_seconds:.3f}",
             str(figures.acknowledged_rows),
             str(figures.lost_rows),
-            f"{figures.lost_span_seconds:.3f} s",
-            "not said" if reported is None else f"{reported:.3f} s",
-            f"{figures.two_writable_seconds:.3f} s",
+            f"{figures.lost_span_seconds:.3f}",
+            "nothing" if reported is None else f"{reported:.3f}",
+            f"{figures.two_writable_seconds:.3f}",
         )
     return table
 

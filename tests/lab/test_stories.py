@@ -82,7 +82,7 @@ async def test_an_ownership_that_changes_again_is_found() -> None:
 
 async def test_a_neighbour_that_stops_is_found() -> None:
     world = World()
-    world.lease_duration_seconds = 0.0  # the bound is half a lease: now no wait at all is short enough
+    world.lease_duration_seconds = 0.0  # the bound: now no wait at all is short enough
     played = Stage(world, world, world)
     await run.told(stories.site_loss, played)
     assert "crm went on while morpeth was dead" in failed(played)
