@@ -138,7 +138,7 @@ def event_table(events: Sequence[EventFigures]) -> Table:
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1),
+        padding=(0, 1, 0, 0),
     )
     table.add_column("event", no_wrap=True)
     table.add_column("service", no_wrap=True)
