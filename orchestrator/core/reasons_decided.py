@@ -47,6 +47,11 @@ DECISIONS = ReasonGroup(
             "Nothing to do: the other site takes it; then read the dead database's log.",
         ),
         Reason(
+            "in-doubt",
+            "A run was cut off in the middle of a step, and nobody can tell whether that step was done.",
+            "Read the step with `twinsite runs`, look on its host, and settle it by hand before going on.",
+        ),
+        Reason(
             "rejoin",
             "The instance here becomes a standby of the primary again.",
             "Wait: `twinsite status` shows it; what only it had is saved first, and the run names the place.",
