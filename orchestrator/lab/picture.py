@@ -125,10 +125,9 @@ def _replication(now: LabNow, service: str) -> str:
 
 
 def _lag(lag: LagStatus) -> str:
-    seconds = "unknown" if lag.seconds is None else f"{lag.seconds:.1f} s"
-    size = "" if lag.bytes is None else f", {lag.bytes} B"
-    age = "" if lag.sample_age_seconds is None else f", seen {lag.sample_age_seconds:.1f} s ago"
-    return f"{lag.from_site} > {lag.to_site}: {seconds}{size}{age}"
+    seconds = "lag unknown" if lag.seconds is None else f"{lag.seconds:.1f} s behind"
+    age = "" if lag.sample_age_seconds is None else f" ({lag.sample_age_seconds:.1f} s ago)"
+    return f"to {lag.to_site}: {seconds}{age}"
 
 
 def event_table(events: Sequence[EventFigures]) -> Table:
