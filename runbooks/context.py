@@ -5,6 +5,8 @@ is asked to do (`Call`). Actions raise `StepFailed` or an error of `sites.errors
 never retry and never look at the clock of the run: the engine does.
 """
 
+import json
+import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,6 +18,7 @@ from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
 EVIDENCE_LIMIT_CHARACTERS = 4000
+VALUES_LIMIT_CHARACTERS = 64 * 1024
 
 MayAct = Callable[[], Awaitable[None]]
 """Returns while this executor has the right to act; raises LostRight. Asked before every side effect."""
@@ -112,11 +115,24 @@ class Result:
     exit_status: int | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # Raises TypeError or ValueError here, where the mistake is, and not in the journal.
+        if self.values and len(json.dumps(dict(self.values), allow_nan=False)) > VALUES_LIMIT_CHARACTERS:
+            raise ValueError(f"a step hands on at most {VALUES_LIMIT_CHARACTERS} characters of JSON")
+
 
 def bounded(text: str, limit: int = EVIDENCE_LIMIT_CHARACTERS) -> str:
-    """The text, or its beginning and end where it is longer than `limit` characters."""
-    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    if len(text) <= limit:
-        return text
-    tail = limit // 4
-    return f"{text[: limit - tail]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"
+    """The text, or its beginning and end where it is longer than `limit` characters.
+
+    Control characters are replaced: evidence comes from hosts and is shown on people's terminals.
+    """
+    if len(text) > limit:
+        tail = limit // 4
+        text = f"{text[: limit - tail]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"
+    return "".join(map(_harmless, text.replace("\r\n", "\n")))
+
+
+def _harmless(character: str) -> str:
+    if character in "\n\t" or not unicodedata.category(character).startswith("C"):
+        return character
+    return "\N{REPLACEMENT CHARACTER}"

@@ -270,3 +270,13 @@ def test_only_words_that_may_be_repeated_are_called_idempotent() -> None:
     assert {"ssh", "sql"} & repeatable == set()
     assert {spec.word for spec in shipped_actions() if spec.needs_words} <= repeatable
     assert shipped_actions()["replication.rebuild"].needs_words == {Word.SAMPLE, Word.REBUILD}
+
+
+def test_what_hosts_say_cannot_play_with_the_terminal_it_is_shown_on() -> None:
+    assert bounded("a\x1b[31mred\x07\r\nb\tc\ud800") == "a\ufffd[31mred\ufffd\nb\tc\ufffd"
+
+
+def test_values_that_are_no_json_or_out_of_proportion_are_a_fault_of_the_action() -> None:
+    for values in ({"x": object()}, {"x": float("nan")}, {"x": "y" * 100_000}):
+        with pytest.raises((TypeError, ValueError)):
+            Result("done", values=values)
