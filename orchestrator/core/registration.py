@@ -22,6 +22,7 @@ from orchestrator.core.records import Mode, SiteRecord
 from orchestrator.core.state import KEPT_BEATS, OwnershipState, Phase
 
 FENCE_RETRY_NS = 200_000_000
+READS_PER_LEASE = 3
 
 
 def register(state: OwnershipState, now_ns: int, *, drop: frozenset[str] | None = None) -> list[Order]:
@@ -35,19 +36,21 @@ def register(state: OwnershipState, now_ns: int, *, drop: frozenset[str] | None 
             service.item = None
     state.phase = Phase.READING_KEY
     state.next_incarnation = max(state.next_incarnation, state.incarnation + 1)
+    state.first_read_that_counts = state.read_attempt + 1  # (2): read after (1), not before
     return read_own_key(state, now_ns)
 
 
 def read_own_key(state: OwnershipState, now_ns: int) -> list[Order]:
     """Ask for the own key (again)."""
     state.read_attempt += 1
-    state.read_again_at_ns = now_ns + state.timing.renew_every_ns
+    state.read_again_at_ns = now_ns + state.timing.lease_duration_ns // READS_PER_LEASE
     return [ReadOwnKey(state.read_attempt)]
 
 
 def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> list[Order]:
     """P4 (3): renew by compare-and-set on the revision just read, with a higher incarnation."""
-    if message.attempt != state.read_attempt or state.phase not in (Phase.READING_KEY, Phase.REGISTERING):
+    late = message.attempt < state.first_read_that_counts
+    if late or state.phase not in (Phase.READING_KEY, Phase.REGISTERING):
         return []
     found = message.item
     if found is not None and state.registered and supersedes(state, found):
@@ -61,7 +64,9 @@ def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> lis
     state.beat = 0
     state.own_revision = found.revision if found else 0
     state.phase = Phase.REGISTERING
-    state.read_again_at_ns = now_ns + state.timing.renew_every_ns
+    # An answer to a read from before this registration says nothing about it.
+    state.first_read_that_counts = state.read_attempt + 1
+    state.read_again_at_ns = now_ns + state.timing.lease_duration_ns // READS_PER_LEASE
     return send_beat(state, now_ns)
 
 
@@ -189,6 +194,11 @@ def services_read(state: OwnershipState, message: ServicesRead, now_ns: int) -> 
             service.giving_up = False  # P23: a later renewal has succeeded, and this read is after it
             if name in found:
                 take_view(state, name, found[name])
+            waited, service.waiting_item = service.waiting_item, None
+            if waited is not None and waited.revision > message.revision:
+                # Written after this read, and the watch was faster than the read's answer: it will not
+                # be told again.
+                see_service(state, name, waited)
         elif name in found:
             see_service(state, name, found[name])
     state.phase = Phase.ACTIVE
@@ -198,7 +208,11 @@ def services_read(state: OwnershipState, message: ServicesRead, now_ns: int) -> 
 def see_service(state: OwnershipState, name: str, item: ServiceItem) -> None:
     """P5: a view is replaced only by one of a higher revision; a dropped view waits for P4 (4)."""
     service = state.services.get(name)
-    if service is None or not service.known:
+    if service is None:
+        return
+    if not service.known:
+        if service.waiting_item is None or item.revision > service.waiting_item.revision:
+            service.waiting_item = item
         return
     if service.item is None or item.revision > service.item.revision:
         take_view(state, name, item)

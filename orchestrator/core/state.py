@@ -28,11 +28,13 @@ class ServiceState:
     `known` False: the view was dropped (P4) and nothing may be answered from it. `right_until_ns`: the
     deadline that went with the last view that named this site. `open_here`: the instance here may be open
     to clients and nothing has proven otherwise; P7 covers exactly these. `shut`: closed or fenced by us;
-    only InstanceOpened undoes it.
+    only InstanceOpened undoes it. `waiting_item`: the newest record that arrived while the view was dropped;
+    it counts only if it is newer than the read of P4 (4).
     """
 
     item: ServiceItem | None = None
     known: bool = False
+    waiting_item: ServiceItem | None = None
     automatic: bool = True
     right_until_ns: int = 0
     open_here: bool = False
@@ -93,6 +95,7 @@ class OwnershipState:
     stopping: bool = False
     registration: int = 0
     read_attempt: int = 0
+    first_read_that_counts: int = 0
     read_again_at_ns: int = 0
     peer_item: SiteItem | None = None
     peer_seen_ns: int = 0

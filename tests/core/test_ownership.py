@@ -163,6 +163,34 @@ def test_p5_an_older_view_of_a_service_never_replaces_a_newer_one() -> None:
     assert not node.state.names_us("s")
 
 
+def test_p4_a_keeper_registers_though_every_answer_takes_longer_than_a_renewal_interval() -> None:
+    world = SiteWorld({"s": "x"})
+    world.delay = lambda: 400 * MS
+    world.start()
+    world.run(6 * SECOND)
+    assert world.nodes["x"].state.phase is Phase.ACTIVE
+    assert world.nodes["x"].state.incarnation == 1
+
+
+def test_p5_what_arrives_before_the_answer_of_the_read_it_is_newer_than_is_not_lost() -> None:
+    world = SiteWorld({"s": "x"})
+    world.start("x")
+    world.run(SECOND)
+    slow = {"on": True}
+    world.delay = lambda: (300 if slow["on"] else 5) * MS
+    world.restart("y")
+    world.run_until(lambda: world.nodes["y"].state.phase is Phase.READING_SERVICES, within_ns=5 * SECOND)
+    world.run(310 * MS)  # the read has been done at the store; its answer is on its way
+    slow["on"] = False
+    from tests.core.world import first_claim
+
+    world.ask("x", first_claim("s"))
+    world.run(2 * SECOND)
+    seen = world.nodes["y"].state.services["s"].item
+    assert seen is not None
+    assert seen.record.primary == "x"
+
+
 def test_p7_a_site_cut_off_from_the_store_is_fenced_before_its_lease_ends() -> None:
     world = steady_world()
     node = world.nodes["x"]
