@@ -42,7 +42,7 @@ from runbooks.model import Kind
 from runbooks.planned import Known, Plan
 from sites.errors import SitesError
 from sites.model import Estate, FencePolicy, Service
-from sites.replication.words import ReplicationDriver, Role
+from sites.replication.words import ChecksSettings, ReplicationDriver, Role
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,8 @@ REJOIN_BACKOFF_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 ACT_AGAIN_SECONDS = 1.0
 HISTORY_KEPT = 50
 ASK_SECONDS = 30.0
+SETTINGS_EVERY_SECONDS = 60.0
+SETTINGS_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Controller:
         self.tally = tally
         self.minds = {name: ServiceMind() for name in estate.services}
         self.run_records: dict[str, RunRecord] = {}
+        self.setting_findings: dict[str, tuple[str, ...]] = {}
         self.loop_delay_seconds = 0.0
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
@@ -538,6 +541,24 @@ class Controller:
             return
         if record.primary is not None:
             await self.ask(Settle(service=plan.service, run=plan.id, why="its run failed"))
+
+    async def watch_settings(self) -> None:
+        """Ask the instances here, now and then, whether they are set up as their driver needs them."""
+        while True:
+            for name, driver in self._drivers.items():
+                if not isinstance(driver, ChecksSettings):
+                    continue
+                try:
+                    async with asyncio.timeout(SETTINGS_TIMEOUT_SECONDS):
+                        found = await driver.check_settings(self.site)
+                except (SitesError, TimeoutError):
+                    continue  # what was found before stands; the instance's own state is shown elsewhere
+                self.setting_findings[name] = tuple(
+                    f"{name} at {self.site}: {each.what} is {each.found}, not {each.expected}: {each.why}"
+                    for each in found
+                    if each.must
+                )
+            await asyncio.sleep(SETTINGS_EVERY_SECONDS)
 
     async def follow_policy(self) -> None:
         """P27: the stored mode follows the estate's policy, written by the holder when nothing moves."""

@@ -180,6 +180,7 @@ class _Daemon:
                 asyncio.create_task(patrol.run()),
                 asyncio.create_task(controller.run()),
                 asyncio.create_task(controller.follow_policy()),
+                asyncio.create_task(controller.watch_settings()),
                 asyncio.create_task(publish(store, self._site, eyes.observation)),
                 asyncio.create_task(
                     follow(store, OBSERVATIONS, taking_observations(self._site, eyes.take_outside))

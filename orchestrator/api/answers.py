@@ -89,6 +89,7 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     if view.keeper is not None and view.keeper.renewals_suspended:
         lines.append("renewals are suspended: the controller has not completed a turn in time")
     lines += _witness_warning(controller, view)
+    lines += [line for found in controller.setting_findings.values() for line in found]
     return lines
 
 

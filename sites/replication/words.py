@@ -4,9 +4,10 @@ Durations are seconds; instants are nanoseconds of CLOCK_BOOTTIME of the process
 A position is opaque: comparable only within one history, in bytes only where the product has bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Role(StrEnum):
@@ -152,4 +153,42 @@ class ReplicationDriver(Protocol):
 
     async def aclose(self) -> None:
         """Close kept connections."""
+        ...
+
+
+class SettingFinding(Protocol):
+    """Something that is not set up as a driver needs it. `must`: a move can fail or be slow by it."""
+
+    @property
+    def what(self) -> str:
+        """The setting."""
+        ...
+
+    @property
+    def found(self) -> str:
+        """What it is."""
+        ...
+
+    @property
+    def expected(self) -> str:
+        """What it should be."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """What goes wrong otherwise."""
+        ...
+
+    @property
+    def must(self) -> bool:
+        """Whether a move can fail or be slow by it."""
+        ...
+
+
+@runtime_checkable
+class ChecksSettings(Protocol):
+    """A driver that can say what is not set up as it needs it."""
+
+    async def check_settings(self, site: str) -> Sequence[SettingFinding]:
+        """Asked of the running instance at `site`. Raises SitesTrouble when it does not answer."""
         ...
