@@ -19,12 +19,13 @@ from orchestrator.api.shapes import (
     Refusal,
 )
 from orchestrator.clock import wall_text
-from orchestrator.controller import Controller, known_of
+from orchestrator.controller import Controller
 from orchestrator.core.gates import Gate, Wish, first_closed, gates
 from orchestrator.core.messages import Acknowledge, Ask, SetPause, StartRun
 from orchestrator.core.records import Pause
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
+from orchestrator.deeds import known_of
 from orchestrator.link import KeeperGone
 from orchestrator.ownership_actions import Errand
 from runbooks.errors import PlanRefused, RunbooksError
@@ -271,7 +272,7 @@ class Orders:
             why=reason or "ordered",
         )
         claims = service.record is not None and service.record.primary is None
-        self._controller.order(drawn.plan, errand, publish=claims)
+        self._controller.deeds.order(drawn.plan, errand, publish=claims)
 
     async def _ask(self, what: Ask) -> None:
         try:

@@ -17,7 +17,7 @@ from orchestrator.api.shapes import (
     StepStatus,
 )
 from orchestrator.clock import wall_text, wall_unix_seconds
-from orchestrator.controller import Controller, Judgement
+from orchestrator.controller import Controller
 from orchestrator.core.decision import Act, automatic_wish
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.gates import gates
@@ -25,6 +25,7 @@ from orchestrator.core.reasons import REASONS
 from orchestrator.core.records import RunRecord
 from orchestrator.core.statement import loss_if_moved_now
 from orchestrator.core.view import ServiceView, View
+from orchestrator.mind import Judgement
 from orchestrator.orders import gate_status
 from probes.model import Observation
 from runbooks.progress import Progress

@@ -1,0 +1,336 @@
+"""Carry out what was decided about a service: one deed at a time for each, in the background.
+
+A deed asks the keeper before anything that needs a right, and journals through the runs it starts. It
+decides nothing; what fails is logged and decided about again at a later turn.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from orchestrator.clock import boottime_ns
+from orchestrator.core.decision import Act, Decision, automatic_wish
+from orchestrator.core.messages import (
+    Ask,
+    Claim,
+    FenceHere,
+    GiveUpDead,
+    InstanceOpened,
+    Reply,
+    Settle,
+)
+from orchestrator.core.records import Movement, RunRecord
+from orchestrator.core.statement import statement
+from orchestrator.core.view import ServiceView, View
+from orchestrator.eyes import Eyes
+from orchestrator.keeper import mode_of
+from orchestrator.link import KeeperGone, KeeperLink
+from orchestrator.mind import ServiceMind
+from orchestrator.mover import Mover
+from orchestrator.ownership_actions import Errand, KeeperDesk
+from runbooks.errors import RunbooksError
+from runbooks.journal import RunOutcome
+from runbooks.model import Kind
+from runbooks.planned import Known, Plan
+from sites.errors import SitesError
+from sites.model import Estate, FencePolicy
+from sites.replication.words import ReplicationDriver, Role
+
+log = structlog.get_logger(__name__)
+
+RESTART_TIMEOUT_SECONDS = 60.0
+REJOIN_BACKOFF_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
+ACT_AGAIN_SECONDS = 1.0
+ASK_SECONDS = 30.0
+
+
+class KeeperRefused(Exception):
+    """The keeper refused."""
+
+
+class Deeds:
+    """One site's deeds."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        site: str,
+        *,
+        eyes: Eyes,
+        drivers: Mapping[str, ReplicationDriver],
+        link: KeeperLink,
+        desk: KeeperDesk,
+        mover: Mover,
+        minds: Mapping[str, ServiceMind],
+        run_records: Mapping[str, RunRecord],
+        wake: asyncio.Event,
+    ) -> None:
+        self._estate = estate
+        self._site = site
+        self._peer = estate.other_data_site(site)
+        self._eyes = eyes
+        self._drivers = drivers
+        self._link = link
+        self._desk = desk
+        self._mover = mover
+        self._minds = minds
+        self._run_records = run_records
+        self._wake = wake
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """End what is under way; runs journal what they leave."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def begin(self, view: View, service: ServiceView, mind: ServiceMind, decision: Decision) -> None:
+        if mind.busy is not None or mind.run or view.now_ns < mind.act_again_at_ns:
+            return
+        acts: dict[Act, Callable[[View, ServiceView], Awaitable[None]]] = {
+            Act.FIRST_CLAIM: self._first_claim,
+            Act.REOPEN: self._open_here,
+            Act.RESTART: self._restart,
+            Act.GIVE_UP: self._give_up,
+            Act.CLAIM: self._claim,
+            Act.CLAIM_BACK: self._claim_back,
+            Act.TAKE_OVER: self._take_over,
+            Act.REJOIN: self._rejoin,
+            Act.FENCE: self._fence_here,
+            Act.CARRY_OUT: self._carry_out_ordered,
+        }
+        name = service.service.name
+        mind.busy = self.start(self._acting(name, mind, acts[decision.act](view, service)))
+
+    async def _acting(self, name: str, mind: ServiceMind, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (KeeperGone, SitesError, RunbooksError, KeeperRefused) as fault:
+            log.warning("act-failed", service=name, problem=str(fault))
+        finally:
+            mind.busy = None
+            mind.act_again_at_ns = boottime_ns() + int(ACT_AGAIN_SECONDS * 1e9)
+            self._wake.set()
+
+    def start(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("controller-task-failed", exc_info=fault)
+
+    async def ask(self, what: Ask) -> Reply:
+        """Ask the keeper; a refusal is raised."""
+        reply = await self._link.ask(what, timeout_seconds=ASK_SECONDS)
+        if not reply.done:
+            raise KeeperRefused(f"{reply.code}: {reply.message}")
+        return reply
+
+    async def _first_claim(self, view: View, service: ServiceView) -> None:
+        await self.ask(
+            Claim(
+                service=service.service.name,
+                run="",
+                record=None,
+                received=None,
+                accept_loss=False,
+                mode_if_new=mode_of(service.service),
+                who=f"controller of {self._site}",
+                why="first claim by its home site",
+            )
+        )
+
+    async def _open_here(self, view: View, service: ServiceView) -> None:
+        """P6, P26: only with the right to it, and the keeper knows first that it is open (P7)."""
+        name = service.service.name
+        await self.ask(InstanceOpened(service=name))
+        log.warning("opening-here", service=name)
+        driver = self._drivers[name]
+        sample = await self._eyes.look(name, self._site)
+        if sample.role is Role.STANDBY:
+            # It runs closed: promotion begins a new line of history, so nothing can be confused later.
+            await driver.promote(self._site, timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        else:
+            await driver.start(self._site, role=Role.PRIMARY, timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        await self._eyes.look(name, self._site)
+
+    async def _restart(self, view: View, service: ServiceView) -> None:
+        self._minds[service.service.name].restarts_ns.append(boottime_ns())
+        await self._open_here(view, service)
+
+    async def _give_up(self, view: View, service: ServiceView) -> None:
+        await self.ask(
+            GiveUpDead(service=service.service.name, why=service.dead_here or "its database is dead")
+        )
+
+    async def _claim_back(self, view: View, service: ServiceView) -> None:
+        record = service.record
+        if record is None:
+            return
+        name = service.service.name
+        await self.ask(
+            Claim(
+                service=name,
+                run=record.run,
+                record=None,
+                received=record.final_position,
+                accept_loss=False,
+                mode_if_new=record.mode,
+                who=f"controller of {self._site}",
+                why="nobody came for it after it was given up",
+            )
+        )
+        await self._open_here(view, service)
+        await self.ask(Settle(service=name, run=record.run, why="taken back"))
+
+    async def _fence_here(self, view: View, service: ServiceView) -> None:
+        await self.ask(FenceHere(service=service.service.name, why="writable without a right to it"))
+
+    async def _take_over(self, view: View, service: ServiceView) -> None:
+        await self._automatic(view, service, "take-over", f"{view.peer} is lost: silent, its lease over")
+
+    async def _claim(self, view: View, service: ServiceView) -> None:
+        await self._automatic(view, service, "claim", f"the database at {view.peer} died and was given up")
+
+    async def _automatic(self, view: View, service: ServiceView, frame: str, why: str) -> None:
+        record = service.record
+        if record is None:
+            return
+        words, bound = statement(view, service, automatic_wish(view, service))
+        plan = self._mover.draw(
+            Kind.FAILOVER,
+            service.service,
+            from_site=view.peer,
+            to_site=view.site,
+            epoch=record.epoch + 1,
+            frame=frame,
+            reason=why,
+            known=known_of(view, service),
+        )
+        who = f"controller of {self._site}"
+        run_record = self._mover.record_of(plan, who=who, why=why, statement=words, loss_bound_seconds=bound)
+        errand = Errand(run_record, automatic=True, who=who, why=why)
+        if frame == "take-over":
+            errand.after_take_over = lambda: self._fence_behind(service.service.name)
+        await self.carry_out(plan, errand, publish=False)
+
+    async def carry_out(self, plan: Plan, errand: Errand, *, publish: bool) -> RunOutcome:
+        """Carry a plan out; the service's mind knows that a run is on."""
+        mind = self._minds[plan.service]
+        mind.run = plan.id
+        self._wake.set()
+        try:
+            outcome = await self._mover.carry_out(plan, errand, publish=publish)
+            await self._eyes.look(plan.service, self._site)  # what the run did is seen before anything else
+        finally:
+            mind.run = ""
+        mind.run_in_doubt = plan.id if outcome is RunOutcome.IN_DOUBT else ""
+        if outcome is RunOutcome.FAILED and plan.kind is not Kind.REJOIN:
+            await self._after_failed_run(plan)
+        for site in self._estate.services[plan.service].sites:
+            self._eyes.nudge(plan.service, site)
+        return outcome
+
+    def order(self, plan: Plan, errand: Errand, *, publish: bool) -> None:
+        """Carry out a person's plan in the background."""
+
+        async def work() -> None:
+            await self.carry_out(plan, errand, publish=publish)
+
+        mind = self._minds[plan.service]
+        mind.run = plan.id
+        mind.busy = self.start(self._acting(plan.service, mind, work()))
+
+    def _fence_behind(self, name: str) -> None:
+        """After the takeover has committed: try to cut the old site's instance off as well (gate 8)."""
+
+        async def work() -> None:
+            fenced = await self._drivers[name].fence(self._peer, within_seconds=5.0)
+            log.info("fenced-behind", service=name, verified=fenced.verified, evidence=fenced.evidence)
+
+        self.start(work())
+
+    def try_fence(self, service: ServiceView, mind: ServiceMind, view: View) -> None:
+        """Gate 8 for `fence: confirm`: tried during the wait, once the lost site's lease is over."""
+        if service.service.fence is not FencePolicy.CONFIRM:
+            return
+        if mind.fence_confirmed or view.now_ns - mind.fence_tried_at_ns < 5e9:
+            return
+        mind.fence_tried_at_ns = view.now_ns
+        name = service.service.name
+
+        async def work() -> None:
+            fenced = await self._drivers[name].fence(self._peer, within_seconds=5.0)
+            mind.fence_confirmed = fenced.verified
+            self._wake.set()
+
+        self.start(work())
+
+    async def _rejoin(self, view: View, service: ServiceView) -> None:
+        record = service.record
+        if record is None or record.primary is None:
+            return
+        name, mind = service.service.name, self._minds[service.service.name]
+        plan = self._mover.draw(
+            Kind.REJOIN,
+            service.service,
+            from_site=self._site,
+            to_site=record.primary,
+            epoch=record.epoch,
+            frame="rejoin",
+            reason=f"{self._site} is not a standby of {record.primary}",
+        )
+        who = f"controller of {self._site}"
+        run_record = self._mover.record_of(
+            plan, who=who, why=plan.reason, statement="nothing is promoted", loss_bound_seconds=0.0
+        )
+        outcome = await self.carry_out(plan, Errand(run_record, who=who, why=plan.reason), publish=True)
+        if outcome is RunOutcome.DONE:
+            mind.rejoin_failures = 0
+            await self._eyes.look(name, self._site)
+            return
+        wait = REJOIN_BACKOFF_SECONDS[min(mind.rejoin_failures, len(REJOIN_BACKOFF_SECONDS) - 1)]
+        mind.rejoin_failures += 1
+        mind.rejoin_again_at_ns = boottime_ns() + int(wait * 1e9)
+
+    async def _carry_out_ordered(self, view: View, service: ServiceView) -> None:
+        """A run that somebody ordered, at either site, and that is this site's to carry out (P26)."""
+        record = service.record
+        run = self._run_records.get(record.run) if record is not None else None
+        if record is None or run is None or record.movement is not Movement.MOVING:
+            return
+        plan = Plan.from_json(json.dumps(run.plan))
+        errand = Errand(run, ordered_by_operator=True, who=run.who, why=run.why)
+        await self.carry_out(plan, errand, publish=False)
+
+    async def _after_failed_run(self, plan: Plan) -> None:
+        """A run that failed must not hold its service for ever. Before the give-up the service stays where
+        it is; after the claim it is ours, and is opened here like any instance that is ours and closed.
+        Between the two nobody owns it: whoever gave it up claims it back."""
+        record = self._desk.record(plan.service)
+        if record is None or record.run != plan.id or record.movement is not Movement.MOVING:
+            return
+        if record.primary is not None:
+            await self.ask(Settle(service=plan.service, run=plan.id, why="its run failed"))
+
+
+def known_of(view: View, service: ServiceView) -> tuple[Known, ...]:
+    """What was known when a plan was drawn, for people."""
+    facts = []
+    if service.lag_seconds is not None:
+        facts.append(
+            Known("lag", f"{service.lag_seconds:.1f} s, measured {service.lag_age_seconds or 0:.1f} s ago")
+        )
+    else:
+        facts.append(Known("lag", "unknown"))
+    for site, sample in service.samples.items():
+        facts.append(Known(f"{site}", f"{sample.role}{' ' + sample.reason if sample.reason else ''}"))
+    silent = view.peer_silent_seconds
+    facts.append(Known(view.peer, "never seen" if silent is None else f"last seen {silent:.1f} s ago"))
+    return tuple(facts)

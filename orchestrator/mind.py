@@ -1,0 +1,40 @@
+"""What a controller keeps of each service between turns. Values; nothing is decided here."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.diagnosis import Row
+
+HISTORY_KEPT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What was last thought of a service."""
+
+    row: Row
+    decision: Decision
+    at: str
+
+
+@dataclass(slots=True)
+class ServiceMind:
+    """What the controller keeps of one service between turns."""
+
+    judgement: Judgement | None = None
+    history: deque[Judgement] = field(default_factory=lambda: deque(maxlen=HISTORY_KEPT))
+    busy: asyncio.Task[None] | None = None
+    act_again_at_ns: int = 0
+    run: str = ""
+    restarts_ns: deque[int] = field(default_factory=lambda: deque(maxlen=32))
+    rejoin_failures: int = 0
+    rejoin_again_at_ns: int = 0
+    nobody_since_ns: int | None = None
+    pause_id: str = ""
+    pause_ends_ns: int = 0
+    fence_confirmed: bool | None = None
+    fence_tried_at_ns: int = 0
+    unprotected_since_unix_seconds: float | None = None
+    run_in_doubt: str = ""

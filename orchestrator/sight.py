@@ -1,0 +1,143 @@
+"""Put everything a controller knows at one instant into one immutable View. Names and decides nothing."""
+
+import time
+from collections.abc import Mapping
+
+from orchestrator.clock import boottime_ns
+from orchestrator.core.keeper_view import KeeperView
+from orchestrator.core.records import Pause, RunRecord, ServiceRecord
+from orchestrator.core.view import ServiceView, View
+from orchestrator.eyes import Eyes
+from orchestrator.link import KeeperLink
+from orchestrator.mind import ServiceMind
+from orchestrator.ownership_actions import KeeperDesk
+from sites.model import Estate, Service
+from sites.replication.words import ReplicationDriver, Role
+
+RESTART_WINDOW_SECONDS = 3600.0
+
+
+class Sight:
+    """What one site's controller sees. `minds` and `run_records` are the controller's own."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        site: str,
+        *,
+        eyes: Eyes,
+        drivers: Mapping[str, ReplicationDriver],
+        link: KeeperLink,
+        desk: KeeperDesk,
+        minds: Mapping[str, ServiceMind],
+        run_records: Mapping[str, RunRecord],
+    ) -> None:
+        self._estate = estate
+        self._site = site
+        self._peer = estate.other_data_site(site)
+        self._eyes = eyes
+        self._drivers = drivers
+        self._link = link
+        self._desk = desk
+        self._minds = minds
+        self._run_records = run_records
+
+    def view(self) -> View:
+        """Everything as it is known now."""
+        now_ns = boottime_ns()
+        keeper = self._desk.view() if self._link.connected else None
+        services = tuple(self._service_view(name, keeper, now_ns) for name in self._estate.services)
+        reached = [
+            view.samples[self._peer].role is not Role.UNKNOWN
+            for view in services
+            if self._peer in view.samples
+        ]
+        return View(
+            site=self._site,
+            peer=self._peer,
+            now_ns=now_ns,
+            keeper=keeper,
+            services=services,
+            lab=self._estate.lab,
+            guarded=False,
+            peer_reached=any(reached) if reached else None,
+        )
+
+    def _service_view(self, name: str, keeper: KeeperView | None, now_ns: int) -> ServiceView:
+        service = self._estate.services[name]
+        held = keeper.service(name) if keeper is not None else None
+        if name not in self._drivers:
+            return ServiceView(service=service, held=held)
+        mind = self._minds[name]
+        record = held.record if held is not None and held.known else None
+        primary = (record.primary or record.previous) if record is not None else service.home
+        primary = primary or service.home
+        standby = service.peer_of(primary)
+        lag = self._eyes.lag(name, primary, standby, now_ns)
+        self._note_nobody(mind, record, now_ns)
+        return ServiceView(
+            service=service,
+            held=held,
+            samples=self._eyes.fresh_samples(name, now_ns),
+            dead_here=self._eyes.dead(name, self._site),
+            lag_seconds=lag.seconds,
+            lag_bytes=lag.bytes,
+            lag_age_seconds=lag.age_seconds,
+            safe_until_ns=self._eyes.safe_until_ns(name, primary, standby),
+            final_primary_history=self._eyes.primary_history(name),
+            outside=self._eyes.outside(name, now_ns),
+            run_here=mind.run,
+            run_failed=self._run_failed(record),
+            run_in_doubt=record is not None and bool(record.run) and mind.run_in_doubt == record.run,
+            pause_left_seconds=self._pause_left(mind, record, now_ns),
+            pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
+            flap_left_seconds=_flap_left(service, record),
+            restarts_left=self._restarts_left(service, mind, now_ns),
+            fence_confirmed=mind.fence_confirmed,
+            nobody_for_seconds=(now_ns - mind.nobody_since_ns) / 1e9 if mind.nobody_since_ns else 0.0,
+            not_a_standby_for_seconds=self._eyes.not_streaming_seconds(name, self._site, now_ns),
+            rejoin_wait_seconds=max(0, mind.rejoin_again_at_ns - now_ns) / 1e9,
+        )
+
+    def _note_nobody(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> None:
+        nobody = record is not None and record.primary is None
+        if not nobody:
+            mind.nobody_since_ns = None
+        elif mind.nobody_since_ns is None:
+            mind.nobody_since_ns = now_ns
+
+    def _run_failed(self, record: ServiceRecord | None) -> bool:
+        run = self._run_records.get(record.run) if record is not None and record.run else None
+        return run is not None and run.state in ("failed", "stopped")
+
+    def _pause_left(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> float | None:
+        """Counted on this clock from when this pause was first read here; None when there is none."""
+        pause = record.pause if record is not None else None
+        if pause is None:
+            mind.pause_id = ""
+            return None
+        if pause.pause_id != mind.pause_id:
+            mind.pause_id = pause.pause_id
+            mind.pause_ends_ns = now_ns + int(pause.seconds * 1e9)
+        left = (mind.pause_ends_ns - now_ns) / 1e9
+        return left if left > 0 else None
+
+    def _restarts_left(self, service: Service, mind: ServiceMind, now_ns: int) -> int:
+        window_ns = int(RESTART_WINDOW_SECONDS * 1e9)
+        lately = sum(1 for at in mind.restarts_ns if now_ns - at <= window_ns)
+        return max(0, service.local_restarts - lately)
+
+
+def _pause_words(pause: Pause) -> str:
+    return f"paused by {pause.who} at {pause.since} for {pause.seconds:g} s: {pause.reason}"
+
+
+def _flap_left(service: Service, record: ServiceRecord | None) -> float | None:
+    """Gate 6. The wall clock may be wrong, and then the wait is the whole time, never less."""
+    if record is None or record.last_move is None or record.last_move.acknowledged_by:
+        return None
+    passed = time.time() - record.last_move.at_unix_seconds
+    if passed < 0:
+        return service.min_time_between_failovers_seconds or None
+    left = service.min_time_between_failovers_seconds - passed
+    return left if left > 0 else None
