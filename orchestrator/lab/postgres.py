@@ -264,7 +264,22 @@ async def create_pair(
     await _initialise(primary, binaries, whom, roles, sockets, durable, wal_segment_mib)
     await _first_start(service, primary, standby, binaries, whom, roles, sockets)
     await _copy(primary, standby, whom)
-    for instance, upstream in ((primary, standby), (standby, primary)):
+    configure_pair(service, primary, standby, whom=whom, roles=roles, sockets=sockets, durable=durable)
+
+
+def configure_pair(
+    service: str,
+    one: LabInstance,
+    other: LabInstance,
+    *,
+    whom: RunAs,
+    roles: LabRoles,
+    sockets: Path,
+    durable: bool = True,
+) -> None:
+    """Tell two stopped servers where they listen and whom they follow; each would start as a standby of the
+    other."""
+    for instance, upstream in ((one, other), (other, one)):
         _configure(service, instance, upstream, whom, roles, sockets, durable)
 
 
@@ -351,7 +366,7 @@ def _configure(
     _write(instance.data / "postgresql.auto.conf", lines + "\n", whom)
     _write(instance.data / "standby.signal", "", whom)
     secret = Path(password_file(str(instance.data)))
-    secret.parent.mkdir(mode=0o700)
+    secret.parent.mkdir(mode=0o700, exist_ok=True)
     whom.give(secret.parent)
     users = {roles.user: roles.password, roles.replication_user: roles.replication_password}
     text = "".join(

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sites.errors import CommandTimedOut, HostUnreachable
 from sites.model import Host
@@ -15,18 +15,23 @@ from sites.transport import OUTPUT_LIMIT_BYTES, Completed
 
 
 class LocalTransport:
-    """Runs commands with /bin/sh. `cut`: names of sites whose hosts cannot be reached. `commands` keeps
-    what was run, and is what nobody on the host could have helped seeing."""
+    """Runs commands with /bin/sh. `cut`: names of sites whose hosts cannot be reached. `commands` keeps what
+    was run: everybody on the host could have seen it. `environment` is added to the commands' own. `before`
+    is called with each command before it starts, so that a test can let something happen in between."""
 
     def __init__(self, prefix_argv: Sequence[str] = ()) -> None:
         self._prefix = tuple(prefix_argv)
         self.cut: set[str] = set()
         self.commands: list[str] = []
+        self.environment: dict[str, str] = {}
+        self.before: Callable[[str], Awaitable[None]] | None = None
 
     async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
         """Run it to its end; at the timeout its process group is killed."""
         if host.site in self.cut:
             raise HostUnreachable(f"{host.name} ({host.site}): no route to host")
+        if self.before is not None:
+            await self.before(command)
         self.commands.append(command)
         begun = time.monotonic()
         process = await asyncio.create_subprocess_exec(
@@ -38,6 +43,7 @@ class LocalTransport:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd="/",
+            env={**os.environ, **self.environment},
             start_new_session=True,
         )
         try:

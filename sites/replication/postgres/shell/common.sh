@@ -142,6 +142,23 @@ launch() {
     child=$!
 }
 
+# The files of a server that was killed. No process of this instance is left (the caller has seen to that),
+# but its number may be in use: by a zombie nobody has collected, or, after a boot, by somebody else.
+# PostgreSQL would take that for itself and refuse to start.
+forget_the_dead() {
+    dead='' port='' folder=''
+    {
+        read -r dead && read -r _ && read -r _ && read -r port && read -r folder
+    } 2>/dev/null <"$data/postmaster.pid"
+    dead=${dead#-} # a single-user server's
+    [ -n "$dead" ] || return 0
+    socket_lock=$folder/.s.PGSQL.$port.lock
+    holder=
+    { read -r holder <"$socket_lock"; } 2>/dev/null
+    [ "$holder" != "$dead" ] || rm -f -- "$socket_lock"
+    rm -f -- "$data/postmaster.pid"
+}
+
 # Wait until the server says it is up, for at most $1 centiseconds; its word is line 8 of its pid file.
 wait_up() {
     now
@@ -150,7 +167,7 @@ wait_up() {
         owner='' status=''
         {
             read -r owner && for _ in 2 3 4 5 6 7 8; do read -r status || status=; done
-        } <"$data/postmaster.pid" 2>/dev/null
+        } 2>/dev/null <"$data/postmaster.pid"
         # A server that crashed has left its own file, which says "ready" still.
         if [ "$owner" = "$child" ]; then
             case $status in ready* | standby*) return 0 ;; esac

@@ -19,7 +19,9 @@ if [ -e "$fresh" ]; then
 fi
 keep_passwords
 # An interrupted rewind has kept the settings, and has perhaps overwritten those in the directory.
-if [ -f "$data/PG_VERSION" ] && [ ! -e "$beside/rewinding" ]; then keep_settings; fi
+if [ -f "$data/PG_VERSION" ] && ! { [ -e "$beside/rewinding" ] && [ -d "$beside/settings" ]; }; then
+    keep_settings
+fi
 : >"$beside/rebuilding" || die 73 "$beside/rebuilding cannot be written"
 "$bin/pg_basebackup" -D "$fresh" -d "$source" -w -X stream -c fast ${rate:+-r "$rate"} >"$beside/rebuild.txt" 2>&1 || {
     rm -rf -- "$fresh" "$beside/rebuilding"
@@ -30,6 +32,7 @@ put_standby_into "$fresh"
 if [ -n "$real" ]; then
     if postmaster; then stop_fast 1000; fi
     cut_off 500 || die 70 "these processes of $data are still there: $(pids | tr '\n' ' ')"
+    forget_the_dead
     if [ -n "$(ls -A -- "$data")" ]; then
         aside=$data.set-aside-$service-$site-$(date -u +%Y%m%dT%H%M%SZ)
         mv -- "$data" "$aside" || die 70 "$data could not be set aside"

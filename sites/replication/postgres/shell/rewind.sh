@@ -16,6 +16,7 @@ case $(control) in
     trap put_signal EXIT
     trap 'exit 70' HUP INT TERM
     rm -f -- "$data/standby.signal"
+    forget_the_dead
     "$bin/postgres" --single -D "$data" ${config:+-c "config_file=$config"} template1 </dev/null >>"$log" 2>&1 9>&- ||
         die 70 "the crashed server in $data could not be recovered: $(last_words)"
     put_signal

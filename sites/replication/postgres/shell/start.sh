@@ -10,9 +10,7 @@ fi
 if [ -n "$(pids)" ]; then
     cut_off 500 || die 70 "these processes of $data are still there: $(pids | tr '\n' ' ')"
 fi
-# Left by a server that was killed. No process of this instance is left, but its number may be in use: by a
-# zombie nobody has collected, or, after a boot, by somebody else. PostgreSQL would then refuse to start.
-rm -f -- "$data/postmaster.pid"
+forget_the_dead
 if [ "$role" = primary ]; then
     unfenced || die 75 "$data was fenced after this start was ordered"
     # For this start only, and back as soon as the server has looked, whatever becomes of us.
