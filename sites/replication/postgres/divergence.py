@@ -72,11 +72,10 @@ class Divergence:
     @property
     def text(self) -> str:
         """For people."""
-        transactions = "transactions not counted" if self.commits is None else f"{self.commits} transactions"
-        return (
-            f"parted at {format_lsn(self.at_bytes)} on timeline {self.timeline}, "
-            f"{self.bytes} bytes and {transactions} only here"
-        )
+        parted = f"parted at {format_lsn(self.at_bytes)} on timeline {self.timeline}"
+        if self.commits is None:
+            return f"{parted}; what only this side has was not counted, since pg_waldump is missing"
+        return f"{parted}, {self.bytes} bytes and {self.commits} transactions only here"
 
 
 async def line_of(primary: Server, timeline: int) -> Line:

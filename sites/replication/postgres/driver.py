@@ -184,7 +184,11 @@ class PostgresDriver:
         left, had = said.get("left").split(), said.get("had") or "0"
         where = f"{server.instance.data}: {had} processes found"
         if not said.yes("directory"):
-            where = f"there is no directory {server.instance.data}"
+            # Processes are known by their directory: one that is gone, or closed to us, proves nothing.
+            return Fenced(False, f"{server.instance.data} cannot be entered, so its processes are not known")
+        if said.get("foreign"):
+            owner = said.get("foreign")
+            return Fenced(False, f"{where}, but {owner}'s processes cannot be seen: log in as {owner}")
         if left:
             return Fenced(False, f"{where}; still there: {' '.join(left)}")
         effect = await self._still_writes(server)

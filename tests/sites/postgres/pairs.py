@@ -85,14 +85,19 @@ class Pair:
         """Directories that were made beside a data directory."""
         return sorted(self.data(site).parent.glob(f"{self.data(site).name}.{what}-*"))
 
-    def new_driver(self, **settings: Any) -> PostgresDriver:
-        """Another driver, with other settings; ended with the pair."""
-        return self.driver_for({site: {} for site in self.instances}, **settings)
+    def new_driver(self, transport: LocalTransport | None = None, **settings: Any) -> PostgresDriver:
+        """Another driver, with other settings or over another transport; ended with the pair."""
+        return self.driver_for({site: {} for site in self.instances}, transport, **settings)
 
-    def driver_for(self, instances: Mapping[str, Mapping[str, Any]], **settings: Any) -> PostgresDriver:
+    def driver_for(
+        self,
+        instances: Mapping[str, Mapping[str, Any]],
+        transport: LocalTransport | None = None,
+        **settings: Any,
+    ) -> PostgresDriver:
         """The same with other settings of the instances."""
         estate = estate_of(self, instances, settings)
-        driver = make_driver(estate.services["crm"], estate, self.transport)
+        driver = make_driver(estate.services["crm"], estate, transport or self.transport)
         assert isinstance(driver, PostgresDriver)
         self.drivers.append(driver)
         return driver

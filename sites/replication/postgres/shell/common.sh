@@ -25,6 +25,13 @@ die() {
 need_data() {
     [ -n "$real" ] || die 66 "there is no data directory $data"
     [ -f "$data/PG_VERSION" ] || die 66 "$data is no PostgreSQL data directory: it has no PG_VERSION"
+    need_own
+}
+
+# Another user's processes cannot be seen, and its files would get the wrong owner.
+need_own() {
+    [ -O "$data" ] && return
+    die 65 "$data belongs to $(stat -c %U -- "$data"), and this runs as $(id -un): log in as its owner, or set owner"
 }
 
 need_tool() { [ -x "$bin/$1" ] || die 69 "$bin/$1 is missing"; }
@@ -84,8 +91,8 @@ put_signal() {
 # to_disk FILE...: as far as this sync knows files; the kernel writes the rest in its own time.
 to_disk() { sync -- "$@" 2>/dev/null || :; }
 
-# End every process of this instance within $1 centiseconds: immediate stop, and what is still there 50 ms
-# later is killed. Done when two looks, one pause apart, found none: a process that was just being started at
+# End every process of this instance within $1 centiseconds: immediate stop, and what is still there at the
+# next look, 20 ms later, is killed. Done when two looks, one pause apart, found none: a process that was just being started at
 # the first is there at the second.
 cut_off() {
     now
@@ -101,7 +108,7 @@ cut_off() {
             now
             [ "$now" -ge "$end" ] && return 1
             # shellcheck disable=SC2086
-            [ "$round" -ge 2 ] && kill -KILL $left 2>/dev/null
+            [ "$round" -ge 1 ] && kill -KILL $left 2>/dev/null
         fi
         round=$((round + 1))
         sleep 0.02

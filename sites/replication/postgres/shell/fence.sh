@@ -8,3 +8,5 @@ cut_off "$within"
 say had "$(printf '%s' "$had" | wc -w)"
 say left "$(pids | tr '\n' ' ')"
 say directory "${real:+yes}"
+[ -z "$real" ] || [ -O "$data" ] || [ "$(id -u)" = 0 ] || say foreign "$(stat -c %U -- "$data")"
+exit 0

@@ -5,6 +5,7 @@ lock
 [ ! -L "$data" ] || die 65 "$data is a symbolic link; name the directory itself as data in the estate file"
 fresh=$data.rebuilding
 if [ -n "$real" ]; then
+    need_own
     [ "$(stat -c %d -- "$data")" = "$(stat -c %d -- "$data/..")" ] ||
         die 65 "$data is a mount point and cannot be set aside; use a directory beneath it"
     if [ -f "$data/PG_VERSION" ]; then
