@@ -24,6 +24,7 @@ from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
 from orchestrator.readings import Tally
 from orchestrator.sight import Sight
+from orchestrator.store.status import StoreStatus
 from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
@@ -64,6 +65,7 @@ class Controller:
         self.minds = {name: ServiceMind() for name in estate.services}
         self.run_records: dict[str, RunRecord] = {}
         self.setting_findings: dict[str, tuple[str, ...]] = {}
+        self.store_status: StoreStatus | None = None
         self.loop_delay_seconds = 0.0
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None

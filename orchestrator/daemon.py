@@ -49,7 +49,8 @@ from orchestrator.ownership_actions import KeeperDesk, with_ownership
 from orchestrator.paths import controller_socket, journal_path, keeper_socket
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
-from orchestrator.store.base import KeyValue
+from orchestrator.store.base import KeyValue, StoreError
+from orchestrator.store.etcd import EtcdStore
 from probes.catalogue import SETTINGS as PROBE_SETTINGS
 from probes.catalogue import faults as probe_faults
 from probes.catalogue import make_probe, sites_probed
@@ -68,6 +69,7 @@ log = structlog.get_logger(__name__)
 
 RUNS_KEPT = 500
 KEEPER_AGAIN_SECONDS = 0.2
+STORE_STATUS_EVERY_SECONDS = 10.0
 
 
 def run_controller(estate_path: Path, site: str) -> int:
@@ -181,6 +183,7 @@ class _Daemon:
                 asyncio.create_task(controller.run()),
                 asyncio.create_task(controller.follow_policy()),
                 asyncio.create_task(controller.watch_settings()),
+                asyncio.create_task(_watch_store(store, controller)),
                 asyncio.create_task(publish(store, self._site, eyes.observation)),
                 asyncio.create_task(
                     follow(store, OBSERVATIONS, taking_observations(self._site, eyes.take_outside))
@@ -312,6 +315,16 @@ class _MetricsPage:
             yield
         finally:
             await runner.cleanup()
+
+
+async def _watch_store(store: EtcdStore, controller: Controller) -> None:
+    """How each member is, now and then: for metrics and warnings, never for a decision."""
+    while True:
+        try:
+            controller.store_status = await store.status()
+        except StoreError as fault:
+            log.debug("store-status-unknown", problem=str(fault))
+        await asyncio.sleep(STORE_STATUS_EVERY_SECONDS)
 
 
 def _start_keeper(estate_path: Path, site: str) -> "subprocess.Popen[bytes]":

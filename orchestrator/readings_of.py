@@ -30,6 +30,8 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
         store=StoreReading(
             answered_at_ns=(keeper.store_answered_ns if keeper is not None else 0) or _STARTED_NS,
             round_trip_seconds=keeper.store_round_trip_seconds if keeper is not None else None,
+            size_bytes=_fullest(controller)[0],
+            quota_bytes=_fullest(controller)[1],
         ),
         sites=_sites(controller, view),
         services=tuple(_service(controller, service) for service in view.services),
@@ -39,6 +41,16 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
         reaches=_reaches(controller, view),
         counts=controller.tally.counts(),
     )
+
+
+def _fullest(controller: Controller) -> tuple[int | None, int | None]:
+    """Size and quota of the member that is nearest to its quota, as it was last asked."""
+    members = controller.store_status.members if controller.store_status is not None else ()
+    known = [member for member in members if member.database_bytes is not None]
+    if not known:
+        return None, None
+    fullest = max(known, key=lambda member: (member.database_bytes or 0) / (member.quota_bytes or 1 << 31))
+    return fullest.database_bytes, fullest.quota_bytes
 
 
 def _sites(controller: Controller, view: View) -> tuple[SiteReading, ...]:

@@ -34,6 +34,7 @@ from sites.replication.words import Role
 DOWN = frozenset({Diagnosis.HANDED_OVER, Diagnosis.SITE_DARK, Diagnosis.PRIMARY_DEAD, Diagnosis.ISOLATED})
 FINE = frozenset({Diagnosis.HEALTHY, Diagnosis.WATCH_ONLY})
 WITNESS_FRESH_SECONDS = 10.0
+FULL_OF_QUOTA = 0.8
 
 
 def status(controller: Controller) -> Status:
@@ -90,6 +91,7 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     if view.keeper is not None and view.keeper.renewals_suspended:
         lines.append("renewals are suspended: the controller has not completed a turn in time")
     lines += _witness_warning(controller, view)
+    lines += _store_warnings(controller)
     lines += [line for found in controller.setting_findings.values() for line in found]
     return lines
 
@@ -102,6 +104,17 @@ def _witness_warning(controller: Controller, view: View) -> list[str]:
     if witness not in ages:
         return [f"{witness} (witness) has not been heard since this controller started"]
     return [f"{witness} (witness) has been silent for {ages[witness]:.0f} s"]
+
+
+def _store_warnings(controller: Controller) -> list[str]:
+    """Members that do not answer, and stores that fill up."""
+    lines = []
+    for member in controller.store_status.members if controller.store_status is not None else ():
+        if not member.reachable:
+            lines.append(f"the store's member {member.endpoint} does not answer: {member.problem}")
+        elif member.quota_bytes and (member.database_bytes or 0) > FULL_OF_QUOTA * member.quota_bytes:
+            lines.append(f"the store's member {member.endpoint} is nearly full: compact and defragment it")
+    return lines
 
 
 def _site_status(controller: Controller, view: View, name: str) -> SiteStatus:
