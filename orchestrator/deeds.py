@@ -100,6 +100,7 @@ class Deeds:
             Act.REJOIN: self._rejoin,
             Act.FENCE: self._fence_here,
             Act.CARRY_OUT: self._carry_out_ordered,
+            Act.RELEASE: self._release,
         }
         name = service.service.name
         mind.busy = self.start(self._acting(name, mind, acts[decision.act](view, service)))
@@ -187,7 +188,13 @@ class Deeds:
             )
         )
         await self._open_here(view, service)
-        await self.ask(Settle(service=name, run=record.run, why="taken back"))
+
+    async def _release(self, view: View, service: ServiceView) -> None:
+        record = service.record
+        if record is None:
+            return
+        why = f"{record.target} was to carry it out, and is lost"
+        await self.ask(Settle(service=service.service.name, run=record.run, why=why))
 
     async def _fence_here(self, view: View, service: ServiceView) -> None:
         await self.ask(FenceHere(service=service.service.name, why="writable without a right to it"))

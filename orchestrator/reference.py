@@ -1,5 +1,5 @@
-"""The reference pages of the command, of exit codes and reasons, and of the metrics, made from what the
-program itself goes by, so that they cannot say anything else. Text out; `tools/docs` writes them.
+"""The reference pages of the command, of exit codes and reasons, of decisions and of the metrics, made from
+what the program itself goes by, so that they cannot say anything else. Text out; `tools/docs` writes them.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from orchestrator.cli.group import SECTIONS, cli
 from orchestrator.core.reasons import GROUPS as REASON_GROUPS
 from orchestrator.metrics_table import GROUPS as METRIC_GROUPS
 from orchestrator.metrics_table import MetricRow
+from orchestrator.reference_decisions import decisions_page
 
 _MADE = "<!-- Made by tools/docs from the program itself; do not edit by hand. -->"
 
@@ -121,6 +122,7 @@ def _page(lines: list[str]) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
+    "decisions.md": lambda: _page(decisions_page(_MADE)),
     "exit-codes-and-reasons.md": reasons_page,
     "metrics.md": metrics_page,
 }

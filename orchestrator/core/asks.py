@@ -181,14 +181,16 @@ def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verd
         if received.offset_bytes < final.offset_bytes:
             missing = final.offset_bytes - received.offset_bytes
             return Refuse("below-final-position", f"{missing} bytes short of the final position {final.text}")
+    # Taken back by whoever gave it up: no run goes on, and this one's plan was to bring it elsewhere.
+    taken_back = record.previous == state.site and record.run == what.run
     claimed = replace(
         record,
         primary=state.site,
         epoch=record.epoch + 1,
-        movement=Movement.MOVING,
+        movement=Movement.STEADY if taken_back else Movement.MOVING,
         run=what.run,
         kind=what.record.kind if what.record else record.kind,
-        target=state.site,
+        target=None if taken_back else state.site,
         asked_to_give_up=False,
         who=what.who,
         why=what.why,

@@ -81,6 +81,16 @@ def _not_a_standby(view: View, service: ServiceView) -> bool:
     return service.not_a_standby_for_seconds >= STANDBY_PATIENCE_SECONDS
 
 
+def _without_right(view: View, service: ServiceView) -> bool:
+    """After a give-up only what was seen since counts: until then it was rightly writable here."""
+    if service.writable_at(view.site) is not True or _ours(view, service) or service.run_here:
+        return False
+    if service.record is not None and service.record.primary is None:
+        seen_seconds = (view.now_ns - service.samples[view.site].taken_at_ns) / 1e9
+        return seen_seconds <= service.nobody_for_seconds
+    return True
+
+
 def _lagging(view: View, service: ServiceView) -> bool:
     return service.lag_seconds is None or service.lag_seconds > service.service.objectives.rpo_seconds
 
@@ -104,7 +114,7 @@ TABLE: tuple[Row, ...] = (
     Row(Diagnosis.UNCLAIMED, lambda v, s: s.record is None, "no site has ever been primary for it"),
     Row(
         Diagnosis.WRITABLE_WITHOUT_RIGHT,
-        lambda v, s: s.writable_at(v.site) is True and not _ours(v, s) and not s.run_here,
+        _without_right,
         "the instance here accepts writes although another site, or nobody, owns it",
     ),
     Row(
@@ -120,9 +130,8 @@ TABLE: tuple[Row, ...] = (
     Row(Diagnosis.MOVING, lambda v, s: s.moving, "a run is moving it"),
     Row(
         Diagnosis.CUT_OFF_BY_US,
-        lambda v, s: (
-            _ours(v, s) and s.held is not None and s.held.shut and s.role_at(v.site) is not Role.PRIMARY
-        ),
+        # Even if somebody has opened it since: the keeper must be told, or would not cut it off again (P7).
+        lambda v, s: _ours(v, s) and s.held is not None and s.held.shut,
         "it was cut off here when the lease was about to end, and the right to it is back",
     ),
     Row(

@@ -3,12 +3,14 @@
 Gate 5 (capacity) comes with whole-site plans. `ok` None is "not known", which counts as no.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.core.records import Mode
 from orchestrator.core.view import ServiceView, View
 from sites.model import FencePolicy
-from sites.replication.words import Role
+from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
 
@@ -40,18 +42,30 @@ class Wish:
     certified_down: bool = False
     accept_loss_seconds: float | None = None
 
+    @property
+    def any_loss_accepted(self) -> bool:
+        """Somebody has accepted by name that it is not known how much would be lost."""
+        return self.accept_loss_seconds == math.inf
+
+
+Look = Callable[[View, ServiceView, Wish], Gate]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One gate: `opens` goes on after "opens when", for the page of decisions; `codes` are all that it may
+    refuse with."""
+
+    number: int
+    name: str
+    opens: str
+    codes: tuple[str, ...]
+    look: Look
+
 
 def gates(view: View, service: ServiceView, wish: Wish) -> tuple[Gate, ...]:
     """Every gate's answer for this wish, in the order of their numbers."""
-    return (
-        _right(view, service, wish),
-        _old_primary(view, service, wish),
-        _data(view, service, wish),
-        _history(service, wish),
-        _flapping(service, wish),
-        _paused(service),
-        _fenced(service, wish),
-    )
+    return tuple(check.look(view, service, wish) for check in CHECKS)
 
 
 def first_closed(answers: tuple[Gate, ...]) -> Gate | None:
@@ -60,10 +74,32 @@ def first_closed(answers: tuple[Gate, ...]) -> Gate | None:
 
 
 def loss_bound_seconds(view: View, service: ServiceView) -> float | None:
-    """At most so many seconds of writes would be lost by promoting the standby now; None: not known."""
+    """At most so many seconds of writes would be lost by promoting the standby now; None: not known.
+
+    Once it was given up nothing was written any more, so the bound does not grow while it waits."""
     if service.safe_until_ns is None:
         return None
-    return max(0.0, (view.now_ns - service.safe_until_ns) / 1e9)
+    bound_seconds = (view.now_ns - service.safe_until_ns) / 1e9
+    if service.record is not None and service.record.primary is None:
+        bound_seconds -= service.nobody_for_seconds
+    return max(0.0, bound_seconds)
+
+
+def final_position(service: ServiceView) -> Position | None:
+    """Where the service was closed in order, while nobody is primary for it."""
+    record = service.record
+    return record.final_position if record is not None and record.primary is None else None
+
+
+def reaches(service: ServiceView, site: str, final: Position) -> bool:
+    """The instance at `site` is seen to have everything up to the final position."""
+    sample = service.samples.get(site)
+    position = sample.position if sample is not None else None
+    return (
+        position is not None
+        and position.history == final.history
+        and position.offset_bytes >= final.offset_bytes
+    )
 
 
 def _right(view: View, service: ServiceView, wish: Wish) -> Gate:
@@ -81,6 +117,9 @@ def _right(view: View, service: ServiceView, wish: Wish) -> Gate:
         )
     if record.mode is Mode.MANUAL:
         return Gate(1, "right to it", True, "", f"{wish.from_site} is certified down")
+    peer = view.keeper.peer if view.keeper is not None else None
+    if peer is not None and peer.hold and not wish.certified_down:
+        return Gate(1, "right to it", False, "peer-holds", f"{view.peer} may be serving without any contact")
     if view.peer_lease_over:
         return Gate(1, "right to it", True, "", f"{view.peer}'s lease is over, silent {_silent(view)}")
     if not wish.automatic:
@@ -124,13 +163,13 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
     limit = service.service.max_data_loss_seconds
     if wish.planned:
         return _data_of_planned(service, wish)
-    record = service.record
-    if record is not None and record.primary is None and record.final_position is not None:
-        return Gate(3, name, True, "", f"closed in order at {record.final_position.text}: nothing is lost")
+    final = final_position(service)
+    if final is not None:
+        return _data_of_closed(view, service, wish, final)
     bound = loss_bound_seconds(view, service)
     accepted = wish.accept_loss_seconds
     if bound is None:
-        if accepted is not None and accepted == float("inf"):
+        if wish.any_loss_accepted:
             return Gate(3, name, True, "", "not known how much; any loss was accepted by name")
         return Gate(3, name, None, "lag-unknown", "no position of the old primary is known to be here")
     words = f"at most {bound:.1f} s of writes; limit {limit:g} s"
@@ -141,6 +180,22 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
     if accepted < bound:
         return Gate(3, name, False, "loss-not-accepted", f"{words}; accepted {accepted:g} s")
     return Gate(3, name, True, "", f"{words}; {accepted:g} s accepted by name")
+
+
+def _data_of_closed(view: View, service: ServiceView, wish: Wish, final: Position) -> Gate:
+    """P24: closed in order, so everything is there to be had; to go on without it takes a person's name,
+    however little it is."""
+    name = "data loss within the limit"
+    if reaches(service, wish.to_site, final):
+        return Gate(3, name, True, "", f"closed in order at {final.text}, and all of it is at {wish.to_site}")
+    bound, accepted = loss_bound_seconds(view, service), wish.accept_loss_seconds
+    words = f"closed in order at {final.text}, which {wish.to_site} is not seen to have reached"
+    if accepted is None:
+        return Gate(3, name, False, "below-final-position", words)
+    if wish.any_loss_accepted or (bound is not None and accepted >= bound):
+        return Gate(3, name, True, "", f"{words}; {accepted:g} s accepted by name")
+    at_most = "not known how much would be lost" if bound is None else f"at most {bound:.1f} s of writes"
+    return Gate(3, name, False, "loss-not-accepted", f"{words}; {at_most}, accepted {accepted:g} s")
 
 
 def _data_of_planned(service: ServiceView, wish: Wish) -> Gate:
@@ -157,7 +212,7 @@ def _data_of_planned(service: ServiceView, wish: Wish) -> Gate:
     return Gate(3, name, True, "", words)
 
 
-def _history(service: ServiceView, wish: Wish) -> Gate:
+def _history(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 4: the standby continues the primary's own history."""
     name = "same history"
     standby = service.samples.get(wish.to_site)
@@ -166,16 +221,18 @@ def _history(service: ServiceView, wish: Wish) -> Gate:
         return Gate(4, name, None, "history-unknown", f"{wish.to_site} has not said which history it has")
     expected = service.final_primary_history
     if not expected:
-        return Gate(
-            4, name, None, "history-unknown", "the primary's history has not been seen since our start"
-        )
+        words = "the primary's history has not been seen since our start"
+        if wish.any_loss_accepted:
+            # Nobody is left to ask once the primary is gone: a person names this side the right one.
+            return Gate(4, name, True, "", f"{words}; any loss was accepted by name")
+        return Gate(4, name, None, "history-unknown", words)
     if position.history != expected:
         words = f"{wish.to_site} has {position.history}, the primary had {expected}"
         return Gate(4, name, False, "history-diverged", words)
     return Gate(4, name, True, "", position.history)
 
 
-def _flapping(service: ServiceView, wish: Wish) -> Gate:
+def _flapping(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 6: no second automatic move within `min_time_between_failovers` unless somebody looked."""
     name = "not flapping"
     left = service.flap_left_seconds
@@ -186,14 +243,14 @@ def _flapping(service: ServiceView, wish: Wish) -> Gate:
     )
 
 
-def _paused(service: ServiceView) -> Gate:
+def _paused(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 7: not paused."""
     if service.pause_left_seconds is None:
         return Gate(7, "not paused", True, "", "not paused")
     return Gate(7, "not paused", False, "paused", service.pause_words)
 
 
-def _fenced(service: ServiceView, wish: Wish) -> Gate:
+def _fenced(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 8: services with `fence: confirm` need one fencing level confirmed."""
     name = "old primary fenced"
     if service.service.fence is not FencePolicy.CONFIRM or wish.planned:
@@ -206,3 +263,58 @@ def _fenced(service: ServiceView, wish: Wish) -> Gate:
     if service.fence_confirmed:
         return Gate(8, name, True, "", "a fencing level has confirmed")
     return Gate(8, name, service.fence_confirmed, "fence-not-confirmed", "no fencing level has confirmed")
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        1,
+        "right to it",
+        "the move is planned, and the old site gives it up first; or it was given up; or it is automatic and "
+        "the old site's lease is over (a run that a person ordered waits for that); or it is manual and a "
+        "person certified that site down",
+        ("no-quorum", "manual", "lease-still-held", "peer-holds"),
+        _right,
+    ),
+    Check(
+        2,
+        "old primary not writable",
+        f"neither this site nor any other observer but the old one has seen the old primary accept writes "
+        f"in the last {FRESH_WORD_SECONDS:.0f} s (after a give-up: since it)",
+        ("old-primary-writable",),
+        _old_primary,
+    ),
+    Check(
+        3,
+        "data loss within the limit",
+        "what could be lost, the age of what is known counted in, is within `max_data_loss`, or a person "
+        "accepted it by name; what was closed in order must be here to its end, or a person must say so; "
+        "for a planned move the standby must be receiving, and no further behind than `max_data_loss`",
+        ("lag-unknown", "lag-above-limit", "loss-not-accepted", "below-final-position"),
+        _data,
+    ),
+    Check(
+        4,
+        "same history",
+        "the standby continues the history in which the primary was last seen writable; if that was not "
+        "seen since this controller started, only a person's `--accept-loss any` opens it",
+        ("history-unknown", "history-diverged"),
+        _history,
+    ),
+    Check(
+        6,
+        "not flapping",
+        "the last unplanned move is longer ago than `min_time_between_failovers`, or somebody acknowledged "
+        "it; asked of automatic moves only",
+        ("flap-damped",),
+        _flapping,
+    ),
+    Check(7, "not paused", "nobody has paused the service", ("paused",), _paused),
+    Check(
+        8,
+        "old primary fenced",
+        "the service does not ask for `fence: confirm`; or its old primary was cut off to give it up, a "
+        "fencing level has confirmed, or a person certified the old site down",
+        ("fence-not-confirmed",),
+        _fenced,
+    ),
+)

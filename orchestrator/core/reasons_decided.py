@@ -47,6 +47,11 @@ DECISIONS = ReasonGroup(
             "Nothing to do: the other site takes it; then read the dead database's log.",
         ),
         Reason(
+            "release",
+            "The site that was to carry a run out is lost: the run ends, and the service stays where it is.",
+            "Nothing to do for the service; when that site is back, order the move again if it is wanted.",
+        ),
+        Reason(
             "in-doubt",
             "A run was cut off in the middle of a step, and nobody can tell whether that step was done.",
             "Read the step with `twinsite runs`, look on its host, and settle it by hand before going on.",
@@ -65,6 +70,12 @@ DECISIONS = ReasonGroup(
             "writable-without-right",
             "The instance here accepts writes although another site, or nobody, owns it: it is cut off.",
             "Find out who started it; look at `twinsite explain SERVICE` before anything is opened again.",
+        ),
+        Reason(
+            "other-site-writable",
+            "This site owns the service, but the instance at the other site accepts writes: opening the one "
+            "here would make two.",
+            "Find out who opened it there, save what was written to it, and cut it off; then it opens here.",
         ),
         Reason(
             "hold-down",

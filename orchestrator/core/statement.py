@@ -3,7 +3,7 @@
 Pure. Unknown is said to be unknown; a bound is always "at most", with what it is made from.
 """
 
-from orchestrator.core.gates import Wish, loss_bound_seconds
+from orchestrator.core.gates import Wish, final_position, loss_bound_seconds, reaches
 from orchestrator.core.view import ServiceView, View
 
 
@@ -13,16 +13,23 @@ def statement(view: View, service: ServiceView, wish: Wish) -> tuple[str, float 
     if wish.planned:
         words = f"{name} loses nothing: {wish.from_site} is closed first, and {wish.to_site} opens only "
         return words + "when it has everything that was written", 0.0
-    record = service.record
-    if record is not None and record.primary is None and record.final_position is not None:
-        final = record.final_position.text
-        return f"{name} loses nothing: {record.previous} was closed in order at {final}", 0.0
+    final = final_position(service)
+    before = ""
+    if final is not None:
+        if reaches(service, wish.to_site, final):
+            words = f"{name} loses nothing: {wish.from_site} was closed in order at {final.text}, and "
+            return words + f"{wish.to_site} has everything up to there", 0.0
+        before = f"{wish.to_site} is not seen to have everything up to the end, {final.text}; "
     bound = loss_bound_seconds(view, service)
-    if bound is None:
-        words = f"how much {name} would lose is UNKNOWN: no position of {wish.from_site} is known to have "
-        return words + f"reached {wish.to_site} since this controller started", None
-    words = f"{name} loses at most {bound:.1f} s of writes: everything {wish.from_site} wrote until "
-    return words + f"{bound:.1f} s ago is known to be at {wish.to_site}, what came after may not be", bound
+    if bound is None or service.safe_until_ns is None:
+        words = f"{before}how much {name} would lose is UNKNOWN: no position of {wish.from_site} is known to "
+        return words + f"have reached {wish.to_site} since this controller started", None
+    age_seconds = (view.now_ns - service.safe_until_ns) / 1e9
+    words = f"{before}{name} loses at most {bound:.1f} s of writes: everything {wish.from_site} wrote until "
+    return (
+        words + f"{age_seconds:.1f} s ago is known to be at {wish.to_site}, what came after may not be",
+        bound,
+    )
 
 
 def loss_if_moved_now(view: View, service: ServiceView) -> str:

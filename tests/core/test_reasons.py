@@ -41,7 +41,7 @@ def test_the_search_for_codes_finds_them() -> None:
     found = {code for code, _ in codes_in(ROOT / "orchestrator/core/gates.py")}
     assert {"old-primary-writable", "lag-above-limit", "fence-not-confirmed"} <= found
     assert {"take-over", "hold-down"} <= {
-        code for code, _ in codes_in(ROOT / "orchestrator/core/decision.py")
+        code for code, _ in codes_in(ROOT / "orchestrator/core/decision_moves.py")
     }
     assert "below-final-position" in {code for code, _ in codes_in(ROOT / "orchestrator/core/asks.py")}
 

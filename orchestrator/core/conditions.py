@@ -1,0 +1,155 @@
+"""What the rows of the decision table ask of a picture, each question with the words that say so.
+
+A condition is true or false of what is known; what is not known never counts as a yes. Pure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.core.records import Mode
+from orchestrator.core.view import ServiceView, View
+from sites.model import FailoverPolicy
+from sites.replication.words import Role
+
+CLAIM_BACK_AFTER_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A condition. `words` go on after "when", for the page of decisions."""
+
+    words: str
+    holds: Callable[[View, ServiceView], bool]
+
+
+def _ours(view: View, service: ServiceView) -> bool:
+    return service.record is not None and service.record.primary == view.site
+
+
+def _target_is(site: str, service: ServiceView) -> bool:
+    return service.record is not None and service.record.target == site
+
+
+def _given_up_here(view: View, service: ServiceView) -> bool:
+    return service.record is not None and service.record.previous == view.site
+
+
+def _run_failed(service: ServiceView) -> bool:
+    """The run that holds the service has failed; one that ended before the service was given up says nothing
+    about whoever is to take it now."""
+    return service.moving and service.run_failed
+
+
+def _take_back(view: View, service: ServiceView) -> bool:
+    if not _given_up_here(view, service):
+        return False
+    return _run_failed(service) or service.nobody_for_seconds > CLAIM_BACK_AFTER_SECONDS
+
+
+def _opened_without_right(view: View, service: ServiceView) -> bool:
+    """P6, P7: it accepts writes, and is another's, or ours only while our lease lasts. What we cannot read
+    now was no more ours when it could be read: a site without a lease acquires nothing."""
+    record = service.record
+    if record is None or service.run_here or service.writable_at(view.site) is not True:
+        return False
+    return record.primary != view.site or record.mode is Mode.AUTOMATIC
+
+
+def _writable_only_here(view: View, service: ServiceView) -> bool:
+    return service.writable_at(view.site) is True and not service.writable_at(view.peer)
+
+
+def _most_complete_here(view: View, service: ServiceView) -> bool:
+    here, there = service.samples.get(view.site), service.samples.get(view.peer)
+    if here is None or there is None or here.role is not Role.STANDBY or there.role is not Role.STANDBY:
+        return False
+    if here.position is None or there.position is None or here.position.history != there.position.history:
+        return False
+    return here.position.offset_bytes >= there.position.offset_bytes
+
+
+def _only_the_other_is_writable(view: View, service: ServiceView) -> bool:
+    return service.writable_at(view.peer) is True and service.writable_at(view.site) is not True
+
+
+def _within_hold_down(view: View, service: ServiceView) -> bool:
+    silent = view.peer_silent_seconds
+    return silent is None or silent <= service.service.hold_down_seconds
+
+
+def _standby_missing(view: View, service: ServiceView) -> bool:
+    standby = service.samples.get(view.peer)
+    return standby is None or standby.role is not Role.STANDBY
+
+
+ALWAYS = When("", lambda v, s: True)
+
+# --- what is allowed -----------------------------------------------------------------------------------
+
+FOLLOWED = When(
+    "something else moves the service (`failover: followed`), whatever is the matter with it",
+    lambda v, s: s.service.failover is FailoverPolicy.FOLLOWED and s.record is not None,
+)
+MANUAL = When("the service is manual", lambda v, s: s.record is not None and s.record.mode is Mode.MANUAL)
+PAUSED = When("automatic moves of it are paused", lambda v, s: s.pause_left_seconds is not None)
+# An automatic move outside the lab needs the guard: a stalled controller is not fenced without it.
+UNGUARDED = When("no guard is there, and this is no lab", lambda v, s: not v.guarded and not v.lab)
+FLAPPING = When(
+    "it moved by itself a short while ago, unseen by anybody", lambda v, s: bool(s.flap_left_seconds)
+)
+
+# --- runs ----------------------------------------------------------------------------------------------
+
+RUNNING_HERE = When("a run is under way here", lambda v, s: bool(s.run_here))
+IN_DOUBT = When("its run stands still because the end of a step is not known", lambda v, s: s.run_in_doubt)
+BROUGHT_HERE = When(
+    "its run is to bring it here, and has not failed",
+    lambda v, s: _target_is(v.site, s) and not _run_failed(s),
+)
+FAILED_AND_PEER_THERE = When(
+    "its run was to bring it here and has failed, and the other site's lease is not over",
+    lambda v, s: _target_is(v.site, s) and _run_failed(s) and not v.peer_lease_over,
+)
+RUN_IS_FOR_US = When("its run is for this site to carry out", lambda v, s: _target_is(v.site, s))
+EXECUTOR_LOST = When(
+    "it is ours, and the site that was to carry the run out is lost: its lease is over",
+    lambda v, s: _ours(v, s) and _target_is(v.peer, s) and v.peer_lease_over,
+)
+BEING_GIVEN_UP = When(
+    "it is being closed or given up here", lambda v, s: s.held is not None and s.held.giving_up
+)
+
+# --- whose it is ---------------------------------------------------------------------------------------
+
+NOT_HOME = When("its home is the other site", lambda v, s: s.service.home != v.site)
+WRITABLE_ONLY_HERE = When("its instance here accepts writes and the other does not", _writable_only_here)
+MOST_COMPLETE_HERE = When(
+    "both instances are closed standbys of one history, and the one here has all that the other has",
+    _most_complete_here,
+)
+OPENED_WITHOUT_RIGHT = When(
+    "its instance here accepts writes, and it is another's, or is automatic", _opened_without_right
+)
+GIVEN_UP_HERE = When("this site gave it up", _given_up_here)
+TAKE_BACK = When(
+    f"this site gave it up, and its run has failed or nobody came for {CLAIM_BACK_AFTER_SECONDS:.0f} s",
+    _take_back,
+)
+NOT_THE_HOLDER = When(
+    "the other site owns it", lambda v, s: s.record is not None and s.record.primary != v.site
+)
+HOLD_DOWN = When("the site has been silent for no longer than the service's `hold_down`", _within_hold_down)
+
+# --- the instances -------------------------------------------------------------------------------------
+
+OTHER_IS_WRITABLE = When(
+    "the instance at the other site accepts writes, and the one here does not", _only_the_other_is_writable
+)
+RESTARTS_LEFT = When(
+    "a restart in place is left (`local_restarts`, counted over an hour)", lambda v, s: s.restarts_left > 0
+)
+STANDBY_MISSING = When("the instance at the other site does not answer as a standby", _standby_missing)
+PRIMARY_SILENT = When(
+    "the primary does not answer as one", lambda v, s: s.role_at(v.peer) is not Role.PRIMARY
+)
+REJOIN_LATER = When("the last try has failed and the next is not due", lambda v, s: s.rejoin_wait_seconds > 0)
