@@ -21,6 +21,8 @@ PRIVILEGES = (
     "pg_read_binary_file(text, bigint, bigint, boolean)",
     "pg_ls_waldir()",
 )
+# Needed by `synchronous: true` alone, which sets and clears synchronous_standby_names.
+SYNCHRONOUS_PRIVILEGES = ("pg_reload_conf()",)
 # A standby refuses to start, or to go on, when one of these is lower than at its primary.
 NOT_LOWER = (
     "max_connections",
@@ -138,9 +140,10 @@ select name, setting from pg_settings where name = any($1::text[])
 MAY = """
 select name, has_function_privilege(name, 'execute') as may from unnest($1::text[]) name
 """
-MAY_CHECKPOINT = """
-select rolsuper or exists (select 1 from pg_roles r where r.rolname = 'pg_checkpoint'
-                              and pg_has_role(current_user, r.oid, 'usage')) as may
+ROLE = """
+select rolsuper or rolreplication as replication,
+       rolsuper or exists (select 1 from pg_roles r where r.rolname = 'pg_checkpoint'
+                              and pg_has_role(current_user, r.oid, 'usage')) as checkpoint
   from pg_roles where rolname = current_user
 """
 
@@ -189,7 +192,7 @@ async def findings_of(
         found += judge_pair(server.site, ours, await _settings_of(peer))
     except SitesTrouble:
         pass  # the comparison is made when both answer
-    found += await _privileges(server)
+    found += await _privileges(server, settings)
     found += await _host(server)
     expected = application_name(service, peer.site)
     names = ours.get("synchronous_standby_names", "")
@@ -218,15 +221,18 @@ async def _in_recovery(server: Server) -> bool:
     return bool(row["yes"])
 
 
-async def _privileges(server: Server) -> list[Finding]:
-    rows = await server.link.ask_all(MAY, list(PRIVILEGES), timeout_seconds=LOOK_SECONDS)
-    lacking = [row["name"] for row in rows if not row["may"]]
-    checkpoint = await server.link.ask(MAY_CHECKPOINT, timeout_seconds=LOOK_SECONDS)
-    if not checkpoint["may"]:
+async def _privileges(server: Server, settings: PostgresSettings) -> list[Finding]:
+    wanted = PRIVILEGES + (SYNCHRONOUS_PRIVILEGES if settings.synchronous else ())
+    rows = await server.link.ask_all(MAY, list(wanted), timeout_seconds=LOOK_SECONDS)
+    lacking = [f"use {row['name']}" for row in rows if not row["may"]]
+    role = await server.link.ask(ROLE, timeout_seconds=LOOK_SECONDS)
+    if not role["replication"]:
+        lacking.append("make replication slots (attribute REPLICATION)")
+    if not role["checkpoint"]:
         lacking.append("checkpoint (role pg_checkpoint, or superuser before PostgreSQL 15)")
+    why = f"the role {settings.user} measures, promotes and rewinds; docs/postgres.md has the grants"
     return [
-        Finding(server.site, "rights of the role", f"may not use {name}", "the right to use it", "see docs")
-        for name in lacking
+        Finding(server.site, "rights of the role", f"may not {what}", "the right to", why) for what in lacking
     ]
 
 

@@ -1,8 +1,11 @@
 """What `config check` says of servers that are not set up as failover needs them."""
 
+from pathlib import Path
+
 import pytest
 
 from sites.replication.postgres.requirements import NOT_LOWER, REQUIREMENTS, judge, judge_pair
+from sites.replication.words import Role
 from tests.sites.postgres.pairs import DURHAM, MORPETH, Pair
 
 GOOD = {
@@ -91,5 +94,38 @@ async def test_what_is_wrong_on_a_running_server_is_found(any_pair: Pair) -> Non
         "standby.signal",
     }
     weak = any_pair.new_driver(user="weak", password="weak")
-    rights = [f for f in await weak.check_settings(DURHAM) if f.what == "rights of the role"]
-    assert {"pg_promote(boolean, integer)"} <= {f.found.removeprefix("may not use ") for f in rights}
+    rights = {f.found for f in await weak.check_settings(DURHAM) if f.what == "rights of the role"}
+    assert "may not use pg_promote(boolean, integer)" in rights
+    assert "may not make replication slots (attribute REPLICATION)" in rights
+
+
+def documented_grants() -> list[str]:
+    """The statements of the documentation's page, as somebody would type them."""
+    page = (Path(__file__).parents[3] / "docs" / "postgres.md").read_text(encoding="utf-8")
+    text = page.partition("```sql\n")[2].partition("```")[0]
+    lines = [line.partition("--")[0].strip() for line in text.splitlines()]
+    return [statement.strip() for statement in " ".join(lines).split(";") if statement.strip()]
+
+
+@pytest.mark.slow
+async def test_the_role_of_the_documentation_may_do_all_of_it_and_is_no_superuser(pair: Pair) -> None:
+    if pair.binaries.major < 15:
+        pytest.skip("a checkpoint takes a superuser before PostgreSQL 15")
+    statements = [s.replace("twinsite", "operator", 1) for s in documented_grants() if "twinsite" in s]
+    await pair.run(
+        DURHAM, *(s.replace("'…'", "'operator'").replace("to twinsite", "to operator") for s in statements)
+    )
+    await pair.until_value(MORPETH, "select count(*) from pg_roles where rolname = 'operator'", 1)
+    driver = pair.new_driver(user="operator", password="operator")
+    for site in (DURHAM, MORPETH):
+        findings = await driver.check_settings(site)
+        assert [f for f in findings if f.what == "rights of the role"] == []
+    await driver.prepare(DURHAM)
+    pair.kill_all(MORPETH)
+    await pair.run(DURHAM, "insert into rows values (100)")
+    assert (await driver.fence(DURHAM, within_seconds=5)).verified
+    await driver.start(MORPETH, role=Role.STANDBY, timeout_seconds=20)
+    await driver.promote(MORPETH, timeout_seconds=20)
+    result = await driver.rejoin(DURHAM, primary_site=MORPETH, timeout_seconds=60)
+    assert result.method == "rewind", result.evidence
+    assert await pair.value(DURHAM, "select rolsuper from pg_roles where rolname = 'operator'") is False
