@@ -41,6 +41,7 @@ from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk
 from orchestrator.store.base import Compare, Put
 
 TRIES = 12
+ASK_LIFE_NS = 25_000_000_000  # less than any controller waits, so that it learns what became of its ask
 
 
 def asked(state: OwnershipState, message: Asked, now_ns: int) -> list[Order]:
@@ -177,11 +178,17 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
     """Examine every ask that waits for nothing of its own."""
     orders: list[Order] = []
     for ask, pending in list(state.asks.items()):
-        if pending.transaction is not None or pending.reading_peer or _not_shut_yet(state, pending):
+        if pending.transaction is not None or pending.reading_peer:
+            continue
+        if _not_shut_yet(state, pending):
+            if _too_old(pending, now_ns):
+                orders.extend(_withdraw(state, ask, "it could not be shut in time"))
             continue
         verdict = examine(state, pending, now_ns)
         if isinstance(verdict, Wait):
-            continue
+            if not _too_old(pending, now_ns):
+                continue
+            verdict = Refuse("no-quorum", "the store did not answer in time, so nothing was changed")
         if isinstance(verdict, ReadPeerFirst):
             pending.reading_peer = True
             orders.append(ReadPeer(ask))
@@ -198,6 +205,31 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
             # its way, so the answer for this service may be yes again.
             state.services[pending.what.service].giving_up = False
         orders.extend(_reply(state, ask, verdict))
+    return orders
+
+
+def _too_old(pending: PendingAsk, now_ns: int) -> bool:
+    """A takeover says itself how long it waits; everything else has one life."""
+    return not isinstance(pending.what, TakeOver) and now_ns - pending.asked_at_ns > ASK_LIFE_NS
+
+
+def _withdraw(state: OwnershipState, ask: int, why: str) -> list[Order]:
+    """End an ask of which nothing is on its way."""
+    pending = state.asks.pop(ask)
+    if isinstance(pending.what, GiveUpDead | GiveUpPlanned):
+        state.services[pending.what.service].giving_up = False
+    return _reply(state, ask, Refuse("give-up-overtaken", why))
+
+
+def withdraw_give_ups(state: OwnershipState, names: frozenset[str]) -> list[Order]:
+    """P23: after a give-up of unknown outcome, a later renewal and a read after it, the answer for these
+    services is theirs again, and whoever asked decides anew. Otherwise the ask would wait for a fence that
+    nobody orders."""
+    orders: list[Order] = []
+    for ask, pending in list(state.asks.items()):
+        gives_up = isinstance(pending.what, GiveUpDead | GiveUpPlanned) and pending.what.service in names
+        if gives_up and pending.transaction is None:
+            orders += _withdraw(state, ask, "the give-up's outcome was unknown; it is decided anew")
     return orders
 
 

@@ -47,7 +47,11 @@ def _take_in(state: OwnershipState, message: Message, now_ns: int) -> list[Order
         case RenewalAnswered():
             return registration.renewal_answered(state, message, now_ns)
         case ServicesRead():
-            return registration.services_read(state, message, now_ns)
+            dropped = frozenset(name for name, service in state.services.items() if not service.known)
+            orders = registration.services_read(state, message, now_ns)
+            if state.phase is Phase.ACTIVE:
+                orders += asking.withdraw_give_ups(state, dropped)
+            return orders
         case ServiceSeen():
             registration.see_service(state, message.service, message.item)
         case PeerSeen():

@@ -77,6 +77,11 @@ RIGHT = ReasonGroup(
             "See who is primary now with `twinsite status`, and how far it got with `twinsite runs`.",
         ),
         Reason(
+            "give-up-overtaken",
+            "Giving the service up was cut short, and whoever asked for it decides anew.",
+            "Nothing to do; look again in a moment.",
+        ),
+        Reason(
             "fence-unverified",
             "It could not be proven that the old instance is cut off, so nothing was given up.",
             "Cut it off by other means (power, network), or bring its host back, and ask again.",

@@ -500,6 +500,34 @@ def test_p23_a_give_up_of_unknown_outcome_answers_no_until_a_later_renewal_and_r
     assert node.state.incarnation == 2
 
 
+def test_p23_a_give_up_cut_short_by_the_stores_loss_leaves_the_service_free_to_open_again() -> None:
+    world = steady_world()
+    world.nodes["x"].reaches_store = False
+    node = world.nodes["x"]
+    world.run(2500 * MS)
+    ask = world.ask("x", m.GiveUpDead(service="s", why="its connection broke while it was fenced"))
+    world.run(4 * SECOND)
+    node.reaches_store = True
+    world.run(4 * SECOND)
+    reply = world.reply("x", ask)
+    assert reply is not None
+    if record_of(world).primary == "x":
+        assert not reply.done
+        assert world.open("x", "s")
+    assert not [pending for pending in node.state.asks.values() if isinstance(pending.what, m.GiveUpDead)]
+
+
+def test_no_ask_waits_for_ever_for_a_store_that_does_not_answer() -> None:
+    world = steady_world()
+    world.nodes["x"].reaches_store = False
+    world.restart("x")
+    ask = world.ask("x", m.SetPause(service="s", pause=None))
+    dead = world.ask("x", m.GiveUpDead(service="s", why="dead"))
+    world.run(40 * SECOND)
+    assert code(world, "x", ask) == "no-quorum"
+    assert world.reply("x", dead) is not None
+
+
 def test_p24_a_claim_below_the_final_position_is_refused_without_a_named_acceptance() -> None:
     world = steady_world()
     world.close_result = lambda service: (True, position(500))
