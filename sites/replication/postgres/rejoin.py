@@ -63,6 +63,7 @@ class Rejoining:
         deadline = Deadline(timeout_seconds, f"{server.name}: rejoin")
         source = await self._writable(primary)
         if await self._streams_from(server, source):
+            await self._tidy(server, source)
             return Rejoined("follow", 0, None, f"streams from {primary.site} already")
         said = await server.host.run("inspect", timeout_seconds=deadline.left())
         self._check_identity(server, source, said)

@@ -11,7 +11,8 @@ from sites.replication.postgres.config import Instance
 from sites.replication.postgres.host import DatabaseHost, WrongData
 from sites.replication.words import Role
 from sites.transport import Completed
-from tests.sites.postgres.pairs import DURHAM, MORPETH, Pair, Writer, made_pair
+from tests.sites.postgres.pairs import DURHAM, MORPETH, Pair, made_pair
+from tests.sites.postgres.writer import Writer
 from tests.support.local_transport import LocalTransport
 
 ODD = 'da\'ta "$(touch oops)" `dir` -x'

@@ -110,6 +110,22 @@ async def test_after_a_rejoin_only_the_new_primary_keeps_a_slot(pair: Pair) -> N
     assert await pair.value(DURHAM, SLOTS) == ""
 
 
+async def test_one_that_booted_and_follows_by_itself_gives_up_its_slots_too(pair: Pair) -> None:
+    await pair.run(DURHAM, "insert into rows values (1)")
+    closed = await pair.driver.close(DURHAM, within_seconds=10)
+    assert closed.final_position is not None
+    assert await pair.driver.caught_up(MORPETH, closed.final_position, timeout_seconds=10)
+    await pair.driver.promote(MORPETH, timeout_seconds=20)
+    await pair.driver.settled()
+    await pair.boot(DURHAM)
+    await pair.streaming(DURHAM)
+    assert await pair.value(DURHAM, SLOTS) == slot_name("crm", MORPETH)
+    result = await rejoined(pair)
+    assert (result.method, result.evidence) == ("follow", "streams from morpeth already")
+    assert await pair.value(DURHAM, SLOTS) == ""
+    assert await pair.value(MORPETH, SLOTS) == slot_name("crm", DURHAM)
+
+
 async def test_a_rewound_server_keeps_its_own_address_and_settings(any_pair: Pair) -> None:
     await failed_over(any_pair)
     before = (any_pair.data(DURHAM) / "postgresql.conf").read_text()

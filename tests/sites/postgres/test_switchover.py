@@ -3,7 +3,8 @@
 import pytest
 
 from sites.replication.words import Role
-from tests.sites.postgres.pairs import DURHAM, MORPETH, Pair, Writer
+from tests.sites.postgres.pairs import DURHAM, MORPETH, Pair
+from tests.sites.postgres.writer import Writer
 
 pytestmark = pytest.mark.slow
 
