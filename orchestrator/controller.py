@@ -33,6 +33,8 @@ from sites.replication.words import ChecksSettings, ReplicationDriver
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 0.1
+# The lost site's lease is over, and all that is missing is time, or the confirmation itself (gate 8).
+FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed"})
 SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
 
@@ -149,8 +151,10 @@ class Controller:
             mind.history.append(mind.judgement)
         if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
-        elif decision.act is Act.HOLD and decision.code == "hold-down":
+        elif decision.code in FENCE_MEANWHILE:
             self.deeds.try_fence(service, mind, view)
+        if row.diagnosis is not Diagnosis.SITE_DARK:
+            mind.fence_confirmed = None  # what was confirmed of an earlier loss says nothing of the next
 
     async def _record(self, service: str, judgement: Judgement) -> None:
         """Record before anything is done about it."""

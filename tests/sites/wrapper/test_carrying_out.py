@@ -91,7 +91,8 @@ def test_a_command_of_the_greatest_length_runs(sh: Box) -> None:
 
 
 def test_the_command_sees_nothing_of_the_wrapper(box: Box) -> None:
-    command = 'umask; echo "$#"; env | cut -d= -f1 | grep -ic twinsite; ls /proc/self/fd | grep -v "^[0-3]$" | wc -l'
+    names = "env | cut -d= -f1 | grep -ic twinsite"
+    command = f'umask; echo "$#"; {names}; ls /proc/self/fd | grep -v "^[0-3]$" | wc -l'
     lines = box.run(f"umask 027; {command}", token()).stdout.split()
     assert lines[1:] == ["0", "0", "0"]
     assert box.run("umask", token()).stdout == f"{os.umask(os.umask(0o22)):04o}\n"
