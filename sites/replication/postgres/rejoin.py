@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 ASK_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 STOP_SECONDS = 10.0
+STEADY_SECONDS = 0.4
 # How long a standby that answers may take to stream before it is taken for one that cannot.
 STREAM_PATIENCE_SECONDS = 20.0
 # How long a new standby may be without a server at its port before its start is taken for failed.
@@ -49,6 +50,7 @@ class Primary:
     server: Server
     system_id: str
     timeline: int
+    written_bytes: int
 
 
 class Rejoining:
@@ -104,7 +106,7 @@ class Rejoining:
         row = await primary.link.ask(sql.SAMPLE, timeout_seconds=ASK_SECONDS)
         if row["recovering"]:
             raise DriverTrouble(f"{primary.name} is a standby itself; there is nothing to follow")
-        return Primary(primary, row["system_id"], row["writing_on"])
+        return Primary(primary, row["system_id"], row["writing_on"], row["written"])
 
     async def _writes(self, server: Server) -> bool:
         try:
@@ -114,18 +116,33 @@ class Rejoining:
         return not row["recovering"]
 
     async def _streams_from(self, server: Server, source: Primary) -> bool:
+        """Whether it streams, and not only for a moment: a receiver that is about to be told that the log it
+        needs is gone says "streaming" too, again and again, each time as another process."""
+        receiver, reached = await self._receiver(server, source)
+        if receiver is None or reached:
+            return reached
+        await asyncio.sleep(STEADY_SECONDS)
+        later, _ = await self._receiver(server, source)
+        return later == receiver
+
+    async def _receiver(self, server: Server, source: Primary) -> tuple[int | None, bool]:
+        """The process that streams from the primary on its timeline, and whether it has received what the
+        primary had written when it was asked."""
         try:
             row = await server.link.ask(sql.SAMPLE, timeout_seconds=ASK_SECONDS)
         except SitesTrouble:
-            return False
+            return None, False
         upstream = (row["sender_host"], row["sender_port"])
-        return (
-            bool(row["recovering"])
+        streams = (
+            row["recovering"]
             and row["receiver"] == "streaming"
             and row["system_id"] == source.system_id
             and row["received_tli"] == source.timeline
             and upstream == (source.server.address, source.server.instance.port)
         )
+        if not streams:
+            return None, False
+        return row["receiver_pid"], (row["received"] or 0) >= source.written_bytes
 
     def _check_identity(self, server: Server, source: Primary, said: Said) -> None:
         """Whose data are these? Before anything is stopped, let alone changed."""
@@ -204,6 +221,9 @@ class Rejoining:
                 timeout_seconds=deadline.left(),
                 stdin=password_lines(source.server, self._settings),
             )
+            if said.yes("needless") and found.commits is not None:
+                # The trap itself: it would start, and never stream.
+                raise DriverTrouble("pg_rewind saw no reason to rewind, and the histories differ")
             how = await self._started(server, source, deadline)
         except NoRoom:
             raise

@@ -204,7 +204,7 @@ select control.system_identifier::text as system_id,
             then ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end as writing_on,
        case when r.recovering then (pg_last_wal_receive_lsn() - '0/0')::bigint end as received,
        case when r.recovering then (pg_last_wal_replay_lsn() - '0/0')::bigint end as replayed,
-       w.status as receiver, w.received_tli, w.sender_host, w.sender_port, w.slot_name,
+       w.pid as receiver_pid, w.status as receiver, w.received_tli, w.sender_host, w.sender_port, w.slot_name,
        checkpoint.timeline_id as checkpoint_timeline,
        greatest(checkpoint.timeline_id, recovery.min_recovery_end_timeline) as control_timeline,
        case when r.recovering and w.received_tli is null

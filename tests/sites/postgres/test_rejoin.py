@@ -1,12 +1,16 @@
 """How an old primary comes back: nothing is discarded before it is saved."""
 
+import asyncio
 import stat
 from pathlib import Path
 
 import pytest
 
 from sites.errors import DriverTrouble
+from sites.replication.postgres import rejoin
+from sites.replication.postgres.driver import PostgresDriver
 from sites.replication.postgres.host import NoRoom
+from sites.replication.postgres.lsn import segment_name
 from sites.replication.postgres.server import slot_name
 from sites.replication.words import Rejoined, Role
 from tests.sites.postgres.pairs import DURHAM, MORPETH, ROLES, Pair
@@ -136,12 +140,7 @@ async def test_a_rewound_server_keeps_its_own_address_and_settings(any_pair: Pai
 
 async def test_without_pg_waldump_the_log_is_saved_all_the_same(any_pair: Pair) -> None:
     await failed_over(any_pair)
-    programs = any_pair.base / "bin"
-    programs.mkdir()
-    for program in any_pair.binaries.bin_dir.iterdir():
-        if program.name != "pg_waldump":
-            (programs / program.name).symlink_to(program)
-    driver = any_pair.driver_for({DURHAM: {"bin": str(programs)}, MORPETH: {}})
+    driver = with_program(any_pair, "pg_waldump", None)
     result = await driver.rejoin(DURHAM, primary_site=MORPETH, timeout_seconds=60)
     assert result.method == "rewind", result.evidence
     assert "not counted" in result.evidence
@@ -198,13 +197,15 @@ async def test_two_promotions_of_one_number_are_told_apart(pair: Pair) -> None:
     await assert_follows(pair)
 
 
-async def test_a_standby_whose_log_is_gone_from_the_primary_is_copied_anew(any_pair: Pair) -> None:
-    await any_pair.run(DURHAM, "insert into rows values (1)")
-    await any_pair.until_row(MORPETH, 1)
-    any_pair.kill_all(DURHAM)
-    await any_pair.driver.promote(MORPETH, timeout_seconds=20)
-    await any_pair.driver.settled()
-    await any_pair.run(
+async def log_gone(pair: Pair) -> None:
+    """Durham is down in order, and Morpeth has thrown away what Durham would need to follow."""
+    await pair.run(DURHAM, "insert into rows values (1)")
+    closed = await pair.driver.close(DURHAM, within_seconds=10)
+    assert closed.final_position is not None
+    assert await pair.driver.caught_up(MORPETH, closed.final_position, timeout_seconds=10)
+    await pair.driver.promote(MORPETH, timeout_seconds=20)
+    await pair.driver.settled()
+    await pair.run(
         MORPETH,
         f"select pg_drop_replication_slot('{slot_name('crm', DURHAM)}')",
         "alter system set wal_keep_size = 0",
@@ -212,9 +213,16 @@ async def test_a_standby_whose_log_is_gone_from_the_primary_is_copied_anew(any_p
         "select pg_reload_conf()",
         "insert into rows values (2)",
     )
-    for _ in range(4):
-        await any_pair.run(MORPETH, "select pg_switch_wal()", "create table filler ()", "drop table filler")
-    await any_pair.run(MORPETH, "checkpoint", "checkpoint")
+    needed = segment_name(2, closed.final_position.offset_bytes, 1 << 20)[8:]
+    oldest = "select min(substr(name, 9)) from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'"
+    async with asyncio.timeout(20):
+        while await pair.value(MORPETH, oldest) <= needed:
+            await pair.run(MORPETH, "select pg_switch_wal()", "create table filler ()", "drop table filler")
+            await pair.run(MORPETH, "checkpoint")
+
+
+async def test_a_full_copy_sets_the_old_data_aside(any_pair: Pair) -> None:
+    await log_gone(any_pair)
     old = (any_pair.data(DURHAM)).stat().st_ino
     result = await any_pair.driver.rebuild(DURHAM, primary_site=MORPETH, timeout_seconds=60)
     assert result.method == "rebuild"
@@ -222,6 +230,62 @@ async def test_a_standby_whose_log_is_gone_from_the_primary_is_copied_anew(any_p
     assert aside.stat().st_ino == old, "set aside, not deleted"
     assert result.saved_at == str(aside)
     await assert_follows(any_pair)
+
+
+async def test_a_standby_whose_log_is_gone_from_the_primary_is_copied_anew(
+    any_pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejoin, "STREAM_PATIENCE_SECONDS", 1.0)
+    await log_gone(any_pair)
+    result = await rejoined(any_pair)
+    assert result.method == "rebuild", (result.evidence, any_pair.log(DURHAM).read_text()[-3000:])
+    assert "receives nothing" in result.evidence
+    await assert_follows(any_pair)
+
+
+def with_program(pair: Pair, name: str, text: str | None) -> PostgresDriver:
+    """A driver for which one of Durham's programs is another one, or is missing."""
+    programs = pair.base / "bin"
+    programs.mkdir()
+    for program in pair.binaries.bin_dir.iterdir():
+        if program.name != name:
+            (programs / program.name).symlink_to(program)
+    if text is not None:
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    return pair.driver_for({DURHAM: {"bin": str(programs)}, MORPETH: {}})
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("echo 'pg_rewind: no rewind required'", "saw no reason to rewind"),
+        ("echo 'servers diverged at WAL location 0/1'; echo 'could not open file' >&2; exit 1", "could not"),
+    ],
+    ids=["needless", "failed"],
+)
+async def test_a_rewind_that_did_not_do_its_work_ends_in_a_full_copy(
+    any_pair: Pair, program: str, why: str
+) -> None:
+    await failed_over(any_pair)
+    driver = with_program(any_pair, "pg_rewind", f"#!/bin/sh\n{program}\n")
+    result = await driver.rejoin(DURHAM, primary_site=MORPETH, timeout_seconds=60)
+    assert result.method == "rebuild", result.evidence
+    assert why in result.evidence
+    assert result.divergent_bytes > 0
+    assert_saved(any_pair, result.saved_at)
+    await assert_follows(any_pair)
+
+
+async def test_a_full_copy_of_tablespaces_outside_the_data_directory_is_refused(any_pair: Pair) -> None:
+    outside = any_pair.base / "outside"
+    outside.mkdir()
+    any_pair.whom.give(outside)
+    any_pair.kill_all(DURHAM)
+    await any_pair.run(MORPETH, "select pg_promote()")
+    await any_pair.run(MORPETH, f"create tablespace outside location '{outside}'")
+    with pytest.raises(DriverTrouble, match="1 tablespaces outside its data directory"):
+        await any_pair.driver.rebuild(DURHAM, primary_site=MORPETH, timeout_seconds=20)
 
 
 async def test_a_server_that_accepts_writes_is_not_copied_over(any_pair: Pair) -> None:
