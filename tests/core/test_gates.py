@@ -1,0 +1,271 @@
+"""Every gate: what opens it, what closes it, and that not knowing closes it."""
+
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+
+from orchestrator.core.gates import (
+    CHECKS,
+    Check,
+    Gate,
+    Wish,
+    first_closed,
+    gates,
+    loss_bound_seconds,
+)
+from sites.model import FailoverPolicy, FencePolicy
+from tests.core.views import (
+    DOWN,
+    GIVEN_UP,
+    HANDED,
+    LOST,
+    MUTE,
+    PRIMARY,
+    STANDBY,
+    STRAY,
+    THEIRS,
+    Instance,
+    Scene,
+    at,
+    word,
+)
+
+ITSELF = Wish(to_site="x", from_site="y", planned=False, automatic=True)
+BY_A_PERSON = replace(ITSELF, automatic=False)
+CERTIFIED = replace(BY_A_PERSON, certified_down=True)
+ANY_LOSS = replace(BY_A_PERSON, accept_loss_seconds=math.inf)
+PLANNED = replace(BY_A_PERSON, planned=True)
+MANUAL = {"policy": FailoverPolicy.MANUAL}
+
+
+def accepting(seconds: float) -> Wish:
+    return replace(BY_A_PERSON, accept_loss_seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Case:
+    """`ok` and `code` of gate `number` when `wish` is examined in `scene`."""
+
+    number: int
+    ok: bool | None
+    code: str
+    scene: Scene
+    wish: Wish = ITSELF
+
+
+FAR_BEHIND = {"safe_seconds_ago": 90.0}
+UNKNOWN_LOSS = {"safe_seconds_ago": None}
+SHORT = Instance(position=at(900))
+FORKED = Instance(position=at(2000, "cluster/2"))
+CONFIRM = {"fence": FencePolicy.CONFIRM}
+
+CASES: dict[str, Case] = {
+    # --- 1: the right ---
+    "without a registered keeper the right is not known": Case(1, None, "no-quorum", LOST.but(known=False)),
+    "without a keeper the right is not known": Case(1, None, "no-quorum", LOST.but(keeper=False)),
+    "without a record the right is not known": Case(1, None, "no-quorum", LOST.but(claimed=False)),
+    "a planned move has its right by the give-up that comes first": Case(1, True, "", THEIRS, PLANNED),
+    "what was given up may be claimed without waiting": Case(1, True, "", GIVEN_UP),
+    "a manual service does not move by itself": Case(1, False, "manual", LOST.but(**MANUAL)),
+    "a manual service needs a certificate even from a person": Case(
+        1, False, "manual", LOST.but(**MANUAL), BY_A_PERSON
+    ),
+    "a manual service moves on a certificate": Case(1, True, "", LOST.but(**MANUAL), CERTIFIED),
+    "a lease that is over gives the right": Case(1, True, "", LOST),
+    "a lease that is not over keeps the right where it is": Case(
+        1, False, "lease-still-held", LOST.but(peer_lease_over=False)
+    ),
+    "a peer that was never seen may hold a lease": Case(
+        1, False, "lease-still-held", LOST.but(peer_seen=False)
+    ),
+    "a person's run waits for the end of the lease itself": Case(
+        1, True, "", LOST.but(peer_lease_over=False), BY_A_PERSON
+    ),
+    "a certificate does not shorten the lease of an automatic service, its run waits too": Case(
+        1, True, "", LOST.but(peer_lease_over=False), CERTIFIED
+    ),
+    "a site that holds may be serving without any contact": Case(
+        1, False, "peer-holds", LOST.but(peer_holds=True)
+    ),
+    "a person's word alone does not move what a holding site serves": Case(
+        1, False, "peer-holds", LOST.but(peer_holds=True), BY_A_PERSON
+    ),
+    "a certificate moves what a holding site served": Case(1, True, "", LOST.but(peer_holds=True), CERTIFIED),
+    # --- 2: the old primary ---
+    "an old primary that answers as writable forbids a second one": Case(
+        2, False, "old-primary-writable", LOST.but(there=PRIMARY)
+    ),
+    "what the witness saw writable forbids a second one": Case(
+        2, False, "old-primary-writable", LOST.but(outside=(word("w", "y"),))
+    ),
+    "what the witness saw long ago does not count": Case(
+        2, True, "", LOST.but(outside=(word("w", "y", age_seconds=6.1),))
+    ),
+    "the old site's own word of itself does not count": Case(
+        2, True, "", LOST.but(outside=(word("y", "y"),))
+    ),
+    "what the witness saw of our own instance does not count": Case(
+        2, True, "", LOST.but(outside=(word("w", "x"),))
+    ),
+    "an old primary that nobody sees is not seen writable": Case(2, True, "", LOST),
+    "an old primary that is down is not writable": Case(2, True, "", LOST.but(there=DOWN)),
+    "an old primary that answers nothing is not seen writable": Case(2, True, "", LOST.but(there=MUTE)),
+    "before a planned move the old primary is rightly writable": Case(2, True, "", THEIRS, PLANNED),
+    "after a give-up what was seen before it does not count": Case(
+        2, True, "", GIVEN_UP.but(there=replace(PRIMARY, age_seconds=0.5), outside=(word("w", "y"),))
+    ),
+    "after a give-up what was seen since counts": Case(
+        2, False, "old-primary-writable", GIVEN_UP.but(there=replace(PRIMARY, age_seconds=0.2))
+    ),
+    # --- 3: the data ---
+    "a loss within the limit is allowed": Case(3, True, "", LOST),
+    "a loss above the limit is not": Case(3, False, "lag-above-limit", LOST.but(**FAR_BEHIND)),
+    "a loss above the limit is not, though a person asks": Case(
+        3, False, "lag-above-limit", LOST.but(**FAR_BEHIND), BY_A_PERSON
+    ),
+    "a loss that somebody accepted by name is allowed": Case(
+        3, True, "", LOST.but(**FAR_BEHIND), accepting(90.0)
+    ),
+    "a loss above what was accepted is not": Case(
+        3, False, "loss-not-accepted", LOST.but(**FAR_BEHIND), accepting(80.0)
+    ),
+    "an unknown loss is a no": Case(3, None, "lag-unknown", LOST.but(**UNKNOWN_LOSS)),
+    "an unknown loss is not covered by any figure": Case(
+        3, None, "lag-unknown", LOST.but(**UNKNOWN_LOSS), accepting(3600.0)
+    ),
+    "an unknown loss may be accepted as such": Case(3, True, "", LOST.but(**UNKNOWN_LOSS), ANY_LOSS),
+    "what was closed in order and is all here loses nothing": Case(
+        3, True, "", HANDED.but(safe_seconds_ago=None)
+    ),
+    "what was closed in order and is not all here is missing something": Case(
+        3, False, "below-final-position", HANDED.but(here=SHORT)
+    ),
+    "what was closed in order and cannot be compared is not said to be here": Case(
+        3, False, "below-final-position", HANDED.but(here=FORKED)
+    ),
+    "what was closed in order counts as missing when nothing answers here": Case(
+        3, False, "below-final-position", HANDED.but(here=None), BY_A_PERSON
+    ),
+    "what is missing of a closed service may be accepted by name": Case(
+        3, True, "", HANDED.but(here=SHORT), accepting(1.0)
+    ),
+    "what is missing of a closed service needs as much as may be lost": Case(
+        3, False, "loss-not-accepted", HANDED.but(here=SHORT), accepting(0.1)
+    ),
+    "what is missing of a closed service may be unknown, and accepted as such": Case(
+        3, True, "", HANDED.but(here=SHORT, safe_seconds_ago=None), ANY_LOSS
+    ),
+    "what is missing of a closed service is unknown and no figure covers it": Case(
+        3, False, "loss-not-accepted", HANDED.but(here=SHORT, safe_seconds_ago=None), accepting(60.0)
+    ),
+    "a planned move needs a standby that answers as one": Case(
+        3, None, "lag-unknown", THEIRS.but(here=DOWN), PLANNED
+    ),
+    "a planned move needs a standby that was seen lately": Case(
+        3, None, "lag-unknown", THEIRS.but(here=None), PLANNED
+    ),
+    "a planned move needs a standby that receives": Case(
+        3, False, "lag-unknown", THEIRS.but(here=STRAY), PLANNED
+    ),
+    "a planned move needs a known lag": Case(3, False, "lag-unknown", THEIRS.but(lag_seconds=None), PLANNED),
+    "a planned move of a standby far behind would take long": Case(
+        3, False, "lag-above-limit", THEIRS.but(lag_seconds=61.0), PLANNED
+    ),
+    "a planned move waits for the rest": Case(3, True, "", THEIRS.but(lag_seconds=59.0), PLANNED),
+    # --- 4: the history ---
+    "a standby of the primary's own history may take over": Case(4, True, "", LOST),
+    "a standby that says nothing has no known history": Case(4, None, "history-unknown", LOST.but(here=None)),
+    "a standby without a position has no known history": Case(
+        4, None, "history-unknown", LOST.but(here=replace(STANDBY, position=None)), ANY_LOSS
+    ),
+    "a primary's history never seen is a no": Case(4, None, "history-unknown", LOST.but(history_seen="")),
+    "a primary's history never seen is a no to a person too": Case(
+        4, None, "history-unknown", LOST.but(history_seen=""), accepting(3600.0)
+    ),
+    "nobody is left to ask for the history, so a person may name this side the right one": Case(
+        4, True, "", LOST.but(history_seen=""), ANY_LOSS
+    ),
+    "another history is a no": Case(4, False, "history-diverged", LOST.but(here=FORKED)),
+    "another history is a no whatever loss is accepted": Case(
+        4, False, "history-diverged", LOST.but(here=FORKED), ANY_LOSS
+    ),
+    # --- 6: flapping ---
+    "a service that moved by itself lately stays where it is": Case(
+        6, False, "flap-damped", LOST.but(flap_left_seconds=60.0)
+    ),
+    "a person may move a service that moved lately": Case(
+        6, True, "", LOST.but(flap_left_seconds=60.0), BY_A_PERSON
+    ),
+    "a service that has not moved lately may move": Case(6, True, "", LOST),
+    # --- 7: paused ---
+    "a paused service stays where it is": Case(7, False, "paused", LOST.but(paused=True)),
+    "a service that is not paused may move": Case(7, True, "", LOST),
+    # --- 8: fenced ---
+    "without `fence: confirm` an attempt is enough": Case(8, True, "", LOST.but(fence_confirmed=False)),
+    "a confirmation that has not come is a no": Case(8, None, "fence-not-confirmed", LOST.but(**CONFIRM)),
+    "a fence that failed is a no": Case(
+        8, False, "fence-not-confirmed", LOST.but(**CONFIRM, fence_confirmed=False)
+    ),
+    "a fence that failed is a no to a person too": Case(
+        8, False, "fence-not-confirmed", LOST.but(**CONFIRM, fence_confirmed=False), BY_A_PERSON
+    ),
+    "one fencing level that confirmed is enough": Case(
+        8, True, "", LOST.but(**CONFIRM, fence_confirmed=True)
+    ),
+    "a certificate stands for the confirmation": Case(8, True, "", LOST.but(**CONFIRM), CERTIFIED),
+    "what was given up was fenced by its own site first": Case(8, True, "", GIVEN_UP.but(**CONFIRM)),
+    "a planned move closes the old primary itself": Case(8, True, "", THEIRS.but(**CONFIRM), PLANNED),
+}
+
+
+def _answers(scene: Scene, wish: Wish) -> dict[int, Gate]:
+    view, service = scene.see()
+    return {gate.number: gate for gate in gates(view, service, wish)}
+
+
+@pytest.mark.parametrize("sentence", CASES)
+def test_a_gate_opens_only_on_a_positive_yes(sentence: str) -> None:
+    case = CASES[sentence]
+    gate = _answers(case.scene, case.wish)[case.number]
+    assert (gate.ok, gate.code) == (case.ok, case.code)
+    assert gate.open is (case.ok is True)
+    assert gate.evidence
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"gate {check.number}")
+def test_every_gate_is_seen_open_and_closed_with_each_of_its_codes(check: Check) -> None:
+    cases = [case for case in CASES.values() if case.number == check.number]
+    assert any(case.ok for case in cases)
+    assert {case.code for case in cases if not case.ok} == set(check.codes)
+
+
+def test_all_gates_answer_in_order_under_their_own_names_and_codes() -> None:
+    for case in CASES.values():
+        view, service = case.scene.see()
+        answers = gates(view, service, case.wish)
+        assert [(gate.number, gate.name) for gate in answers] == [(c.number, c.name) for c in CHECKS]
+        for gate, check in zip(answers, CHECKS, strict=True):
+            assert gate.code == "" if gate.open else gate.code in check.codes
+
+
+def test_the_first_closed_gate_gives_the_refusal_its_code() -> None:
+    view, service = LOST.but(paused=True, safe_seconds_ago=None).see()
+    closed = first_closed(gates(view, service, ITSELF))
+    assert closed is not None
+    assert closed.code == "lag-unknown"
+    view, service = LOST.see()
+    assert first_closed(gates(view, service, ITSELF)) is None
+
+
+def test_the_loss_grows_while_a_primary_may_be_writing_and_no_more_once_it_was_given_up() -> None:
+    for age, nobody_for, bound in ((5.0, 0.0, 5.0), (65.0, 60.0, 5.0), (1.0, 60.0, 0.0)):
+        view, service = GIVEN_UP.but(safe_seconds_ago=age, nobody_for_seconds=nobody_for).see()
+        assert loss_bound_seconds(view, service) == pytest.approx(bound)
+    view, service = LOST.but(safe_seconds_ago=65.0, nobody_for_seconds=60.0).see()
+    assert loss_bound_seconds(view, service) == pytest.approx(65.0)
+
+
+def test_what_would_be_lost_is_unknown_without_a_common_position() -> None:
+    view, service = LOST.but(safe_seconds_ago=None).see()
+    assert loss_bound_seconds(view, service) is None
