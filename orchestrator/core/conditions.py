@@ -56,7 +56,7 @@ def _opened_without_right(view: View, service: ServiceView) -> bool:
 
 
 def _writable_only_here(view: View, service: ServiceView) -> bool:
-    return service.writable_at(view.site) is True and not service.writable_at(view.peer)
+    return service.writable_at(view.site) is True and service.writable_at(view.peer) is False
 
 
 def _most_complete_here(view: View, service: ServiceView) -> bool:
@@ -122,7 +122,7 @@ BEING_GIVEN_UP = When(
 # --- whose it is ---------------------------------------------------------------------------------------
 
 NOT_HOME = When("its home is the other site", lambda v, s: s.service.home != v.site)
-WRITABLE_ONLY_HERE = When("its instance here accepts writes and the other does not", _writable_only_here)
+WRITABLE_ONLY_HERE = When("its instance here accepts writes, and the other answers and does not", _writable_only_here)
 MOST_COMPLETE_HERE = When(
     "both instances are closed standbys of one history, and the one here has all that the other has",
     _most_complete_here,

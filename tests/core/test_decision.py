@@ -103,6 +103,9 @@ CASES: dict[str, Case] = {
     "its home asks when both are writable": Case(
         134, Act.ASK, "unclaimed", UNCLAIMED.but(here=PRIMARY, there=PRIMARY)
     ),
+    "its home asks when its own is writable and the other one does not answer": Case(
+        134, Act.ASK, "unclaimed", UNCLAIMED.but(here=PRIMARY, there=None)
+    ),
     "its home asks when the other one does not answer and its own is closed": Case(
         134, Act.ASK, "unclaimed", UNCLAIMED.but(there=None)
     ),
