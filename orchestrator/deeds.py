@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 RESTART_TIMEOUT_SECONDS = 60.0
 REJOIN_BACKOFF_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 ACT_AGAIN_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
 ASK_SECONDS = 30.0
 
 
@@ -112,7 +113,8 @@ class Deeds:
             log.warning("act-failed", service=name, problem=str(fault))
         finally:
             mind.busy = None
-            mind.act_again_at_ns = boottime_ns() + int(ACT_AGAIN_SECONDS * 1e9)
+            pause_seconds = min(ACT_AGAIN_SECONDS * 2**mind.failed_moves, LONGEST_PAUSE_SECONDS)
+            mind.act_again_at_ns = boottime_ns() + int(pause_seconds * 1e9)
             self._wake.set()
 
     def start(self, work: Awaitable[None]) -> asyncio.Task[None]:
@@ -152,13 +154,18 @@ class Deeds:
         name = service.service.name
         await self.ask(InstanceOpened(service=name))
         log.warning("opening-here", service=name)
-        driver = self._drivers[name]
-        sample = await self._eyes.look(name, self._site)
-        if sample.role is Role.STANDBY:
-            # It runs closed: promotion begins a new line of history, so nothing can be confused later.
-            await driver.promote(self._site, timeout_seconds=RESTART_TIMEOUT_SECONDS)
-        else:
-            await driver.start(self._site, role=Role.PRIMARY, timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        driver, failures = self._drivers[name], self._minds[name].open_failures_ns
+        try:
+            sample = await self._eyes.look(name, self._site)
+            if sample.role is Role.STANDBY:
+                # It runs closed: promotion begins a new line of history, so nothing can be confused later.
+                await driver.promote(self._site, timeout_seconds=RESTART_TIMEOUT_SECONDS)
+            else:
+                await driver.start(self._site, role=Role.PRIMARY, timeout_seconds=RESTART_TIMEOUT_SECONDS)
+        except SitesError:
+            failures.append(boottime_ns())
+            raise
+        failures.clear()
         await self._eyes.look(name, self._site)
 
     async def _restart(self, view: View, service: ServiceView) -> None:
@@ -225,7 +232,9 @@ class Deeds:
         errand = Errand(run_record, automatic=True, who=who, why=why)
         if frame == "take-over":
             errand.after_take_over = lambda: self._fence_behind(service.service.name)
-        await self.carry_out(plan, errand, publish=False)
+        mind = self._minds[service.service.name]
+        outcome = await self.carry_out(plan, errand, publish=False)
+        mind.failed_moves = 0 if outcome is RunOutcome.DONE else mind.failed_moves + 1
 
     async def carry_out(self, plan: Plan, errand: Errand, *, publish: bool) -> RunOutcome:
         """Carry a plan out; the service's mind knows that a run is on."""

@@ -29,6 +29,8 @@ class ServiceMind:
     act_again_at_ns: int = 0
     run: str = ""
     restarts_ns: deque[int] = field(default_factory=lambda: deque(maxlen=32))
+    open_failures_ns: deque[int] = field(default_factory=lambda: deque(maxlen=32))
+    failed_moves: int = 0
     rejoin_failures: int = 0
     rejoin_again_at_ns: int = 0
     nobody_since_ns: int | None = None

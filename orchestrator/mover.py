@@ -113,7 +113,8 @@ class Mover:
         reason: str,
         known: tuple[Known, ...] = (),
     ) -> Plan:
-        """The plan of a move. `frame`: take-over, claim, hand-over (give up and claim) or rejoin."""
+        """The plan of a move. `frame`: take-over, claim, hand-over (close, give up, claim),
+        shut-over (the same of a dead database), or rejoin."""
         run = run_id(service.name, kind)
         sites = self._tools.estate.sites
         from_title = sites[from_site].title or from_site
@@ -141,6 +142,12 @@ class Mover:
             "claim": lambda: (frames.claim(to_title, to_site, timeout_seconds=60.0), part("promote"), settle),
             "hand-over": lambda: (
                 part("demote"),
+                frames.give_up(from_title, from_site, timeout_seconds=60.0),
+                frames.claim(to_title, to_site, timeout_seconds=60.0),
+                part("promote"),
+                settle,
+            ),
+            "shut-over": lambda: (
                 frames.give_up(from_title, from_site, timeout_seconds=60.0),
                 frames.claim(to_title, to_site, timeout_seconds=60.0),
                 part("promote"),
@@ -213,8 +220,8 @@ class Mover:
         )
         background = asyncio.create_task(publisher.run(create=publish))
         log.info("run-started", run=plan.id, kind=str(plan.kind), service=plan.service, why=errand.why)
-        outcome = RunOutcome.FAILED
-        summary = ""
+        outcome = RunOutcome.INTERRUPTED
+        summary = "the controller was ended"
         try:
             ended = await engine.carry_out(
                 plan,

@@ -22,7 +22,7 @@ from orchestrator.clock import wall_text
 from orchestrator.controller import Controller
 from orchestrator.core.gates import Gate, Wish, first_closed, gates
 from orchestrator.core.messages import Acknowledge, Ask, SetPause, StartRun
-from orchestrator.core.records import Pause
+from orchestrator.core.records import Pause, ServiceRecord
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
@@ -33,6 +33,7 @@ from runbooks.model import Kind
 from runbooks.planned import Plan
 from runbooks.render import render_plan
 from sites.model import FailoverPolicy
+from sites.replication.words import Role
 
 PLANS_KEPT = 50
 LONGEST_PAUSE_SECONDS = 7 * 86400.0
@@ -85,7 +86,7 @@ class Orders:
         record = service.record
         if record is None or wish.from_site is None:
             raise OrderRefused("unclaimed", f"nobody has ever been primary for {request.service}")
-        frame = "hand-over" if wish.planned else ("claim" if record.primary is None else "take-over")
+        frame = _frame(wish, record)
         try:
             plan = self._controller.mover.draw(
                 kind,
@@ -151,7 +152,7 @@ class Orders:
             return self._planned_wish(service, request, primary)
         if request.verb != "failover":
             raise OrderRefused("wrong-request", f"{request.verb} is not carried out yet", wrong=True)
-        from_site = primary or (record.previous if record is not None else None)
+        from_site = primary or view.peer
         if primary == view.site:
             raise OrderRefused(
                 "ask-the-survivor",
@@ -170,6 +171,7 @@ class Orders:
             planned=False,
             automatic=False,
             certified_down=request.certify_down is not None,
+            holder_lives=request.certify_down is None and _only_its_database_is_down(view, service),
             accept_loss_seconds=request.accept_loss_seconds,
         )
 
@@ -223,7 +225,7 @@ class Orders:
             self._controller.tally.refused(drawn.request.service, refusal.code)
             raise OrderRefused(refusal.code, refusal.message, refusal.evidence)
         reason = order.reason or drawn.request.reason
-        if wish.planned:
+        if wish.planned or wish.holder_lives:
             await self._start_planned(drawn, who, reason)
         else:
             self._start_failover(drawn, wish, view, service, who, reason)
@@ -344,6 +346,22 @@ class Orders:
             await self._ask(Acknowledge(service=name, who=f"{who}: {request.reason}"))
             lines.append(f"{name}: the last unplanned move is acknowledged")
         return Acted(lines=lines)
+
+
+def _only_its_database_is_down(view: View, service: ServiceView) -> bool:
+    """The other site renews its lease, and its instance positively accepts no writes."""
+    record = service.record
+    holds = record is not None and record.primary == view.peer and not view.peer_lease_over
+    return holds and service.role_at(view.peer) in (Role.DOWN, Role.STANDBY)
+
+
+def _frame(wish: Wish, record: ServiceRecord) -> str:
+    """Which built-in parts the plan has."""
+    if wish.planned:
+        return "hand-over"
+    if record.primary is None:
+        return "claim"
+    return "shut-over" if wish.holder_lives else "take-over"
 
 
 def _refusal(answers: tuple[Gate, ...]) -> Refusal | None:

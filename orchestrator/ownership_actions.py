@@ -17,9 +17,11 @@ from orchestrator.link import KeeperGone
 from runbooks.catalogue import ActionCatalogue, Arguments
 from runbooks.context import ActionContext, Call, Result
 from runbooks.errors import StepFailed
+from runbooks.model import Kind
 from sites.replication.words import Position, Word
 
 ASK_TIMEOUT_SECONDS = 30.0
+LOOK_SECONDS = 0.5
 
 
 class NoArguments(Arguments):
@@ -127,13 +129,27 @@ async def _give_up(desk: KeeperDesk, call: Call) -> Result:
             return False
         return record.primary is None or bool(record.refusal) or record.run != plan.id
 
+    async def wait_while_the_holder_lives() -> None:
+        while not given_up():
+            view = desk.view()
+            over_ns = view.peer_lease_over_ns if view is not None else None
+            if over_ns is not None and boottime_ns() > over_ns:
+                raise StepFailed(f"{plan.from_site} is lost: its lease ran out before it gave the service up")
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await desk.wait(given_up)
+            except TimeoutError:
+                continue
+
     _demand(await _ask(desk, RequestGiveUp(service=plan.service, run=plan.id), ASK_TIMEOUT_SECONDS))
-    await desk.wait(given_up)
+    await wait_while_the_holder_lives()
     record = desk.record(plan.service)
     if record is None or record.run != plan.id:
         raise StepFailed("another run holds the service now")
     if record.primary is not None:
         raise StepFailed(f"{plan.from_site} did not give it up: {record.refusal}")
+    if record.final_position is None and plan.kind is Kind.FAILOVER:
+        return Result(f"{plan.from_site} shut it and gave it up, without a final position")
     if record.final_position is None:
         raise StepFailed(
             f"{plan.from_site} had to cut its clients off before everything was sent; a final position is "

@@ -15,6 +15,7 @@ from sites.model import Estate, Service
 from sites.replication.words import ReplicationDriver, Role
 
 RESTART_WINDOW_SECONDS = 3600.0
+OPEN_FAILURES_SECONDS = 300.0
 
 
 class Sight:
@@ -92,6 +93,9 @@ class Sight:
             pause_left_seconds=self._pause_left(mind, record, now_ns),
             pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
             flap_left_seconds=_flap_left(service, record),
+            open_failures=sum(
+                1 for at in mind.open_failures_ns if now_ns - at <= OPEN_FAILURES_SECONDS * 1e9
+            ),
             restarts_left=self._restarts_left(service, mind, now_ns),
             fence_confirmed=mind.fence_confirmed,
             nobody_for_seconds=(now_ns - mind.nobody_since_ns) / 1e9 if mind.nobody_since_ns else 0.0,
@@ -108,7 +112,7 @@ class Sight:
 
     def _run_failed(self, record: ServiceRecord | None) -> bool:
         run = self._run_records.get(record.run) if record is not None and record.run else None
-        return run is not None and run.state in ("failed", "stopped")
+        return run is not None and run.state == "failed"
 
     def _pause_left(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> float | None:
         """Counted on this clock from when this pause was first read here; None when there is none."""

@@ -61,7 +61,7 @@ class PostgresSql:
             raise _broken(where, error) from error
         except asyncpg.PostgresError as error:
             raise DriverTrouble(f"{where} said: {error} ({error.sqlstate})") from error
-        except (asyncpg.InterfaceError, asyncpg.exceptions.ProtocolError, ValueError) as error:
+        except (asyncpg.InterfaceError, asyncpg.exceptions.InternalClientError, ValueError) as error:
             # The library complains of a closed connection in many words.
             if connection is not None and connection.is_closed():
                 raise _broken(where, error) from error

@@ -12,6 +12,7 @@ from sites.model import FailoverPolicy
 from sites.replication.words import Role
 
 CLAIM_BACK_AFTER_SECONDS = 15.0
+OPEN_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,17 @@ BEING_GIVEN_UP = When(
     "it is being closed or given up here", lambda v, s: s.held is not None and s.held.giving_up
 )
 
+OPENING_FAILS = When(
+    "it could not be opened here three times within five minutes, and no run is under way",
+    lambda v, s: s.open_failures >= OPEN_TRIES and not s.run_here and _ours(v, s),
+)
+
 # --- whose it is ---------------------------------------------------------------------------------------
 
 NOT_HOME = When("its home is the other site", lambda v, s: s.service.home != v.site)
-WRITABLE_ONLY_HERE = When("its instance here accepts writes, and the other answers and does not", _writable_only_here)
+WRITABLE_ONLY_HERE = When(
+    "its instance here accepts writes, and the other answers and does not", _writable_only_here
+)
 MOST_COMPLETE_HERE = When(
     "both instances are closed standbys of one history, and the one here has all that the other has",
     _most_complete_here,

@@ -11,6 +11,14 @@ _TWO = "the instance at the other site accepts writes: opening this one as well 
 
 INSTANCES: tuple[Rule, ...] = (
     Rule(500, Diagnosis.CUT_OFF_BY_US, when.BEING_GIVEN_UP, Act.HOLD, "moving", "it is being given up"),
+    Rule(
+        501,
+        Diagnosis.CUT_OFF_BY_US,
+        when.OPENING_FAILS,
+        Act.ASK,
+        "reopen-failed",
+        "it does not open here, and trying on would only hide it",
+    ),
     Rule(502, Diagnosis.CUT_OFF_BY_US, when.RUNNING_HERE, Act.HOLD, "moving", "a run is at it"),
     Rule(503, Diagnosis.CUT_OFF_BY_US, when.OTHER_IS_WRITABLE, Act.ASK, "other-site-writable", _TWO),
     Rule(
@@ -66,6 +74,14 @@ INSTANCES: tuple[Rule, ...] = (
         Act.GIVE_UP,
         "give-up",
         "its database is dead and no restart is allowed: it is fenced and given up at once",
+    ),
+    Rule(
+        529,
+        Diagnosis.PRIMARY_CLOSED,
+        when.OPENING_FAILS,
+        Act.ASK,
+        "reopen-failed",
+        "it does not open here, and trying on would only hide it",
     ),
     Rule(530, Diagnosis.PRIMARY_CLOSED, when.RUNNING_HERE, Act.HOLD, "moving", "a run is at it"),
     Rule(

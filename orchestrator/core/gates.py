@@ -33,13 +33,18 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is to be promoted where, and by whose wish. `planned`: the old primary closes in order."""
+    """What is to be promoted where, and by whose wish. `planned`: the old primary closes in order.
+
+    `holder_lives`: an unplanned move away from a site whose database is down while its keeper lives, which is
+    asked to shut it and give it up (P23): waiting for its lease would wait for ever.
+    """
 
     to_site: str
     from_site: str | None
     planned: bool
     automatic: bool
     certified_down: bool = False
+    holder_lives: bool = False
     accept_loss_seconds: float | None = None
 
     @property
@@ -107,6 +112,8 @@ def _right(view: View, service: ServiceView, wish: Wish) -> Gate:
     record = service.record
     if not view.registered or record is None:
         return Gate(1, "right to it", None, "no-quorum", "ownership is not known here at this moment")
+    if wish.holder_lives:
+        return Gate(1, "right to it", True, "", f"{record.primary}'s keeper shuts it and gives it up itself")
     if wish.planned:
         return Gate(1, "right to it", True, "", f"{record.primary} gives it up, {wish.to_site} claims it")
     if record.primary is None:

@@ -27,6 +27,11 @@ DECISIONS = ReasonGroup(
             "Follow the run: `twinsite runs`; then find out why its database died there.",
         ),
         Reason(
+            "reopen-failed",
+            "The database could not be opened here, several times in a row.",
+            "Read its log and the database's; or `twinsite failover SERVICE` at the other site.",
+        ),
+        Reason(
             "claim-back",
             "This site gave the service up in order and nobody came for it, so it opens here again.",
             "Find out why the move did not go on: `twinsite runs`.",

@@ -234,10 +234,21 @@ def take_view(state: OwnershipState, name: str, item: ServiceItem) -> None:
 
 
 def see_peer(state: OwnershipState, item: SiteItem, now_ns: int) -> None:
-    """P8: t_seen is when the answer arrived; the first sight of a revision counts."""
-    if state.peer_item is None or item.revision > state.peer_item.revision:
-        state.peer_item = item
+    """P8: t_seen is when the answer arrived; the first sight of a revision counts.
+
+    A revision that carries the beat we know is no sign of life: it is our own revoked flag (P10), and a
+    wait that began with that beat goes on (P11).
+    """
+    before = state.peer_item
+    if before is not None and item.revision <= before.revision:
+        return
+    state.peer_item = item
+    if before is None or _beat_of(before) != _beat_of(item):
         state.peer_seen_ns = now_ns
+
+
+def _beat_of(item: SiteItem) -> tuple[str, int, int]:
+    return item.record.keeper, item.record.incarnation, item.record.beat
 
 
 def due_fences(state: OwnershipState, now_ns: int) -> list[Order]:

@@ -33,6 +33,7 @@ class ServiceView:
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
     ended without success. `run_in_doubt`: it stands still because a step's end is not known.
+    `open_failures`: how often opening it here failed lately.
     """
 
     service: Service
@@ -52,6 +53,7 @@ class ServiceView:
     pause_words: str = ""
     flap_left_seconds: float | None = None
     restarts_left: int = 0
+    open_failures: int = 0
     fence_confirmed: bool | None = None
     nobody_for_seconds: float = 0.0
     not_a_standby_for_seconds: float = 0.0

@@ -210,6 +210,15 @@ CASES: dict[str, Case] = {
     "what was cut off is not opened while the other instance is writable": Case(
         503, Act.ASK, "other-site-writable", CUT_OFF.but(there=PRIMARY)
     ),
+    "what was cut off and does not open here asks a person": Case(
+        501, Act.ASK, "reopen-failed", CUT_OFF.but(open_failures=3)
+    ),
+    "what failed to open here twice is tried again": Case(
+        504, Act.REOPEN, "reopen", CUT_OFF.but(open_failures=2)
+    ),
+    "a closed database that does not open here asks a person": Case(
+        529, Act.ASK, "reopen-failed", CLOSED.but(open_failures=3)
+    ),
     "what was cut off opens again when the right to it is back": Case(504, Act.REOPEN, "reopen", CUT_OFF),
     "what was cut off and opened by hand is made known to the keeper": Case(
         504, Act.REOPEN, "reopen", HEALTHY.but(shut=True)

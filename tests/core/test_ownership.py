@@ -372,6 +372,20 @@ def test_p11_more_services_than_one_transaction_takes_need_no_second_wait() -> N
     assert world.now_ns - started_ns < TIMING.lease_duration_ns
 
 
+def test_p11_our_own_revoked_flag_is_no_sign_of_life_of_the_lost_site() -> None:
+    world = steady_world({"s": "x", "t": "x"})
+    world.kill("x")
+    node = world.nodes["y"]
+    world.run(4 * SECOND)
+    seen_ns = node.state.peer_seen_ns
+    ask = world.ask("y", take_over(world, "s"))
+    world.run(SECOND)
+    assert done(world, "y", ask)
+    assert node.state.peer_item is not None
+    assert node.state.peer_item.record.revoked
+    assert node.state.peer_seen_ns == seen_ns
+
+
 def test_p12_every_ownership_transaction_compares_the_writers_own_key() -> None:
     world = steady_world()
     seen: list[m.Transact] = []

@@ -110,6 +110,7 @@ class Scene:
     paused: bool = False
     flap_left_seconds: float | None = None
     restarts_left: int = 0
+    open_failures: int = 0
     fence_confirmed: bool | None = None
     nobody_for_seconds: float = 0.0
     not_a_standby_for_seconds: float = 0.0
@@ -195,6 +196,7 @@ class Scene:
             pause_words="paused by somebody" if self.paused else "",
             flap_left_seconds=self.flap_left_seconds,
             restarts_left=self.restarts_left,
+            open_failures=self.open_failures,
             fence_confirmed=self.fence_confirmed,
             nobody_for_seconds=self.nobody_for_seconds,
             not_a_standby_for_seconds=self.not_a_standby_for_seconds,
