@@ -64,7 +64,7 @@ RIGHT = ReasonGroup(
         Reason(
             "manual",
             "The service is manual: it moves only when given up, or when its site is certified down.",
-            "Make sure its site is off, then: `twinsite failover SERVICE --certify-down SITE --reason …`.",
+            "At the other site: `twinsite failover SERVICE`; if its own site is off, with `--certify-down`.",
         ),
         Reason(
             "entitled",
@@ -89,7 +89,7 @@ RIGHT = ReasonGroup(
         Reason(
             "guard-missing",
             "No guard is there to cut a stalled site off, so a move without people would not be safe.",
-            "Make sure that the old site cannot write, then: `twinsite failover SERVICE`.",
+            "Make sure that the old site cannot write, then, at the other site: `twinsite failover SERVICE`.",
         ),
     ),
 )
