@@ -9,7 +9,7 @@ OrchestratorError
 ├── Refused                 the controller said no, with a code and its evidence        -> api.client
 └── OrchestratorTrouble
     ├── StateUnusable       the state directory cannot be used                          -> assembly
-    ├── MetricsAddressTaken something else listens where /metrics is to be              -> daemon
+    ├── MetricsAddressTaken something else listens where /metrics is to be              -> metrics_page
     ├── NobodyAnswers       no controller behind the socket                             -> api.client
     └── AnswerUnreadable    something answered, but not as a controller does            -> api.client
 """

@@ -1,0 +1,301 @@
+"""One site's controller put together: eyes, patrol, mover, journal, orders, the local API, `/metrics`, and
+the link to its keeper. Which store, drivers and hosts these work with is for whoever starts it to say.
+
+A clean stop gives nothing up: the keeper lives on and says until when, so that the controller can be
+restarted or replaced. Nothing is decided here.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from orchestrator.api.server import LocalApi
+from orchestrator.clock import boottime_ns
+from orchestrator.controller import Controller
+from orchestrator.core.keeper_view import KeeperView
+from orchestrator.core.messages import Ask, Reply
+from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
+from orchestrator.core.view import View
+from orchestrator.eyes import Eyes
+from orchestrator.journal import SqliteJournal
+from orchestrator.link import KeeperGone, KeeperLink
+from orchestrator.metrics_page import MetricsPage
+from orchestrator.mover import Mover, Tools
+from orchestrator.observing import follow, publish, taking_observations
+from orchestrator.orders import Orders
+from orchestrator.ownership_actions import KeeperDesk, with_ownership
+from orchestrator.paths import controller_socket, keeper_socket
+from orchestrator.readings import Tally
+from orchestrator.readings_of import readings
+from orchestrator.store.base import KeyValue, Store, StoreError
+from orchestrator.store.status import StoreStatus
+from probes.catalogue import make_probe, sites_probed
+from probes.model import Observation, ProbeResult
+from probes.patrol import Patrol
+from probes.place import ProbeContext
+from probes.trial import PatrolEntry
+from runbooks.actions import shipped_actions
+from runbooks.context import Sql
+from runbooks.library import Library
+from runbooks.probing import ServiceProbes
+from sites.model import Estate
+from sites.replication.words import ReplicationDriver
+from sites.transport import Transport
+
+log = structlog.get_logger(__name__)
+
+RUNS_KEPT = 500
+KEEPER_AGAIN_SECONDS = 0.2
+STORE_STATUS_EVERY_SECONDS = 10.0
+
+
+class StartedKeeper(Protocol):
+    """A keeper that was started."""
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
+    sockets. `start_keeper` is called when none answers; `store_status` when the store can tell its own."""
+
+    estate: Estate
+    site: str
+    base: Path
+    directory: Path
+    store: Store
+    transport: Transport
+    drivers: dict[str, ReplicationDriver]
+    journal: SqliteJournal
+    sql: Mapping[str, Sql]
+    start_keeper: Callable[[], StartedKeeper]
+    store_status: Callable[[], Awaitable[StoreStatus]] | None = None
+
+
+class SiteController:
+    """A controller with everything round it."""
+
+    def __init__(self, means: Means) -> None:
+        """Reads every runbook that may be needed: raises RunbooksError for one that is wrong."""
+        self._means = means
+        self._estate, self._site = means.estate, means.site
+        self._wake = asyncio.Event()
+        self._view: KeeperView | None = None
+        self._view_changed = asyncio.Condition()
+        self._observations: dict[tuple[str, str, str], Observation] = {}
+        tally = Tally()
+        self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
+        self._eyes = Eyes(self._estate, means.drivers, watch_losses_at=self._site, on_change=self._wake.set)
+        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
+        context = ProbeContext(means.transport, means.drivers, means.base, on_lost=self._on_lost)
+        self._probes = {
+            name: ServiceProbes(self._estate, service, context)
+            for name, service in self._estate.services.items()
+        }
+        mover = Mover(self._tools(desk), desk, tally, lambda service: None)
+        mover.preload()
+        self.controller = Controller(
+            self._estate,
+            self._site,
+            eyes=self._eyes,
+            drivers=means.drivers,
+            link=self._link,
+            desk=desk,
+            mover=mover,
+            journal=means.journal,
+            tally=tally,
+            wake=self._wake,
+        )
+        self._patrol = Patrol(_entries(self._estate, context), on_observation=self._on_observation)
+        self._page = MetricsPage()
+        self.controller.on_turn = self._on_turn
+
+    def _tools(self, desk: KeeperDesk) -> Tools:
+        means = self._means
+        catalogue = with_ownership(shipped_actions(), desk)
+        return Tools(
+            estate=self._estate,
+            site=self._site,
+            library=Library(catalogue, tuple(means.base / f for f in self._estate.runbook_path)),
+            catalogue=catalogue,
+            drivers=means.drivers,
+            transport=means.transport,
+            journal=means.journal,
+            store=means.store,
+            probes=dict(self._probes),
+            sql=means.sql,
+        )
+
+    # --- running -------------------------------------------------------------------------------------
+
+    async def run(self, ended: asyncio.Event) -> int:
+        """Run until `ended` is set, or until a part of it fails; returns the exit code.
+
+        Raises MetricsAddressTaken.
+        """
+        api = LocalApi(self.controller, Orders(self.controller), self._seen)
+        metrics = self._estate.sites[self._site].metrics
+        async with contextlib.AsyncExitStack() as stack:
+            for tried in self._probes.values():
+                stack.push_async_callback(tried.aclose)
+            await stack.enter_async_context(api.serving(controller_socket(self._means.directory)))
+            if metrics:
+                await stack.enter_async_context(self._page.serving(metrics))
+            log.info("controller-started", services=sorted(self._means.drivers))
+            tasks = [asyncio.create_task(work) for work in self._works()]
+            code = await _until(ended, tasks)
+            self._say_what_is_left()
+        return code
+
+    def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        store, controller = self._means.store, self.controller
+        return (
+            self._keep_keeper(),
+            self._eyes.run(),
+            self._patrol.run(),
+            controller.run(),
+            controller.follow_policy(),
+            controller.watch_settings(),
+            self._watch_store(),
+            publish(store, self._site, self._eyes.observation),
+            follow(store, OBSERVATIONS, taking_observations(self._site, self._eyes.take_outside)),
+            follow(store, RUNS, self._on_run),
+        )
+
+    async def _watch_store(self) -> None:
+        """How each member is, now and then: for metrics and warnings, never for a decision."""
+        while self._means.store_status is not None:
+            try:
+                self.controller.store_status = await self._means.store_status()
+            except StoreError as fault:
+                log.debug("store-status-unknown", problem=str(fault))
+            await asyncio.sleep(STORE_STATUS_EVERY_SECONDS)
+
+    # --- the keeper ----------------------------------------------------------------------------------
+
+    async def _ask_keeper(self, what: Ask, timeout_seconds: float) -> Reply:
+        return await self._link.ask(what, timeout_seconds=timeout_seconds)
+
+    def _on_view(self, view: KeeperView) -> None:
+        worth_a_turn = view.differs(self._view)
+        self._view = view
+        if worth_a_turn:
+            self._wake.set()
+            self._notify()
+
+    def _notify(self) -> None:
+        async def tell() -> None:
+            async with self._view_changed:
+                self._view_changed.notify_all()
+
+        task = asyncio.create_task(tell())
+        task.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
+
+    async def _keep_keeper(self) -> None:
+        """Connect to the keeper, starting one where none runs; again whenever it goes away."""
+        started: StartedKeeper | None = None
+        while True:
+            try:
+                await self._link.serve()
+            except KeeperGone as gone:
+                self._view = None
+                self._wake.set()
+                if started is None or started.poll() is not None:
+                    log.info("keeper-starting", reason=str(gone))
+                    started = self._means.start_keeper()
+            await asyncio.sleep(KEEPER_AGAIN_SECONDS)
+
+    def _say_what_is_left(self) -> None:
+        view = self._view
+        if view is None:
+            log.warning("controller-ended", left="no keeper was there")
+            return
+        serving = [held.service for held in view.services if held.entitled]
+        left_seconds = max(0, view.deadline_ns - boottime_ns()) / 1e9
+        log.warning(
+            "controller-ended",
+            still_served_here=serving,
+            lease_left_seconds=round(left_seconds, 2),
+            what_now="nothing was given up; the keeper stays, renews no more without a controller, and cuts "
+            "automatic services off here when the lease ends; start a controller before that to go on",
+        )
+
+    # --- what arrives --------------------------------------------------------------------------------
+
+    def _on_turn(self, view: View) -> None:
+        self._page.take(readings(self.controller, view, self._seen()))
+
+    def _on_lost(self, service: str, site: str) -> None:
+        self._eyes.nudge(service, site)
+        self._patrol.nudge(service, site)
+
+    def _on_observation(self, observation: Observation, result: ProbeResult) -> None:
+        key = (observation.service, observation.site, observation.probe)
+        self._observations[key] = observation
+
+    def _seen(self) -> tuple[Observation, ...]:
+        return tuple(self._observations.values())
+
+    def _on_run(self, item: KeyValue) -> None:
+        try:
+            record = decode(RunRecord, item.value)
+        except RecordUnreadable as fault:
+            log.warning("record-unreadable", key=item.key, problem=str(fault))
+            return
+        records = self.controller.run_records
+        records[record.run] = record
+        if len(records) > RUNS_KEPT:
+            oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
+            del records[oldest.run]
+        self._wake.set()
+
+
+async def _until(ended: asyncio.Event, tasks: "list[asyncio.Task[None]]") -> int:
+    """Wait for the end, or for a part that fails. One that has nothing to do, such as the patrol of an
+    estate without probes, may end well."""
+    told = asyncio.create_task(ended.wait())
+    waited: set[asyncio.Task[None] | asyncio.Task[bool]] = {*tasks, told}
+    while not ended.is_set():
+        done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.cancelled() or task.exception() is not None for task in done):
+            break
+    for task in [*tasks, told]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, told, return_exceptions=True)
+    faults = [found for found in results if isinstance(found, Exception)]
+    for fault in faults:
+        log.error("controller-task-failed", exc_info=fault)
+    return 1 if faults else 0
+
+
+def _entries(estate: Estate, context: ProbeContext) -> list[PatrolEntry]:
+    entries = []
+    for service in estate.services.values():
+        for spec in service.probes:
+            k, n = spec.fails_after_counts
+            for site in sites_probed(spec, service):
+                probe = make_probe(
+                    spec, service=service, site=estate.sites[site], estate=estate, context=context
+                )
+                entries.append(
+                    PatrolEntry(
+                        probe=probe,
+                        name=spec.name,
+                        service=service.name,
+                        site=site,
+                        kind=spec.kind,
+                        every_seconds=spec.every_seconds,
+                        timeout_seconds=spec.timeout_seconds,
+                        k=k,
+                        n=n,
+                    )
+                )
+    return entries
