@@ -255,7 +255,8 @@ def due_fences(state: OwnershipState, now_ns: int) -> list[Order]:
     """P7, and what is open here though another owns it: fence by the driver (until the guard exists)."""
     orders: list[Order] = []
     for name, service in state.services.items():
-        if not service.open_here or service.fencing or service.closing:
+        # One that is being closed is fenced as well: a close that hangs may not have cut anybody off yet.
+        if not service.open_here or service.fencing:
             continue
         if not has_passed(service.fence_again_at_ns, now_ns):
             continue

@@ -463,6 +463,32 @@ def test_p23_nothing_is_written_when_the_close_proves_nothing_and_the_service_st
     assert node.state.entitled("s", node.clock(world.now_ns))
 
 
+def test_p7_a_close_that_hangs_is_fenced_before_the_lease_ends() -> None:
+    world = steady_world()
+    item = world.store.service("s")
+    assert item is not None
+    run = run_record("run-1", "s", to_site="y", from_site="x", kind="switchover")
+    world.ask("y", m.StartRun(service="s", record=run, revision=item.revision, who="op", why="t"))
+    world.run(200 * MS)
+    node = world.nodes["x"]
+    later = world.later
+
+    def never(where: object, life: int, message: object, after_ns: int) -> None:
+        if not isinstance(message, m.CloseEnded):
+            later(where, life, message, after_ns)  # type: ignore[arg-type]
+
+    world.later = never  # type: ignore[method-assign]
+    world.close_result = lambda service: (False, None)
+    world.ask("y", m.RequestGiveUp(service="s", run="run-1"))
+    world.run(200 * MS)
+    assert node.state.services["s"].closing
+    node.reaches_store = False
+    deadline_ns = node.state.deadline_ns
+    world.run(4 * SECOND)
+    assert not world.writable["x", "s"]
+    assert node.clock(node.fenced_at_ns["s"]) <= deadline_ns + 20 * MS
+
+
 def test_p23_a_close_that_ended_as_a_fence_gives_up_without_a_position() -> None:
     world = steady_world()
     world.close_result = lambda service: (True, None)
