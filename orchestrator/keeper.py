@@ -7,7 +7,6 @@ where it may, so that nothing the controller does can make a renewal late.
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -17,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from orchestrator.clock import boot_id, boottime_ns
+from orchestrator.clock import boottime_ns
 from orchestrator.core import messages as m
 from orchestrator.core.keeper_view import KeeperView, picture
 from orchestrator.core.lease import LeaseTiming, seconds
@@ -33,7 +32,8 @@ from orchestrator.core.records import (
     decode,
     encode,
 )
-from orchestrator.core.state import OwnershipState, new_state
+from orchestrator.core.state import new_state
+from orchestrator.keeper_note import KeeperNote
 from orchestrator.link import KeeperServer
 from orchestrator.store.base import (
     Compare,
@@ -53,45 +53,12 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
+ENDING_SECONDS = 15.0  # drivers keep their own time; one that does not is not waited for much longer
 
 
 def mode_of(service: Service) -> Mode:
     """How the estate's policy stands in the store: `followed` is stored as manual and never moved by us."""
     return Mode.AUTOMATIC if service.failover is FailoverPolicy.AUTOMATIC else Mode.MANUAL
-
-
-class KeeperNote:
-    """What a keeper leaves for the next one on the same boot: until when its rights last, and for what.
-
-    It outlives the process, not the machine, and needs no sync: after a reboot nothing is open. It gives
-    no right; the next keeper only learns by when to fence if it cannot register (P7).
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last: tuple[int, tuple[str, ...]] | None = None
-
-    def read(self) -> tuple[int, frozenset[str]]:
-        """(deadline, services open); nothing from another boot or an unreadable note."""
-        try:
-            note = json.loads(self._path.read_text(encoding="utf-8"))
-            if note["boot"] != boot_id():
-                return 0, frozenset()
-            return int(note["deadline_ns"]), frozenset(note["open"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, frozenset()
-
-    def write(self, state: OwnershipState) -> None:
-        """Note the state, if it changed."""
-        open_here = tuple(sorted(name for name, service in state.services.items() if service.open_here))
-        now = (state.deadline_ns, open_here)
-        if now == self._last:
-            return
-        self._last = now
-        text = json.dumps({"boot": boot_id(), "deadline_ns": state.deadline_ns, "open": open_here})
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(self._path)
 
 
 class Keeper:
@@ -141,7 +108,7 @@ class Keeper:
 
     async def run(self) -> int:
         """Run until told to end; returns the exit code."""
-        server = await self._server.start()
+        await self._server.start()
         log.info("keeper-started", site=self._site, keeper=self._state.keeper)
         background = [
             asyncio.create_task(self._tick()),
@@ -150,17 +117,29 @@ class Keeper:
         ]
         try:
             self._take(m.Ticked())
-            await self._ended.wait()
+            await self._until_ended(background)
         finally:
             for task in [*background, *self._tasks]:
                 task.cancel()
             await asyncio.gather(*background, *self._tasks, return_exceptions=True)
-            server.close()
+            await self._server.aclose()
             await self._store.aclose()
             for driver in self._drivers.values():
                 await driver.aclose()
         log.info("keeper-ended", site=self._site)
         return self._exit_code
+
+    async def _until_ended(self, background: "list[asyncio.Task[None]]") -> None:
+        """None of the background ends well: half a keeper must not live on, and the next one knows by the
+        note what is to be fenced."""
+        told = asyncio.create_task(self._ended.wait())
+        try:
+            done, _ = await asyncio.wait([*background, told], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+        for task in done & set(background):
+            log.error("keeper-broken", exc_info=task.exception())
+            self._exit_code = 1
 
     def stop(self) -> None:
         """End: renew no more, fence what is open when its lease ends. Asked twice, fence at once."""
@@ -365,13 +344,13 @@ class Keeper:
 
     async def _fence(self, order: m.FenceInstance) -> None:
         log.warning("fencing", service=order.service, why=order.why)
+        within_seconds = self._estate.ownership.fence_within_seconds
         try:
-            fenced = await self._drivers[order.service].fence(
-                self._site, within_seconds=self._estate.ownership.fence_within_seconds
-            )
+            async with asyncio.timeout(within_seconds + ENDING_SECONDS):
+                fenced = await self._drivers[order.service].fence(self._site, within_seconds=within_seconds)
             verified, evidence = fenced.verified, fenced.evidence
-        except SitesError as fault:
-            verified, evidence = False, str(fault)
+        except Exception as fault:  # noqa: BLE001 - whatever becomes of it, the core must hear, or it tries no more
+            verified, evidence = False, _said(fault)
         log.warning("fenced" if verified else "fence-unverified", service=order.service, evidence=evidence)
         self._take(m.FenceEnded(order.service, verified, evidence))
 
@@ -380,10 +359,11 @@ class Keeper:
         within_seconds: float = getattr(driver, "close_within_seconds", 5.0)
         log.info("closing", service=order.service, within_seconds=within_seconds)
         try:
-            closed = await driver.close(self._site, within_seconds=within_seconds)
-        except SitesError as fault:
-            log.error("close-failed", service=order.service, evidence=str(fault))
-            self._take(m.CloseEnded(order.service, False, None, str(fault)))
+            async with asyncio.timeout(within_seconds + ENDING_SECONDS):
+                closed = await driver.close(self._site, within_seconds=within_seconds)
+        except Exception as fault:  # noqa: BLE001 - as of a fence
+            log.error("close-failed", service=order.service, evidence=_said(fault))
+            self._take(m.CloseEnded(order.service, False, None, _said(fault)))
             return
         log.info("closed", service=order.service, final=closed.final_position and closed.final_position.text)
         self._take(m.CloseEnded(order.service, True, closed.final_position, closed.evidence))
@@ -404,6 +384,16 @@ class Keeper:
             round_trip_seconds=self._round_trip_seconds,
         )
         self._server.show(view)
+
+
+def _said(fault: Exception) -> str:
+    """An error in words; what nobody foresaw is named as such, and logged with where it came from."""
+    if isinstance(fault, SitesError):
+        return str(fault)
+    if isinstance(fault, TimeoutError):
+        return "no end of it in time"
+    log.error("driver-broken", exc_info=fault)
+    return f"an error of twinsite itself, {type(fault).__name__}: {fault}"
 
 
 def _site_item(item: KeyValue | None) -> SiteItem | None:

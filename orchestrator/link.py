@@ -8,16 +8,21 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter
 
 from orchestrator.core import messages
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply
 
+log = structlog.get_logger(__name__)
+
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
+UNREAD_LIMIT_BYTES = 8 * 1024 * 1024
 
 _ASKS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
@@ -71,6 +76,19 @@ def encode_reply(reply: Reply) -> bytes:
     return b'{"reply":' + _REPLY.dump_json(reply) + b"}"
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The controller has completed a turn (P1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An ask, by the number its controller gave it."""
+
+    number: int
+    what: Ask
+
+
 class KeeperLink:
     """The controller's end. `on_view` is called for every picture, in order."""
 
@@ -106,6 +124,10 @@ class KeeperLink:
                         future.set_result(reply)
         except OSError as fault:
             raise KeeperGone(str(fault)) from fault
+        except ValueError as fault:
+            raise KeeperGone(
+                f"what the keeper says is not understood; is it of another version? {fault}"
+            ) from fault
         finally:
             self._writer = None
             writer.close()
@@ -147,27 +169,40 @@ class KeeperServer:
         self._on_turn = on_turn
         self._asked: dict[int, tuple[asyncio.StreamWriter, int]] = {}
         self._writers: set[asyncio.StreamWriter] = set()
+        self._talks: set[asyncio.Task[None]] = set()
         self._next = 1
         self._last_view: bytes = b""
+        self._server: asyncio.Server | None = None
 
     @property
     def controllers(self) -> int:
         """How many controllers are connected."""
         return len(self._writers)
 
-    async def start(self) -> asyncio.Server:
+    async def start(self) -> None:
         """Listen; the socket is for this user alone."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
-        server = await asyncio.start_unix_server(self._talk, str(self._path), limit=LINE_LIMIT_BYTES)
+        self._server = await asyncio.start_unix_server(self._talk, str(self._path), limit=LINE_LIMIT_BYTES)
         self._path.chmod(0o600)
-        return server
+
+    async def aclose(self) -> None:
+        """Listen no more, and close every connection."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._talks, return_exceptions=True)
 
     def show(self, view: KeeperView) -> None:
-        """Send a picture to all."""
+        """Send a picture to all. One that reads no more (it is stopped, or hangs) loses its connection: what
+        it has not read must not grow without end here."""
         self._last_view = encode_view(view) + b"\n"
         for writer in self._writers:
-            writer.write(self._last_view)
+            if writer.transport.get_write_buffer_size() > UNREAD_LIMIT_BYTES:
+                writer.transport.abort()
+            else:
+                writer.write(self._last_view)
 
     def reply(self, reply: Reply) -> None:
         """Send a reply to whoever asked."""
@@ -177,24 +212,41 @@ class KeeperServer:
             writer.write(encode_reply(sent) + b"\n")
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
+        task.add_done_callback(self._talks.discard)
         self._writers.add(writer)
         if self._last_view:
             writer.write(self._last_view)
         try:
-            while line := await reader.readline():
-                parsed = json.loads(line)
-                if "turn" in parsed:
+            while (said := await _heard(reader)) is not None:
+                if isinstance(said, Turn):
                     self._on_turn()
-                elif "ask" in parsed:
-                    self._take(parsed, writer)
-        except (OSError, ValueError):
-            pass  # a controller that dies or babbles loses its connection, nothing else
+                else:
+                    self._take(said, writer)
         finally:
             self._writers.discard(writer)
             writer.close()
 
-    def _take(self, parsed: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    def _take(self, asked: Numbered, writer: asyncio.StreamWriter) -> None:
         number = self._next
         self._next += 1
-        self._asked[number] = (writer, int(parsed["ask"]))
-        self._on_ask(number, decode_ask(parsed))
+        self._asked[number] = (writer, asked.number)
+        self._on_ask(number, asked.what)
+
+
+async def _heard(reader: asyncio.StreamReader) -> Turn | Numbered | None:
+    """The next thing a controller said; None when it went away. One that babbles loses its connection too,
+    and nothing else: an ask half understood must not be carried out."""
+    try:
+        line = await reader.readline()
+        if not line:
+            return None
+        parsed = json.loads(line)
+        return Turn() if "turn" in parsed else Numbered(int(parsed["ask"]), decode_ask(parsed))
+    except OSError:
+        return None
+    except (ValueError, KeyError, TypeError) as fault:
+        log.warning("controller-not-understood", problem=str(fault))
+        return None

@@ -263,13 +263,15 @@ async def _until(ended: asyncio.Event, tasks: "list[asyncio.Task[None]]") -> int
     estate without probes, may end well."""
     told = asyncio.create_task(ended.wait())
     waited: set[asyncio.Task[None] | asyncio.Task[bool]] = {*tasks, told}
-    while not ended.is_set():
-        done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        if any(task.cancelled() or task.exception() is not None for task in done):
-            break
-    for task in [*tasks, told]:
-        task.cancel()
-    results = await asyncio.gather(*tasks, told, return_exceptions=True)
+    try:
+        while not ended.is_set():
+            done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.cancelled() or task.exception() is not None for task in done):
+                break
+    finally:
+        for task in [*tasks, told]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, told, return_exceptions=True)
     faults = [found for found in results if isinstance(found, Exception)]
     for fault in faults:
         log.error("controller-task-failed", exc_info=fault)

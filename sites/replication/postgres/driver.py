@@ -53,6 +53,7 @@ class PostgresDriver:
     ) -> None:
         self.service = service.name
         self.settings = settings
+        self.close_within_seconds = settings.close_within_seconds
         self._servers = {
             site: server_of(service, estate, settings, transport, site) for site in service.sites
         }

@@ -1,0 +1,52 @@
+"""What a keeper leaves on disk for the next one on the same boot. It gives no right and decides nothing."""
+
+import json
+from pathlib import Path
+
+import structlog
+
+from orchestrator.clock import boot_id
+from orchestrator.core.state import OwnershipState
+
+log = structlog.get_logger(__name__)
+
+
+class KeeperNote:
+    """What a keeper leaves for the next one on the same boot: until when its rights last, and for what.
+
+    It outlives the process, not the machine, and needs no sync: after a reboot nothing is open. It gives
+    no right; the next keeper only learns by when to fence if it cannot register (P7).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: tuple[int, tuple[str, ...]] | None = None
+        self._problem = ""
+
+    def read(self) -> tuple[int, frozenset[str]]:
+        """(deadline, services open); nothing from another boot or an unreadable note."""
+        try:
+            note = json.loads(self._path.read_text(encoding="utf-8"))
+            if note["boot"] != boot_id():
+                return 0, frozenset()
+            return int(note["deadline_ns"]), frozenset(note["open"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, frozenset()
+
+    def write(self, state: OwnershipState) -> None:
+        """Note the state, if it changed. A disk that takes nothing is told of, and never stops the keeper."""
+        open_here = tuple(sorted(name for name, service in state.services.items() if service.open_here))
+        now = (state.deadline_ns, open_here)
+        if now == self._last:
+            return
+        text = json.dumps({"boot": boot_id(), "deadline_ns": state.deadline_ns, "open": open_here})
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(self._path)
+        except OSError as fault:
+            if str(fault) != self._problem:
+                log.error("keeper-note-not-written", path=str(self._path), problem=str(fault))
+            self._problem = str(fault)
+            return
+        self._last, self._problem = now, ""
