@@ -7,6 +7,7 @@ decides nothing; what fails is logged and decided about again at a later turn.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -322,6 +323,7 @@ class Deeds:
         if record is None or run is None or record.movement is not Movement.MOVING:
             return
         plan = Plan.from_json(json.dumps(run.plan))
+        run = replace(run, state="running", outcome="", ended="")  # it may stand as stopped: it goes on now
         errand = Errand(run, ordered_by_operator=True, who=run.who, why=run.why)
         await self.carry_out(plan, errand, publish=False)
 

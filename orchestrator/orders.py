@@ -219,6 +219,10 @@ class Orders:
         if order.accept_loss_seconds is not None:
             wish = replace(wish, accept_loss_seconds=order.accept_loss_seconds)
         view, service = self._look(drawn.request.service)
+        if service.record is None or service.record.epoch + 1 != drawn.plan.epoch:
+            raise OrderRefused(
+                "changed-since-plan", f"{drawn.request.service} has moved since the plan was made; plan again"
+            )
         answers = gates(view, service, wish)
         refusal = _refusal(answers)
         if refusal is not None:
@@ -229,7 +233,7 @@ class Orders:
             await self._start_planned(drawn, who, reason)
         else:
             self._start_failover(drawn, wish, view, service, who, reason)
-        del self._drawn[order.run]
+        self._drawn.pop(order.run, None)
         return MoveAccepted(run=drawn.plan.id, message=f"run {drawn.plan.id} has been started")
 
     async def _start_planned(self, drawn: Drawn, who: str, reason: str) -> None:

@@ -97,7 +97,7 @@ def _shut_first(state: OwnershipState, name: str, *, planned: bool) -> list[Orde
         service.closing = True
         return [CloseInstance(name)]
     service.fencing = True
-    return [FenceInstance(name, "its database is dead; it is given up")]
+    return [FenceInstance(name, "it does not serve, and is given up")]
 
 
 def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list[Order]:
@@ -135,26 +135,35 @@ def fence_ended(state: OwnershipState, message: FenceEnded, now_ns: int) -> list
         return _fence_failed(state, message)
     service.open_here = False
     service.shut = True
-    if any(_gives_up(pending, message.service) for pending in state.asks.values()):
+    if any(_gives_up(state, pending, message.service) for pending in state.asks.values()):
         service.giving_up = True
     return []
 
 
-def _gives_up(pending: PendingAsk, service: str) -> bool:
-    return isinstance(pending.what, GiveUpDead) and pending.what.service == service
+def _gives_up(state: OwnershipState, pending: PendingAsk, name: str) -> bool:
+    """This fence is what the give-up waits for. One that is being closed waits for its close."""
+    what = pending.what
+    if not isinstance(what, GiveUpDead | GiveUpPlanned) or what.service != name:
+        return False
+    return isinstance(what, GiveUpDead) or not state.services[name].closing
 
 
 def _fence_failed(state: OwnershipState, message: FenceEnded) -> list[Order]:
     orders: list[Order] = []
     for ask, pending in list(state.asks.items()):
-        if _gives_up(pending, message.service):
+        if not _gives_up(state, pending, message.service):
+            continue
+        if isinstance(pending.what, GiveUpPlanned):
+            orders.extend(_refuse_give_up(state, message.service, message.evidence))
+        else:
             del state.asks[ask]
             orders.append(Reply(ask, False, "fence-unverified", message.evidence))
     return orders
 
 
 def requested_give_ups(state: OwnershipState, now_ns: int) -> list[Order]:
-    """P23: the executor's request stands in services/S; begin to close what is ours."""
+    """P23: the executor's request stands in services/S; begin to close what is ours. What is to fail over
+    accepts no writes any more, so there is nothing to close in order: it is fenced."""
     orders: list[Order] = []
     for name, service in state.services.items():
         if service.item is None or not service.known or service.closing or service.fencing:
@@ -170,7 +179,7 @@ def requested_give_ups(state: OwnershipState, now_ns: int) -> list[Order]:
             continue
         state.asks[state.next_internal_ask] = PendingAsk(GiveUpPlanned(service=name), asked_at_ns=now_ns)
         state.next_internal_ask -= 1
-        orders.extend(_shut_first(state, name, planned=True))
+        orders.extend(_shut_first(state, name, planned=record.kind != "failover"))
     return orders
 
 

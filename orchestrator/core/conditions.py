@@ -44,7 +44,9 @@ def _run_failed(service: ServiceView) -> bool:
 def _take_back(view: View, service: ServiceView) -> bool:
     if not _given_up_here(view, service):
         return False
-    return _run_failed(service) or service.nobody_for_seconds > CLAIM_BACK_AFTER_SECONDS
+    if _run_failed(service) or view.peer_lease_over:  # a lost site does not come for it
+        return True
+    return service.nobody_for_seconds > CLAIM_BACK_AFTER_SECONDS
 
 
 def _opened_without_right(view: View, service: ServiceView) -> bool:
@@ -140,7 +142,8 @@ OPENED_WITHOUT_RIGHT = When(
 )
 GIVEN_UP_HERE = When("this site gave it up", _given_up_here)
 TAKE_BACK = When(
-    f"this site gave it up, and its run has failed or nobody came for {CLAIM_BACK_AFTER_SECONDS:.0f} s",
+    "this site gave it up, and its run has failed, the other site is lost (its lease is over), or nobody "
+    f"came for {CLAIM_BACK_AFTER_SECONDS:.0f} s",
     _take_back,
 )
 NOT_THE_HOLDER = When(

@@ -123,6 +123,9 @@ CASES: dict[str, Case] = {
     "what we gave up is taken back when nobody comes": Case(
         204, Act.CLAIM_BACK, "claim-back", GIVEN_AWAY.but(nobody_for_seconds=15.1)
     ),
+    "what we gave up is taken back when the site that was to take it is lost": Case(
+        204, Act.CLAIM_BACK, "claim-back", GIVEN_AWAY.but(peer_lease_over=True)
+    ),
     "what died here and nobody takes is taken back too": Case(
         204,
         Act.CLAIM_BACK,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator.api.client import Refused, WrongRequest
+from orchestrator.api.client import Refused
 from orchestrator.api.shapes import Explanation, MoveRequest, Refusal, ServiceStatus, Status
 from orchestrator.core.reasons import REASONS
 from tests.orchestrator.two_sites import Site
@@ -47,7 +47,7 @@ async def look(site: Site) -> Told:
         for each in status.services:
             for verb in ("switchover", "failover"):
                 try:
-                    plan = await client.plan(MoveRequest(verb=verb, service=each.service))  # type: ignore[arg-type]
+                    plan = await client.plan(MoveRequest(verb=verb, service=each.service))
                 except (Refused, WrongRequest) as refused:
                     known_code(refused.refusal)
                 else:

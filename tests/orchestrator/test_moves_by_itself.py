@@ -24,7 +24,7 @@ async def quiet(site: Site, **fields: object) -> None:
     """Pause until resumed, or acknowledge."""
     async with site.api() as client:
         if "seconds" in fields:
-            await client.pause(QuietRequest(service="crm", reason="a test", **fields))  # type: ignore[arg-type]
+            await client.pause(QuietRequest(service="crm", reason="a test", **fields))
         else:
             await client.acknowledge(QuietRequest(service="crm", reason="seen"))
 
@@ -73,7 +73,7 @@ async def test_which_of_two_clusters_is_the_right_one_is_for_a_person_to_say() -
         assert world.pair.said == []
 
 
-# --- a site is lost, and comes back ---------------------------------------------------------------------
+# --- a site is lost, and comes back -------------------------------------------------------------------
 
 
 async def test_a_lost_site_is_taken_over_told_about_and_rejoins_when_it_returns() -> None:
@@ -87,8 +87,8 @@ async def test_a_lost_site_is_taken_over_told_about_and_rejoins_when_it_returns(
         assert world.owned().epoch == 2
         assert (world.owned("ebs").epoch, world.open_at(MORPETH, "ebs")) == (1, True), "its own went on"
 
-        run = (await look(world.morpeth)).explained and world.runs("failover")[0]
-        told = await world.detail(run.run, world.morpeth)
+        await look(world.morpeth)
+        told = await world.detail(world.runs("failover")[0].run, world.morpeth)
         assert (told.state, told.who) == ("done", "controller of morpeth")
         assert [(step.step, step.state) for step in told.steps] == [
             ("ownership/take-over", "done"),
@@ -175,7 +175,7 @@ def DERWENTSIDE_HEARD(world: TwoSites) -> bool:
     )
 
 
-# --- a database dies ------------------------------------------------------------------------------------
+# --- a database dies ----------------------------------------------------------------------------------
 
 
 async def test_a_dead_database_is_fenced_given_up_and_opened_at_the_other_site_at_once() -> None:
@@ -244,7 +244,7 @@ async def test_a_fence_that_cannot_be_verified_gives_nothing_up() -> None:
         await moved(world)
 
 
-# --- reasons not to move --------------------------------------------------------------------------------
+# --- reasons not to move ------------------------------------------------------------------------------
 
 
 async def test_a_pause_holds_an_automatic_move_back_and_ends_by_itself() -> None:

@@ -258,7 +258,7 @@ class Site:
         """Ask for the plan and order it; the plan. Raises Refused."""
         order = {name: fields.pop(name) for name in ("accept_loss_seconds",) if name in fields}
         async with self.api() as client:
-            plan = await client.plan(MoveRequest(verb=verb, service=service, **fields))  # type: ignore[arg-type]
+            plan = await client.plan(MoveRequest(verb=verb, service=service, **fields))
             reason = fields.get("reason", "a test")
             await client.move(
                 MoveOrder(run=plan.run, confirmed_site=plan.confirm_site, reason=reason, **order)
