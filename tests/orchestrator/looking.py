@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator.api.client import Refused
+from orchestrator.api.client import Refused, WrongRequest
 from orchestrator.api.shapes import Explanation, MoveRequest, Refusal, ServiceStatus, Status
 from orchestrator.core.reasons import REASONS
 from tests.orchestrator.two_sites import Site
