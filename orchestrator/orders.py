@@ -293,12 +293,12 @@ class Orders:
     def _chosen(self, request: QuietRequest) -> list[str]:
         estate = self._controller.estate
         movable = [name for name, service in estate.services.items() if not service.watch_only]
+        if (request.service is not None) + (request.site is not None) + request.everything != 1:
+            raise OrderRefused("wrong-request", "say either a service, or a site, or everything", wrong=True)
         if request.everything:
             return movable
         if request.site is not None:
-            if request.site not in estate.sites:
-                raise OrderRefused("unknown-site", f"no site {request.site!r}", wrong=True)
-            return [name for name in movable if self._primary(name) == request.site]
+            return self._primary_at(request.site, movable)
         if request.service is None or request.service not in estate.services:
             known = ", ".join(estate.services)
             raise OrderRefused(
@@ -308,9 +308,15 @@ class Orders:
             raise OrderRefused("driver-missing", f"{request.service} is watched only and never moved")
         return [request.service]
 
-    def _primary(self, name: str) -> str | None:
-        record = self._controller.desk.record(name)
-        return record.primary if record is not None else None
+    def _primary_at(self, site: str, movable: list[str]) -> list[str]:
+        """The services that are primary at a site; what is not known must not be left out silently."""
+        if site not in self._controller.estate.sites:
+            raise OrderRefused("unknown-site", f"no site {site!r}", wrong=True)
+        held = {name: self._controller.desk.record(name) for name in movable}
+        unknown = [name for name, record in held.items() if record is None]
+        if unknown:
+            raise OrderRefused("no-quorum", f"who owns {', '.join(unknown)} is not known here")
+        return [name for name, record in held.items() if record is not None and record.primary == site]
 
     async def pause(self, request: QuietRequest, who: str) -> Acted:
         """No automatic move for a time; it ends by itself."""
@@ -331,7 +337,7 @@ class Orders:
         for name in self._chosen(request):
             await self._ask(SetPause(service=name, pause=pause))
             lines.append(f"{name}: paused for {request.seconds:g} s; it ends by itself")
-        return Acted(lines=lines)
+        return _acted(request, lines)
 
     async def resume(self, request: QuietRequest, who: str) -> Acted:
         """End pauses now."""
@@ -339,7 +345,7 @@ class Orders:
         for name in self._chosen(request):
             await self._ask(SetPause(service=name, pause=None))
             lines.append(f"{name}: automatic moves are allowed again")
-        return Acted(lines=lines)
+        return _acted(request, lines)
 
     async def acknowledge(self, request: QuietRequest, who: str) -> Acted:
         """Take note of the last unplanned move (gate 6)."""
@@ -349,7 +355,12 @@ class Orders:
         for name in self._chosen(request):
             await self._ask(Acknowledge(service=name, who=f"{who}: {request.reason}"))
             lines.append(f"{name}: the last unplanned move is acknowledged")
-        return Acted(lines=lines)
+        return _acted(request, lines)
+
+
+def _acted(request: QuietRequest, lines: list[str]) -> Acted:
+    where = f"at {request.site}" if request.site is not None else "in the estate"
+    return Acted(lines=lines or [f"there is no such service {where}: nothing was changed"])
 
 
 def _only_its_database_is_down(view: View, service: ServiceView) -> bool:

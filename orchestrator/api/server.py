@@ -164,7 +164,7 @@ def _json(shape: Shape, status: int = 200) -> web.Response:
 
 async def _body(request: web.Request, kind: type[Asked]) -> Asked:
     try:
-        return kind.model_validate_json(await request.text())
+        return kind.model_validate_json(await request.read())
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -178,7 +178,10 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except OrderRefused as refused:
         return _json(refused.refusal, 400 if refused.wrong else 409)
-    except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+    except web.HTTPException as refused:
+        what = f"{request.method} {request.path}: {refused.reason}"
+        return _json(Refusal(code="wrong-request", message=what), refused.status)
+    except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception as fault:
         log.error("api-failed", path=request.path, exc_info=fault)

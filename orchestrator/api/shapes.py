@@ -17,7 +17,7 @@ A refusal is status 409 with a Refusal, a wrong request 400 with a Refusal, no c
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Shape(BaseModel):
@@ -210,7 +210,7 @@ class MoveRequest(Shape):
     service: str
     to_site: str | None = None
     certify_down: str | None = None
-    accept_loss_seconds: float | None = None
+    accept_loss_seconds: float | None = Field(None, ge=0)
     reason: str = ""
 
 
@@ -243,7 +243,7 @@ class MoveOrder(Shape):
 
     run: str
     confirmed_site: str
-    accept_loss_seconds: float | None = None
+    accept_loss_seconds: float | None = Field(None, ge=0)
     reason: str = ""
 
 
