@@ -158,11 +158,11 @@ class SiteController:
     def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
         store, controller = self._means.store, self.controller
         return (
+            controller.run(),  # ended first: what a run asks for must not fail because the link has ended
+            controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
             self._patrol.run(),
-            controller.run(),
-            controller.follow_policy(),
             controller.watch_settings(),
             self._watch_store(),
             publish(store, self._site, self._eyes.observation),
@@ -259,8 +259,8 @@ class SiteController:
 
 
 async def _until(ended: asyncio.Event, tasks: "list[asyncio.Task[None]]") -> int:
-    """Wait for the end, or for a part that fails. One that has nothing to do, such as the patrol of an
-    estate without probes, may end well."""
+    """Wait for the end, or for a part that fails; then end them one after another. A part that has nothing to
+    do, such as the patrol of an estate without probes, may end well."""
     told = asyncio.create_task(ended.wait())
     waited: set[asyncio.Task[None] | asyncio.Task[bool]] = {*tasks, told}
     try:
@@ -269,9 +269,10 @@ async def _until(ended: asyncio.Event, tasks: "list[asyncio.Task[None]]") -> int
             if any(task.cancelled() or task.exception() is not None for task in done):
                 break
     finally:
-        for task in [*tasks, told]:
+        results: list[object] = []
+        for task in [told, *tasks]:
             task.cancel()
-        results = await asyncio.gather(*tasks, told, return_exceptions=True)
+            results += await asyncio.gather(task, return_exceptions=True)
     faults = [found for found in results if isinstance(found, Exception)]
     for fault in faults:
         log.error("controller-task-failed", exc_info=fault)

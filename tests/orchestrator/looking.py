@@ -1,6 +1,7 @@
 """What people and programs are told of a site: every answer is a valid shape, they agree with
 each other, and what is not known is absent or null and never a zero."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,6 +59,16 @@ async def look(site: Site) -> Told:
     for each in status.services:
         _agrees(told, each)
     return told
+
+
+async def refusal_of(work: Awaitable[object]) -> Refusal:
+    """The refusal that a request meets, whichever kind it is of."""
+    try:
+        await work
+    except (Refused, WrongRequest) as met:
+        known_code(met.refusal)
+        return met.refusal
+    raise AssertionError("it was not refused")
 
 
 def known_code(refusal: Refusal | None) -> None:
