@@ -6,6 +6,7 @@ Asks come from the controller process; each gets exactly one reply.
 
 from dataclasses import dataclass
 
+from orchestrator.core.notes import Note
 from orchestrator.core.records import Pause, RunRecord, ServiceRecord, SiteRecord
 from orchestrator.store.base import Compare, Put
 from sites.replication.words import Position
@@ -153,6 +154,79 @@ class CloseEnded:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class PromiseAsked:
+    """The peer's keeper asks not to be taken over for T (P14). `incarnations`: those it may be known by."""
+
+    request: int
+    keeper: str
+    incarnations: tuple[int, ...]
+    lease_duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseAnswered:
+    """The peer answered our request, or did not in time: silence and refusal are the same (P14), but for the
+    code `revoked`, by which it says that it took our services."""
+
+    number: int
+    granted: bool
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardConnected:
+    """The guard of a service's host here is at the other end."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardGone:
+    """The guard's connection ended."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardAsked:
+    """P18: a guard asks; `open`, `incarnation` and `epoch` are what it says of itself."""
+
+    service: str
+    nonce: str
+    open: bool
+    incarnation: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardAcknowledged:
+    """A guard has carried an order out; `fenced` only after a cut verified by its effect."""
+
+    service: str
+    number: int
+    fenced: bool
+    incarnation: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteWritten:
+    """The disk has taken the note, synced, or has not (then it may hold either)."""
+
+    number: int
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VotersSeen:
+    """Which members of the store answer this site; only weighs availability (P29). None: not known."""
+
+    own: bool | None
+    peer: bool | None
+    witness: bool | None
+
+
 # --- asks of the controller ----------------------------------------------------------------------------
 
 
@@ -270,6 +344,49 @@ class FenceHere:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertifyPeer:
+    """P32: an operator certifies that the peer is off and has broken no glass; this site may open."""
+
+    who: str
+    why: str
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakGlass:
+    """P31: no quorum here, and an operator certifies that the peer is off and stays off: serve `service` under
+    a break-glass epoch, noted on this site's disk alone."""
+
+    service: str
+    epoch: int
+    certificate: str
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconcile:
+    """P31: the store is back: write what the certificate made so, above every epoch, and revoke the peer."""
+
+    service: str
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertifyOwner:
+    """P33: after a restore of the store an operator names who owns a service; `epoch` exceeds every one that
+    any guard or site has seen."""
+
+    service: str
+    owner: str
+    epoch: int
+    certificate: str
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUpPlanned:
     """P23, planned: the keeper's own ask, born of the executor's request in services/S."""
 
@@ -278,7 +395,8 @@ class GiveUpPlanned:
 
 Ask = (
     StartRun | RequestGiveUp | GiveUpDead | TakeOver | Claim | Settle | SetPause | Acknowledge | SetMode
-    | MayAct | InstanceOpened | FenceHere | GiveUpPlanned
+    | MayAct | InstanceOpened | FenceHere | CertifyPeer | BreakGlass | Reconcile | CertifyOwner
+    | GiveUpPlanned
 )  # fmt: skip
 
 
@@ -293,7 +411,8 @@ class Asked:
 Message = (
     Ticked | TurnCompleted | StopRequested | OwnKeyRead | RenewalAnswered | RenewalLost | PeerSeen | PeerRead
     | ServicesRead | ServiceSeen | ReadFailed | TransactionAnswered | TransactionLost | FenceEnded
-    | CloseEnded | Asked
+    | CloseEnded | PromiseAsked | PromiseAnswered | GuardConnected | GuardGone | GuardAsked
+    | GuardAcknowledged | NoteWritten | VotersSeen | Asked
 )  # fmt: skip
 
 
@@ -355,6 +474,59 @@ class CloseInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class AskPromise:
+    """P14: ask the peer's keeper directly not to take over."""
+
+    number: int
+    keeper: str
+    incarnations: tuple[int, ...]
+    lease_duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPromise:
+    """P14, P15: the answer to the peer's request; the promise is noted before this is ordered."""
+
+    request: int
+    granted: bool
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGuard:
+    """P18: the answer to the question `nonce`. `remaining_ns` 0: not entitled. `manual`: it does not fence at
+    its deadline."""
+
+    service: str
+    nonce: str
+    incarnation: int
+    epoch: int
+    remaining_ns: int
+    manual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderGuard:
+    """An order to a guard: `fence`, `learn` (the incarnation, P21), `automatic` (P27), or `ask` (ask now; it
+    carries no right)."""
+
+    service: str
+    number: int
+    kind: str
+    incarnation: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteNote:
+    """Put the note on disk, synced; answered by NoteWritten."""
+
+    number: int
+    note: Note
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Answer to an ask: done, or refused with a reason's code."""
 
@@ -373,5 +545,6 @@ class Exit:
 
 
 Order = (
-    ReadOwnKey | Renew | ReadServices | ReadPeer | Transact | FenceInstance | CloseInstance | Reply | Exit
+    ReadOwnKey | Renew | ReadServices | ReadPeer | Transact | FenceInstance | CloseInstance | AskPromise
+    | AnswerPromise | AnswerGuard | OrderGuard | WriteNote | Reply | Exit
 )  # fmt: skip
