@@ -1,0 +1,1 @@
+"""Cutting a host off: the guard, fence agents, break-glass certificates."""
