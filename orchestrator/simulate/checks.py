@@ -1,0 +1,100 @@
+"""What must always hold, checked at every change: real writability and real records, never belief."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.core.records import SERVICES, ServiceRecord
+
+if TYPE_CHECKING:
+    from orchestrator.simulate.hosts import Host
+    from orchestrator.simulate.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant that did not hold, when, and in words."""
+
+    invariant: int
+    at_ns: int
+    words: str
+
+
+@dataclass(slots=True)
+class Promise:
+    """A planned move's final position, which the claimant must have."""
+
+    giver: str
+    final_bytes: int
+    loss_accepted: bool = False
+
+
+@dataclass(slots=True)
+class Checks:
+    """The invariants' memory. It outlives a restore of the store: an epoch is used once for ever."""
+
+    world: "World"
+    violations: list[Violation] = field(default_factory=list)
+    owners: dict[tuple[str, int], str] = field(default_factory=dict)
+    highest: dict[str, int] = field(default_factory=dict)
+    planned: dict[str, Promise] = field(default_factory=dict)
+    healthy: set[tuple[str, str]] = field(default_factory=set)
+    certified_until: dict[str, bool] = field(default_factory=dict)
+
+    def violated(self, invariant: int, words: str) -> None:
+        """Note it, and tell the story."""
+        self.violations.append(Violation(invariant, self.world.now_ns, words))
+        if self.world.story is not None:
+            self.world.story.say("", f"INVARIANT {invariant} VIOLATED: {words}")
+
+    # --- invariant 1, 3, 4: whenever a host's writability changes ------------------------------------
+
+    def opened(self, host: "Host") -> None:
+        """A host has become writable."""
+        other = self.world.hosts[self.world.other(host.site), host.service]
+        if other.writable():
+            self.violated(
+                1, f"{host.service} accepts client writes at {host.site} and at {other.site} at once"
+            )
+        planned = self.planned.get(host.service)
+        if planned is not None and planned.giver != host.site and not planned.loss_accepted:
+            if host.written() < planned.final_bytes:
+                lost = planned.final_bytes - host.written()
+                self.violated(3, f"the switchover of {host.service} loses {lost} acknowledged writes")
+            elif other.written() > planned.final_bytes:
+                lost = other.written() - planned.final_bytes
+                self.violated(
+                    3, f"{other.site} acknowledged {lost} writes to {host.service} after its final position"
+                )
+            del self.planned[host.service]
+
+    def shut(self, host: "Host", why: str) -> None:
+        """A host has stopped being writable."""
+        if (host.site, host.service) in self.healthy:
+            self.violated(4, f"{host.service} at {host.site} is cut off though that site is healthy: {why}")
+
+    # --- invariant 2: whenever services/S is written -------------------------------------------------
+
+    def recorded(self, key: str, before: ServiceRecord | None, after: ServiceRecord) -> None:
+        """`services/S` was written."""
+        service = key.removeprefix(SERVICES)
+        if after.epoch < self.highest.get(service, 0):
+            self.violated(
+                2, f"the epoch of {service} goes back from {self.highest[service]} to {after.epoch}"
+            )
+        self.highest[service] = max(self.highest.get(service, 0), after.epoch)
+        if after.primary is not None:
+            self.owns(service, after.epoch, after.primary)
+        if before is not None and before.primary is not None and after.primary is None:
+            final = after.final_position
+            if after.planned and final is not None:
+                self.planned[service] = Promise(before.primary, final.offset_bytes)
+            else:
+                self.planned.pop(service, None)
+        elif after.primary is not None and (before is None or before.primary not in (None, after.primary)):
+            self.planned.pop(service, None)
+
+    def owns(self, service: str, epoch: int, site: str) -> None:
+        """A site holds a service at an epoch, by the store or by a certificate."""
+        owner = self.owners.setdefault((service, epoch), site)
+        if owner != site:
+            self.violated(2, f"epoch {epoch} of {service} is held by {owner} and by {site}")

@@ -1,0 +1,199 @@
+"""The controller in the simulation: an eager one, that asks its keeper for whatever might pass.
+
+It is less careful than the product's: no gate, no hold-down, no patience. Safety must not depend on it.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from orchestrator.core import messages as m
+from orchestrator.core.records import Mode, Movement, RunRecord
+from orchestrator.simulate.hosts import position
+
+if TYPE_CHECKING:
+    from orchestrator.simulate.keepers import KeeperNode
+    from orchestrator.simulate.world import World
+
+
+class ControllerNode:
+    """One site's controller: it turns, opens what its site owns, claims what nobody owns, takes what is
+    silent, and says that its moves are over."""
+
+    def __init__(self, world: "World", site: str) -> None:
+        self.world = world
+        self.site = site
+        self.peer = world.other(site)
+        self.alive = True
+        self.stalls = 0
+        self.lives = 0
+        self.takes = True
+        self.claims = True
+        self.busy: set[tuple[str, str]] = set()
+        self.opened: dict[str, int] = {}
+
+    def start(self) -> None:
+        """The first turn."""
+        self.lives += 1
+        self.busy.clear()
+        self.turn(self.lives)
+
+    def turn(self, life: int) -> None:
+        """One turn, and the next."""
+        if life != self.lives or not self.alive:
+            return
+        world = self.world
+        keeper = world.keeper(self.site)
+        if not self.stalls and keeper is not None and keeper.running:
+            keeper.tell(m.TurnCompleted())
+            self._look(keeper)
+        world.after(world.turn_ns, self.turn, life)
+
+    def ask(self, what: m.Ask, hear: Callable[[m.Reply], None] | None = None) -> None:
+        """Put an ask to the keeper."""
+        keeper = self.world.keeper(self.site)
+        if keeper is None or not keeper.running:
+            return
+        number = self.world.number()
+        if hear is not None:
+            keeper.replies[number] = hear
+        keeper.tell(m.Asked(number, what))
+
+    def _once(self, kind: str, service: str, what: m.Ask) -> None:
+        """Put an ask unless the same one is on its way."""
+        if (kind, service) in self.busy:
+            return
+        self.busy.add((kind, service))
+        life = self.lives
+
+        def hear(reply: m.Reply) -> None:
+            if life == self.lives:
+                self.busy.discard((kind, service))
+
+        self.ask(what, hear)
+
+    # --- one turn ------------------------------------------------------------------------------------
+
+    def _look(self, keeper: "KeeperNode") -> None:
+        state = keeper.state
+        shown = keeper.now()
+        for name in self.world.services:
+            held = state.services[name]
+            if not held.known:
+                continue
+            if held.item is None:
+                if name in state.home_services:
+                    self._once("claim", name, self.claim(name))
+                continue
+            record = held.item.record
+            host = self.world.hosts[self.site, name]
+            if record.primary == self.site:
+                if not state.entitled(name, shown):
+                    continue
+                if self.opened.get(name) != record.epoch or not host.writable():
+                    self.open(name, record.epoch)
+                elif record.movement is Movement.MOVING and not record.asked_to_give_up:
+                    if record.target == self.site or record.target is None:
+                        self._once("settle", name, m.Settle(service=name, run=record.run, why="done"))
+            elif record.primary is None:
+                if self.claims and (record.target in (None, self.site) or self.world.random.random() < 0.2):
+                    self._once("claim", name, self.claim(name))
+            else:
+                if host.promoted and self.world.random.random() < 0.3:
+                    self.world.make_standby(host)
+                silent_ns = shown - state.peer_seen_ns
+                if self.takes and state.peer_item is not None:
+                    if silent_ns > state.timing.lease_duration_ns // 2 and record.mode is Mode.AUTOMATIC:
+                        self._once("take", name, self.take_over((name,)))
+
+    def open(self, name: str, epoch: int) -> None:
+        """P26: asked immediately before, then the instance is opened, then the keeper knows."""
+        host = self.world.hosts[self.site, name]
+        if not host.up or host.stalls:
+            return
+
+        def may(reply: m.Reply) -> None:
+            if reply.done:
+                self.ask(m.InstanceOpened(service=name), noted)
+
+        def noted(reply: m.Reply) -> None:
+            if reply.done:
+                self.opened[name] = epoch
+                host.open()
+
+        self.ask(m.MayAct(service=name, epoch=epoch), may)
+
+    # --- what it asks --------------------------------------------------------------------------------
+
+    def claim(self, name: str, *, accept_loss: bool = False) -> m.Claim:
+        """A claim as a run would make it."""
+        host = self.world.hosts[self.site, name]
+        return m.Claim(
+            service=name,
+            run=f"claim-{self.world.number()}",
+            record=None,
+            received=position(host.written()),
+            accept_loss=accept_loss,
+            mode_if_new=self.world.services[name].mode,
+            who=self.site,
+            why="nobody owns it",
+        )
+
+    def take_over(
+        self,
+        services: tuple[str, ...],
+        *,
+        ordered: bool = False,
+        certified: bool = False,
+        hold_down_ns: int = 0,
+    ) -> m.TakeOver:
+        """A takeover."""
+        keeper = self.world.keeper(self.site)
+        shown = keeper.now() if keeper is not None else 0
+        return m.TakeOver(
+            services=services,
+            records=tuple(self.run_record(name, "failover") for name in services),
+            ordered_by_operator=ordered,
+            hold_down_ns=hold_down_ns,
+            who=self.site,
+            why="silent",
+            certified_down=certified,
+            wait_until_ns=shown + 4 * self.world.timing.lease_duration_ns,
+        )
+
+    def run_record(self, name: str, kind: str, *, to_site: str = "") -> RunRecord:
+        """A run as it would be published."""
+        to = to_site or self.site
+        return RunRecord(
+            run=f"{kind}-{self.world.number()}",
+            kind=kind,
+            service=name,
+            from_site=self.world.other(to),
+            to_site=to,
+            executor_site=self.site,
+            executor=1,
+            state="running",
+            plan={},
+            statement="",
+            who=self.site,
+            why="",
+            started="",
+        )
+
+    def switch_over(self, name: str, to_site: str, kind: str = "switchover") -> None:
+        """P26, P23: start a run, then have the holder asked to give up."""
+        keeper = self.world.keeper(self.site)
+        held = keeper.state.services[name] if keeper is not None else None
+        if held is None or held.item is None:
+            return
+        record = self.run_record(name, kind, to_site=to_site)
+
+        def started(reply: m.Reply) -> None:
+            if reply.done:
+                self.ask(m.RequestGiveUp(service=name, run=record.run))
+
+        self.ask(
+            m.StartRun(
+                service=name, record=record, revision=held.item.revision, who="operator", why="planned"
+            ),
+            started,
+        )

@@ -1,0 +1,328 @@
+"""One keeper process in the simulation: the real core, and a shell that does what the keeper's does.
+
+What is late, lost, doubled or stuck is decided by the links and the disk, never here.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from orchestrator.core import messages as m
+from orchestrator.core.lease import fence_at
+from orchestrator.core.messages import Message, Order
+from orchestrator.core.ownership import step
+from orchestrator.core.records import SERVICES, SITES
+from orchestrator.core.state import OwnershipState, Phase
+from orchestrator.simulate.clocks import Clock
+from orchestrator.simulate.store import value_of
+from orchestrator.store.base import Compare
+
+if TYPE_CHECKING:
+    from orchestrator.simulate.world import World
+
+NEVER = 1 << 62
+
+
+class Call:
+    """A request that waits for its answer."""
+
+    __slots__ = ("ended", "lost")
+
+    def __init__(self, lost: Message | None) -> None:
+        self.ended = False
+        self.lost = lost
+
+
+class KeeperNode:
+    """A keeper's process: alive or not, running or stopped, and what waits for it meanwhile."""
+
+    def __init__(self, world: "World", site: str, name: str, clock: Clock, state: OwnershipState) -> None:
+        self.world = world
+        self.site = site
+        self.peer = state.peer
+        self.name = name
+        self.clock = clock
+        self.state = state
+        self.alive = True
+        self.stalls = 0
+        self.backlog: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        self.wake_at = NEVER
+        self.replies: dict[int, Callable[[m.Reply], None]] = {}
+        self.follows: dict[str, int] = {}
+        self.follow_broken = False
+        self.exited = ""
+
+    # --- running -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The first step, the first tick, the watch."""
+        self.tell(m.Ticked())
+        self.tick()
+        self.follow_again()
+
+    def tick(self) -> None:
+        """Time passes for it, now and then."""
+        if not self.alive:
+            return
+        self.run(self.tell, m.Ticked())
+        self.world.after(self.world.tick_ns, self.tick)
+
+    def run(self, work: Callable[..., None], *arguments: object) -> None:
+        """Do it now, or when the process runs again."""
+        if not self.alive:
+            return
+        if self.stalls:
+            if len(self.backlog) < 200:
+                self.backlog.append((work, arguments))
+        else:
+            work(*arguments)
+
+    def resume(self) -> None:
+        """What arrived meanwhile is taken in, in whatever order."""
+        backlog, self.backlog = self.backlog, []
+        if self.world.random.random() < 0.5:
+            self.world.random.shuffle(backlog)
+        for work, arguments in backlog:
+            if self.alive:
+                work(*arguments)
+
+    def end(self) -> None:
+        """The process is gone; what it has sent is not."""
+        self.alive = False
+        self.backlog = []
+
+    @property
+    def running(self) -> bool:
+        """Alive, and not stopped."""
+        return self.alive and not self.stalls
+
+    def now(self) -> int:
+        """Its own clock."""
+        return self.clock.read(self.world.now_ns)
+
+    # --- the one door --------------------------------------------------------------------------------
+
+    def tell(self, message: Message) -> None:
+        """One step of the core, and its orders in their order."""
+        world = self.world
+        if world.story is not None:
+            world.story.keeper_told(self, message)
+        orders = step(self.state, message, self.clock.read(world.now_ns))
+        world.steps += 1
+        for order in orders:
+            if world.story is not None:
+                world.story.keeper_ordered(self, order)
+            self._carry_out(order)
+        self._keep_note()
+        self._plan()
+
+    def _keep_note(self) -> None:
+        note = self.world.sites[self.site].note
+        note.deadline_ns = self.state.deadline_ns
+        note.open_here = [name for name, held in self.state.services.items() if held.open_here]
+
+    def _plan(self) -> None:
+        """Wake when something is due; a real keeper looks every 25 ms."""
+        shown = self.clock.read(self.world.now_ns)
+        due = self._due()
+        if due <= shown:
+            return
+        at_ns = self.clock.when(due) + self.world.lateness()
+        if at_ns < self.wake_at or self.wake_at <= self.world.now_ns:
+            self.wake_at = at_ns
+            self.world.at(at_ns, self._wake, at_ns)
+
+    def _wake(self, at_ns: int) -> None:
+        if at_ns == self.wake_at:
+            self.wake_at = NEVER
+        self.run(self.tell, m.Ticked())
+
+    def _due(self) -> int:
+        state = self.state
+        due = NEVER
+        phase = state.phase
+        if phase is Phase.ACTIVE or phase is Phase.READING_SERVICES:
+            due = state.last_sent_ns + state.timing.renew_every_ns
+        if phase is not Phase.ACTIVE:
+            due = min(due, state.read_again_at_ns)
+        for service in state.services.values():
+            if service.open_here and not service.fencing:
+                due = min(
+                    due, max(fence_at(service.right_until_ns, state.timing), service.fence_again_at_ns + 1)
+                )
+        shown = self.clock.read(self.world.now_ns)
+        for pending in state.asks.values():
+            if isinstance(pending.what, m.TakeOver):
+                earliest = state.may_take_at(pending.what.hold_down_ns)
+                if earliest is not None:
+                    due = min(due, earliest if earliest > shown else earliest + 1)
+        return due
+
+    # --- orders --------------------------------------------------------------------------------------
+
+    def _carry_out(self, order: Order) -> None:
+        store = self.world.store
+        site, peer = self.site, self.peer
+        match order:
+            case m.Renew():
+                record = order.record
+                own = SITES + site
+
+                def renew() -> Message:
+                    done = self.world.commit(
+                        site, (Compare(own, order.compare_revision),), ((own, record),), order
+                    )
+                    return m.RenewalAnswered(
+                        record.incarnation,
+                        record.beat,
+                        done,
+                        store.revision,
+                        store.site(site),
+                        store.site(peer),
+                    )
+
+                self.call(order, renew, m.RenewalLost(record.incarnation, record.beat), writes=True)
+            case m.Transact():
+                puts = tuple((put.key, value_of(put.key, put.value)) for put in order.puts)
+
+                def transact() -> Message:
+                    done = self.world.commit(site, order.compares, puts, order)
+                    return m.TransactionAnswered(
+                        order.transaction,
+                        done,
+                        store.revision,
+                        store.site(site),
+                        store.site(peer),
+                        tuple((name, store.service(name)) for name in order.services),
+                    )
+
+                self.call(order, transact, m.TransactionLost(order.transaction), writes=True)
+            case m.ReadOwnKey():
+                self.call(order, lambda: m.OwnKeyRead(order.attempt, store.site(site)), None)
+            case m.ReadServices():
+
+                def read() -> Message:
+                    found = tuple(
+                        (name, item)
+                        for name in self.world.services
+                        if (item := store.service(name)) is not None
+                    )
+                    return m.ServicesRead(order.registration, store.revision, found)
+
+                self.call(order, read, None)
+            case m.ReadPeer():
+                self.call(
+                    order, lambda: m.PeerRead(order.ask, store.site(peer)), m.ReadFailed("peer", order.ask)
+                )
+            case m.FenceInstance():
+                self.world.hosts[site, order.service].fence_by_driver(self)
+            case m.CloseInstance():
+                self.world.hosts[site, order.service].close(self)
+            case m.Reply():
+                hear = self.replies.pop(order.ask, None)
+                if hear is not None:
+                    hear(order)
+            case m.Exit():
+                self.exited = order.why
+                self.world.keeper_exits(self)
+
+    # --- the store -----------------------------------------------------------------------------------
+
+    def call(
+        self, order: Order, apply: Callable[[], Message], lost: Message | None, *, writes: bool = False
+    ) -> None:
+        """A request to the store. Its fate is the links': it may be applied long after its sender has given
+        up, or twice, or not at all."""
+        world = self.world
+        call = Call(lost)
+        world.after(world.timeout_ns, self.run, self._given_up, call)
+        link = world.up[self.site]
+        late = link.late() if writes else None
+        if late is not None:
+            world.after(world.timeout_ns + late, self._arrive_late, apply)
+            return
+        for delay_ns in link.delays():
+            world.after(delay_ns, self._arrive, call, apply)
+
+    def _arrive_late(self, apply: Callable[[], Message]) -> None:
+        if self.world.store_open(self._arrive_late, apply):
+            apply()
+
+    def _arrive(self, call: Call, apply: Callable[[], Message]) -> None:
+        world = self.world
+        link = world.up[self.site]
+        if link.cut:
+            if link.keeps():
+                link.kept.append((self._arrive, (call, apply)))
+            return
+        if not world.store_open(self._arrive, call, apply):
+            return
+        answer = apply()
+        for delay_ns in world.down[self.site].delays():
+            world.after(delay_ns, self._answered, call, answer)
+
+    def _answered(self, call: Call, answer: Message) -> None:
+        if self.world.down[self.site].cut:
+            return  # by the time of a resend nobody waits for it
+        self.run(self._take_answer, call, answer)
+
+    def _take_answer(self, call: Call, answer: Message) -> None:
+        if not call.ended:
+            call.ended = True
+            self.tell(answer)
+
+    def _given_up(self, call: Call) -> None:
+        if not call.ended:
+            call.ended = True
+            if call.lost is not None:
+                self.tell(call.lost)
+
+    # --- the watch -----------------------------------------------------------------------------------
+
+    def see_write(self, key: str, revision: int) -> None:
+        """A write was committed: it comes by the watch, in order, if the watch stands."""
+        if not self.alive or self.follow_broken:
+            return
+        message = self.world.seen(self, key)
+        if message is None:
+            return
+        delays = self.world.down[self.site].delays()
+        if not delays:
+            self._break_follow()
+            return
+        prefix = SITES if key.startswith(SITES) else SERVICES
+        at_ns = max(self.follows.get(prefix, 0), self.world.now_ns + delays[0])
+        self.follows[prefix] = at_ns
+        self.world.at(at_ns, self._watch_arrives, message)
+
+    def _watch_arrives(self, message: Message) -> None:
+        if self.world.down[self.site].cut:
+            self._break_follow()
+        else:
+            self.run(self.tell, message)
+
+    def _break_follow(self) -> None:
+        if not self.follow_broken:
+            self.follow_broken = True
+            self.world.after(self.world.timeout_ns // 2, self.follow_again)
+
+    def follow_again(self) -> None:
+        """Read, then watch from there."""
+        world = self.world
+        if not self.alive:
+            return
+        there = world.up[self.site].delays()
+        back = world.down[self.site].delays()
+        if not there or not back or world.store.lost or world.store.answers_from_ns > world.now_ns:
+            world.after(world.timeout_ns, self.follow_again)
+            return
+        world.after(there[0], self._read_all, back[0])
+
+    def _read_all(self, back_ns: int) -> None:
+        self.follow_broken = False
+        for key in list(self.world.store.items):
+            message = self.world.seen(self, key)
+            if message is not None:
+                prefix = SITES if key.startswith(SITES) else SERVICES
+                at_ns = max(self.follows.get(prefix, 0), self.world.now_ns + back_ns)
+                self.follows[prefix] = at_ns
+                self.world.at(at_ns, self._watch_arrives, message)
