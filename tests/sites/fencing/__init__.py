@@ -1,0 +1,1 @@
+"""Fencing: the guard, fence agents, certificates."""
