@@ -5,13 +5,13 @@ docs/probes.md. Nothing here connects to anything.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from probes import http, replication, sql, ssh, tcp
+from probes import dns, http, replication, sql, ssh, tcp, tls
 from probes.errors import KindUnknown, SettingsInvalid
 from probes.model import Probe
 from probes.place import Place, ProbeContext
@@ -23,19 +23,23 @@ S = TypeVar("S", bound=ProbeSettings)
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[S]):
-    """A kind of probe: the model of its own keys, and how to make one."""
+    """A kind of probe: the model of its own keys, and how to make one. `checks`: by key, what raises
+    SettingsInvalid where settings that are good by themselves do not fit the estate."""
 
     settings: type[S]
     build: Callable[[S, Place], Probe]
+    checks: Mapping[str, Callable[[S, Site, Estate], object]] = field(default_factory=dict)
 
 
 KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
     {
+        "dns": Kind(dns.DnsSettings, dns.build, {"expect": dns.expected_at}),
         "http": Kind(http.HttpSettings, http.build),
         "replication": Kind(replication.ReplicationSettings, replication.build),
         "sql": Kind(sql.SqlSettings, sql.build),
         "ssh": Kind(ssh.SshSettings, ssh.build),
         "tcp": Kind(tcp.TcpSettings, tcp.build),
+        "tls": Kind(tls.TlsSettings, tls.build),
     }
 )
 
@@ -69,7 +73,8 @@ def faults(spec: ProbeSpec, *, service: Service, estate: Estate) -> tuple[ProbeF
         settings = kind.settings.model_validate(spec.settings)
     except ValidationError as error:
         return tuple(ProbeFault(_where(detail), _said(detail)) for detail in error.errors())
-    return tuple(_faults_per_site(settings, sites_probed(spec, service), estate))
+    found = _faults_per_site(settings, sites_probed(spec, service), estate)
+    return tuple(found or _faults_by_kind(kind, settings, sites_probed(spec, service), estate))
 
 
 def make_probe(
@@ -119,6 +124,20 @@ def _faults_per_site(
                 known = ", ".join(sorted(site.hosts)) or "none"
                 found.append(ProbeFault((key,), f"site {name} has no host {host!r} (it has: {known})"))
     return found
+
+
+def _faults_by_kind(
+    kind: Kind[Any], settings: ProbeSettings, site_names: tuple[str, ...], estate: Estate
+) -> list[ProbeFault]:
+    """What the kind itself finds; the same words about two sites are one fault."""
+    found: dict[tuple[str, str], ProbeFault] = {}
+    for key, check in kind.checks.items():
+        for site in (estate.sites[name] for name in site_names if name in estate.sites):
+            try:
+                check(settings, site, estate)
+            except SettingsInvalid as error:
+                found[key, str(error)] = ProbeFault((key,) if key else (), str(error))
+    return list(found.values())
 
 
 def _named(spec: ProbeSpec, service: Service) -> str:

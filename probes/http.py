@@ -21,7 +21,7 @@ from probes.names import Names, is_address
 from probes.place import Place
 from probes.reasons import Reason
 from probes.settings import Pattern, PerSite, host_of, one_or_many
-from probes.tls import TlsTrust
+from probes.trust import TlsTrust
 from probes.trying import Outcome, Trail, attempt, bounded, down, outcome_of, up
 from sites.model import Name
 

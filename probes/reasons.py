@@ -22,6 +22,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     TLS_FAILED = "tls-failed"
     CERTIFICATE_BAD = "certificate-bad"
+    CERTIFICATE_EXPIRING = "certificate-expiring"
     WRONG_STATUS = "wrong-status"
     WRONG_ANSWER = "wrong-answer"
     WRONG_REDIRECT = "wrong-redirect"

@@ -23,7 +23,7 @@ from probes.names import Names
 from probes.place import Place
 from probes.reasons import Reason
 from probes.settings import Endpoint, Reach
-from probes.tls import TlsContext
+from probes.trust import TlsContext
 from probes.trying import Outcome, Trail, attempt, down, outcome_of, unknown, up
 
 _log = structlog.get_logger(__name__)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pydantic import Field
 
+from probes.connecting import connect
 from probes.model import ProbeResult
 from probes.names import Names
 from probes.place import Place
@@ -51,7 +52,9 @@ class TcpProbe:
         )
 
     async def _speak(self, trail: Trail, timeout_seconds: float) -> Outcome:
-        reader, writer = await self._connect(trail, timeout_seconds)
+        reader, writer = await connect(
+            self._endpoint, names=self._names, trail=trail, timeout_seconds=timeout_seconds
+        )
         try:
             trail.reached = "connected"
             if self._settings.send is not None:
@@ -64,23 +67,6 @@ class TcpProbe:
         finally:
             # Abort, not close: nothing may wait for a peer that has stopped reading.
             writer.transport.abort()
-
-    async def _connect(
-        self, trail: Trail, timeout_seconds: float
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the first address that accepts; each gets its share of the time that is left."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + timeout_seconds
-        addresses = await self._names.addresses(self._endpoint.host, timeout_seconds=timeout_seconds)
-        trail.reached = f"connecting to {', '.join(addresses)}"
-        for left in range(len(addresses), 1, -1):
-            address = addresses[-left]
-            try:
-                async with asyncio.timeout((ends_at - loop.time()) / left):
-                    return await asyncio.open_connection(address, self._endpoint.port)
-            except OSError:
-                continue
-        return await asyncio.open_connection(addresses[-1], self._endpoint.port)
 
     async def _read(self, reader: asyncio.StreamReader, expect: str, trail: Trail) -> Outcome:
         answer = b""

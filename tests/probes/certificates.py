@@ -2,6 +2,7 @@
 
 import datetime
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -10,37 +11,57 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-class Authority:
-    """Writes `ca.pem` into its folder, and signs for servers."""
+@dataclass(frozen=True)
+class Files:
+    """PEM files of one certificate: what `tls: {ca, cert, key}` names."""
 
-    def __init__(self, folder: Path) -> None:
+    ca: Path
+    cert: Path
+    key: Path
+
+
+class Authority:
+    """Writes `ca.pem` into its folder, and signs for servers and clients. `above`: the authority that signed
+    this one, whose `ca.pem` is then the one to trust."""
+
+    def __init__(self, folder: Path, *, above: "Authority | None" = None, days: int = 30) -> None:
         self.folder = folder
+        self.above = above
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
+        title = "Test CA" if above is None else "Test intermediate CA"
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
         self.file = folder / "ca.pem"
-        self.write()
+        signer = above or self
+        self.certificate = signer._signed(self.name, self.key.public_key(), is_ca=True, days=days)
+        if above is None:
+            self.write()
 
     def write(self) -> None:
-        certificate = self._signed(self.name, self.key.public_key(), is_ca=True)
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        self.file.write_bytes(_pem(self.certificate))
 
-    def server(self, host: str, *, days: int = 30) -> ssl.SSLContext:
+    def server(self, host: str, *, days: int = 30, uri: str | None = None) -> ssl.SSLContext:
         """A server's context, with a certificate for `host` that ends in so many days."""
+        files = self.files(host, host=host, days=days, uri=uri)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(files.cert, files.key)
+        return tls
+
+    def files(self, name: str, *, host: str | None = None, days: int = 30, uri: str | None = None) -> Files:
+        """A certificate and its key, for a host's name, an identity, or both."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        certificate = self._signed(subject, key.public_key(), host=host, days=days)
-        path = self.folder / f"{host}.pem"
-        path.write_bytes(
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._signed(subject, key.public_key(), host=host, days=days, uri=uri)
+        files = Files(self.file, self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        files.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(path)
-        return tls
+        chain = [certificate] if self.above is None else [certificate, self.certificate]
+        files.cert.write_bytes(b"".join(_pem(each) for each in chain))
+        return files
 
     def _signed(
         self,
@@ -48,17 +69,19 @@ class Authority:
         key: ec.EllipticCurvePublicKey,
         *,
         host: str | None = None,
+        uri: str | None = None,
         days: int = 30,
         is_ca: bool = False,
     ) -> x509.Certificate:
-        ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        now = datetime.datetime.now(datetime.UTC)
+        ends = now + datetime.timedelta(days=days)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self.name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(ends - datetime.timedelta(days=60))
+            .not_valid_before(min(now, ends) - datetime.timedelta(days=60))
             .not_valid_after(ends)
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
@@ -66,8 +89,11 @@ class Authority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
             )
         )
-        if host is not None:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        names: list[x509.GeneralName] = []
+        names += [x509.DNSName(host)] if host is not None else []
+        names += [x509.UniformResourceIdentifier(uri)] if uri is not None else []
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if is_ca:
             builder = builder.add_extension(
                 x509.KeyUsage(
@@ -84,3 +110,7 @@ class Authority:
                 critical=True,
             )
         return builder.sign(self.key, hashes.SHA256())
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

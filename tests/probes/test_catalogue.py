@@ -12,11 +12,13 @@ from tests.probes.worlds import context, estate, probe, service_of, spec
 WORLD = estate(**{"crm-db": "10.20.1.10", "crm-app": "10.20.1.20"})
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "dns": {"address": "10.20.1.53:53", "lookup": "crm.example"},
     "http": {"url": "https://crm.example/login"},
     "replication": {},
     "sql": {"host": "crm-db", "database": "crm", "user": "probe"},
     "ssh": {"host": "crm-db", "run": "true"},
     "tcp": {"host": "crm-db", "port": 5432},
+    "tls": {"host": "crm-app"},
 }
 
 
@@ -52,7 +54,11 @@ def test_all_faults_of_a_probe_are_found_at_once() -> None:
 @pytest.mark.parametrize(
     ("given", "where", "says"),
     [
-        (spec("pop3"), ("kind",), "no kind 'pop3' of probe (there is: http, replication, sql, ssh, tcp)"),
+        (
+            spec("pop3"),
+            ("kind",),
+            "no kind 'pop3' of probe (there is: dns, http, replication, sql, ssh, tcp, tls)",
+        ),
         (spec("ssh", host="crm-web", run="true", site="durham"), ("host",), "no host 'crm-web'"),
         (
             spec("http", url={"durham": "https://d.example", "leeds": "https://l.example"}, site="durham"),
@@ -68,6 +74,11 @@ def test_all_faults_of_a_probe_are_found_at_once() -> None:
         (spec("sql", host="crm-db", user="probe"), ("database",), "required"),
         (spec("ssh", host="crm-db", run="true", exit_status=300), ("exit_status", 0), "255"),
         (spec("tcp", host="crm-db"), (), "`port` is missing"),
+        (spec("tls", host="crm-app", days_left=-1), ("days_left",), "greater than or equal to 0"),
+        (spec("dns", **EXAMPLES["dns"], expect="durham/crm-web"), ("expect",), "no host 'crm-web'"),
+        (spec("dns", **EXAMPLES["dns"], expect="10.20.1.5/24"), ("expect",), "neither a network nor"),
+        (spec("dns", **EXAMPLES["dns"], expect=[]), ("expect",), "at least 1"),
+        (spec("dns", **EXAMPLES["dns"], type="PTR"), ("type",), "'A', 'AAAA' or 'CNAME'"),
     ],
 )
 def test_each_fault_names_its_place_and_what_is_expected(

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,7 +105,9 @@ def summary(result: ProbeResult) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def listening(serve: Serve, host: str = "127.0.0.1") -> AsyncIterator[int]:
+async def listening(
+    serve: Serve, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """A TCP server on a free port of the loopback interface; connections end with it."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -120,7 +123,7 @@ async def listening(serve: Serve, host: str = "127.0.0.1") -> AsyncIterator[int]
             writer.transport.abort()
             tasks.discard(task)
 
-    server = await asyncio.start_server(accept, host, 0)
+    server = await asyncio.start_server(accept, host, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
