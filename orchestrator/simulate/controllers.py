@@ -91,24 +91,26 @@ class ControllerNode:
                     continue
                 if self.opened.get(name) != record.epoch or not host.writable():
                     self.open(name, record.epoch)
-                elif record.movement is Movement.MOVING and not record.asked_to_give_up:
-                    if record.target == self.site or record.target is None:
-                        self._once("settle", name, m.Settle(service=name, run=record.run, why="done"))
+                elif (
+                    record.movement is Movement.MOVING
+                    and not record.asked_to_give_up
+                    and record.target in (None, self.site)
+                ):
+                    self._once("settle", name, m.Settle(service=name, run=record.run, why="done"))
             elif record.primary is None:
                 if self.claims and (record.target in (None, self.site) or self.world.random.random() < 0.2):
                     self._once("claim", name, self.claim(name))
             else:
                 if host.promoted and self.world.random.random() < 0.3:
                     self.world.make_standby(host)
-                silent_ns = shown - state.peer_seen_ns
-                if self.takes and state.peer_item is not None:
-                    if silent_ns > state.timing.lease_duration_ns // 2 and record.mode is Mode.AUTOMATIC:
-                        self._once("take", name, self.take_over((name,)))
+                silent = shown - state.peer_seen_ns > state.timing.lease_duration_ns // 2
+                if self.takes and state.peer_item and silent and record.mode is Mode.AUTOMATIC:
+                    self._once("take", name, self.take_over((name,)))
 
     def open(self, name: str, epoch: int) -> None:
         """P26: asked immediately before, then the instance is opened, then the keeper knows."""
         host = self.world.hosts[self.site, name]
-        if not host.up or host.stalls:
+        if not host.running:
             return
 
         def may(reply: m.Reply) -> None:

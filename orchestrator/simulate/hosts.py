@@ -1,6 +1,6 @@
-"""A database host in the simulation: its database, its cut, and what clients find there.
+"""A database host in the simulation: its database, its gate, and what clients find there.
 
-A database that was promoted stays so until it is made a standby: only its cut keeps clients out, which is
+A database that was promoted stays so until it is made a standby: only its gate keeps clients out, which is
 the worst that can be.
 """
 
@@ -11,29 +11,51 @@ from orchestrator.simulate.clocks import MS, Clock
 from sites.replication.words import Position
 
 if TYPE_CHECKING:
+    from orchestrator.simulate.guards import GuardNode
     from orchestrator.simulate.keepers import KeeperNode
     from orchestrator.simulate.world import World
 
+FOREVER = 1 << 62
+SHUT = -1
+
 
 class Host:
-    """The host of one service at one site."""
+    """The host of one service at one site.
 
-    def __init__(self, world: "World", site: str, service: str, clock: Clock) -> None:
+    `gated`: client writes pass a gate that closes by itself at its instant (P22); without it only the
+    guard's cut closes, and nobody does while both are stopped. Without a guard there is no gate at all, and
+    only the keeper's driver cuts.
+    """
+
+    def __init__(self, world: "World", site: str, service: str, clock: Clock, *, gated: bool) -> None:
         self.world = world
         self.site = site
         self.service = service
         self.clock = clock
+        self.gated = gated
+        self.guard: GuardNode | None = None
         self.up = True
         self.stalls = 0
         self.promoted = False
         self.closed = False
-        self.cut = True
+        self.gate_until_ns = SHUT
         self.position = 0
         self.writing_since_ns: int | None = None
 
     def writable(self) -> bool:
         """Whether a client's write is acknowledged at this instant."""
-        return self.promoted and not self.closed and not self.cut and self.up and not self.stalls
+        return self.promoted and not self.closed and self.up and not self.stalls and self.gate_open()
+
+    def gate_open(self) -> bool:
+        """Whether clients get through to the database."""
+        if self.guard is None or not self.gated:
+            return self.guard is None or self.gate_until_ns != SHUT
+        return self.clock.read(self.world.now_ns) < self.gate_until_ns
+
+    @property
+    def running(self) -> bool:
+        """Up, and not stopped."""
+        return self.up and not self.stalls
 
     def written(self) -> int:
         """Acknowledged writes this instance has: one a millisecond while it is writable."""
@@ -47,7 +69,7 @@ class Host:
             return
         world = self.world
         if world.story is not None:
-            word = "accepts client writes" if writable else "accepts no writes any more"
+            word = "ACCEPTS CLIENT WRITES" if writable else "accepts no writes any more"
             world.story.say(f"{self.site}/{self.service}", f"{word}: {why}")
         if writable:
             world.checks.opened(self)
@@ -57,14 +79,33 @@ class Host:
             self.writing_since_ns = None
             world.checks.shut(self, why)
 
+    def boot(self, clock: Clock) -> None:
+        """It has booted: its clock began anew, and its gate is shut (P19)."""
+        self.clock = clock
+        self.gate_until_ns = SHUT
+
+    # --- the gate ------------------------------------------------------------------------------------
+
+    def lift(self, until_ns: int | None) -> None:
+        """The guard lets clients in until that instant of the host's clock."""
+        self.gate_until_ns = FOREVER if until_ns is None else until_ns
+        self.changed("its guard opens it")
+        if self.gated and until_ns is not None:
+            self.world.at(self.clock.when(until_ns), self.changed, "its gate's time ran out")
+
+    def shut(self, why: str) -> None:
+        """The cut is done."""
+        self.gate_until_ns = SHUT
+        self.changed(why)
+
     # --- what the keeper and its controller do -------------------------------------------------------
 
     def open(self) -> None:
-        """Promoted, and open to clients."""
-        self.promoted = True
-        self.closed = False
-        self.cut = False
-        self.changed("promoted")
+        """Promoted, and open to clients as far as the gate lets them."""
+        if self.running:
+            self.promoted = True
+            self.closed = False
+            self.changed("promoted")
 
     def close(self, keeper: "KeeperNode") -> None:
         """P23: no client can write; the position after the last write is read."""
@@ -72,30 +113,29 @@ class Host:
         within_ns = world.random.randrange(world.timing.fence_within_ns)
 
         def done() -> None:
-            if not self.up or self.stalls:
+            if not self.running:
                 keeper.run(keeper.tell, m.CloseEnded(self.service, False, None, "the host does not answer"))
                 return
             self.closed = True
             self.changed("closed in order")
-            final = position(self.written())
-            world.after(5 * MS, keeper.run, keeper.tell, m.CloseEnded(self.service, True, final, "closed"))
+            ended = m.CloseEnded(self.service, True, position(self.written()), "closed")
+            world.after(5 * MS, keeper.run, keeper.tell, ended)
 
         world.after(within_ns, done)
 
     def fence_by_driver(self, keeper: "KeeperNode") -> None:
         """P7 by the driver, at the last allowed moment at times."""
         world = self.world
-        within_ns = world.fence_takes()
 
         def done() -> None:
-            if not self.up or self.stalls:
+            if not self.running:
                 keeper.run(keeper.tell, m.FenceEnded(self.service, False, "the host does not answer"))
                 return
-            self.cut = True
+            self.closed = True
             self.changed("fenced by its keeper")
             keeper.run(keeper.tell, m.FenceEnded(self.service, True, "no write passes"))
 
-        world.after(within_ns, done)
+        world.after(world.fence_takes(), done)
 
 
 def position(written: int) -> Position:

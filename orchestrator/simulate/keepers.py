@@ -12,11 +12,13 @@ from orchestrator.core.messages import Message, Order
 from orchestrator.core.ownership import step
 from orchestrator.core.records import SERVICES, SITES
 from orchestrator.core.state import OwnershipState, Phase
-from orchestrator.simulate.clocks import Clock
+from orchestrator.simulate.clocks import MS, Clock
 from orchestrator.simulate.store import value_of
 from orchestrator.store.base import Compare
+from sites.fencing import guard as g
 
 if TYPE_CHECKING:
+    from orchestrator.simulate.guards import GuardNode
     from orchestrator.simulate.world import World
 
 NEVER = 1 << 62
@@ -50,6 +52,8 @@ class KeeperNode:
         self.follows: dict[str, int] = {}
         self.follow_broken = False
         self.exited = ""
+        self.guard_lines: dict[str, tuple[GuardNode, int]] = {}
+        self.peer_requests: dict[int, Callable[[m.AnswerPromise], None]] = {}
 
     # --- running -------------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class KeeperNode:
         self._plan()
 
     def _keep_note(self) -> None:
-        note = self.world.sites[self.site].note
+        note = self.world.sites[self.site].disk
         note.deadline_ns = self.state.deadline_ns
         note.open_here = [name for name, held in self.state.services.items() if held.open_here]
 
@@ -217,6 +221,28 @@ class KeeperNode:
                 self.world.hosts[site, order.service].fence_by_driver(self)
             case m.CloseInstance():
                 self.world.hosts[site, order.service].close(self)
+            case m.AnswerGuard():
+                answer = g.Answered(
+                    int(order.nonce),
+                    order.service,
+                    order.incarnation,
+                    order.epoch,
+                    order.remaining_ns,
+                    order.manual,
+                )
+                self._to_guard(order.service, answer)
+            case m.OrderGuard():
+                self._to_guard(
+                    order.service, g.Ordered(order.number, order.kind, order.service, order.incarnation)
+                )
+            case m.AskPromise():
+                self._ask_promise(order)
+            case m.AnswerPromise():
+                answer_peer = self.peer_requests.pop(order.request, None)
+                if answer_peer is not None:
+                    answer_peer(order)
+            case m.WriteNote():
+                self._write_note(order)
             case m.Reply():
                 hear = self.replies.pop(order.ask, None)
                 if hear is not None:
@@ -275,6 +301,83 @@ class KeeperNode:
             call.ended = True
             if call.lost is not None:
                 self.tell(call.lost)
+
+    # --- guards, the peer, the disk ------------------------------------------------------------------
+
+    def _to_guard(self, service: str, message: object) -> None:
+        line = self.guard_lines.get(service)
+        if line is not None:
+            guard, connection = line
+            guard.hear(connection, message)
+
+    def guard_says(self, service: str, connection: int, message: Message) -> None:
+        """A guard's word over a connection; of an older connection it is no more."""
+        line = self.guard_lines.get(service)
+        if line is not None and line[1] == connection:
+            self.tell(message)
+
+    def guard_gone(self, service: str, connection: int) -> None:
+        """The connection has ended."""
+        line = self.guard_lines.get(service)
+        if line is not None and line[1] == connection:
+            del self.guard_lines[service]
+            self.tell(m.GuardGone(service))
+
+    def _ask_promise(self, order: m.AskPromise) -> None:
+        """P14: one request to the peer's keeper, one reply, or none in time."""
+        world = self.world
+        call = Call(m.PromiseAnswered(order.number, False))
+        world.after(world.timeout_ns, self.run, self._given_up, call)
+        for delay_ns in world.across[self.site].delays():
+            world.after(delay_ns, self._promise_arrives, call, order)
+
+    def _promise_arrives(self, call: Call, order: m.AskPromise) -> None:
+        world = self.world
+        link = world.across[self.site]
+        if link.cut:
+            if link.keeps():
+                link.kept.append((self._promise_arrives, (call, order)))
+            return
+        keepers = [one for one in world.sites[self.peer].keepers if one.alive]
+        if not keepers:
+            return
+        there = keepers[-1] if world.random.random() < 0.6 else world.random.choice(keepers)
+        request = world.number()
+
+        def answer(answered: m.AnswerPromise) -> None:
+            reply = m.PromiseAnswered(order.number, answered.granted, answered.code)
+            for delay_ns in world.across[self.peer].delays():
+                world.after(delay_ns, self._promise_answered, call, reply)
+
+        there.peer_requests[request] = answer
+        there.run(
+            there.tell,
+            m.PromiseAsked(request, order.keeper, order.incarnations, order.lease_duration_ns),
+        )
+
+    def _promise_answered(self, call: Call, reply: Message) -> None:
+        link = self.world.across[self.peer]
+        if not link.cut:
+            self.run(self._take_answer, call, reply)
+        elif link.keeps():
+            link.kept.append((self._promise_answered, (call, reply)))
+
+    def _write_note(self, order: m.WriteNote) -> None:
+        """The disk takes it, now or late or not; whoever ends meanwhile leaves either note."""
+        world = self.world
+        disk = world.sites[self.site].disk
+
+        def written() -> None:
+            if not self.alive:
+                if world.random.random() < 0.5:
+                    disk.note = order.note
+                return
+            fails = disk.fails
+            if not fails or world.random.random() < 0.3:
+                disk.note = order.note
+            self.run(self.tell, m.NoteWritten(order.number, not fails))
+
+        world.after(MS + (world.random.randrange(disk.slow_ns) if disk.slow_ns else 0), written)
 
     # --- the watch -----------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 from orchestrator.core import messages as m
 from orchestrator.core.messages import Message, Order
 from orchestrator.core.records import ServiceRecord, SiteRecord
+from sites.fencing import guard as g
 
 if TYPE_CHECKING:
+    from orchestrator.simulate.guards import GuardNode
     from orchestrator.simulate.keepers import KeeperNode
     from orchestrator.simulate.world import World
 
@@ -35,6 +37,15 @@ class Story:
         words = _ordered(order)
         if words:
             self.say(f"keeper {node.name}", words)
+
+    def guard_told(self, node: "GuardNode", message: object) -> None:
+        """A guard takes a message in."""
+        if not isinstance(message, g.Ticked):
+            self.say(f"guard {node.host.site}/{node.host.service}", "hears " + _named(message))
+
+    def guard_ordered(self, node: "GuardNode", order: object) -> None:
+        """A guard orders something."""
+        self.say(f"guard {node.host.site}/{node.host.service}", _named(order))
 
     def committed(self, site: str, order: Order, done: bool, revision: int) -> None:
         """A transaction reaches the store."""
@@ -114,6 +125,11 @@ def _site(record: SiteRecord) -> str:
 
 def _service(record: ServiceRecord) -> str:
     return f"{record.primary or 'nobody'} at epoch {record.epoch}, {record.mode}, {record.movement}"
+
+
+def _named(value: object) -> str:
+    """A guard's message or order."""
+    return str(value)
 
 
 def _plain(value: object) -> str:

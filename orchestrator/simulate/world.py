@@ -9,11 +9,13 @@ from typing import Any
 from orchestrator.core import messages as m
 from orchestrator.core.lease import LeaseTiming
 from orchestrator.core.messages import Message, Order
+from orchestrator.core.notes import EMPTY, Note
 from orchestrator.core.records import SERVICES, SITES, Mode, Movement, ServiceRecord
 from orchestrator.core.state import new_state
 from orchestrator.simulate.checks import Checks
 from orchestrator.simulate.clocks import MS, PARTS, SECOND, Clock
 from orchestrator.simulate.controllers import ControllerNode
+from orchestrator.simulate.guards import GuardNode
 from orchestrator.simulate.hosts import Host
 from orchestrator.simulate.keepers import KeeperNode
 from orchestrator.simulate.network import Link, Network, Weather
@@ -31,7 +33,11 @@ class Setting:
     timing: LeaseTiming
     services: dict[str, "ServiceSetting"]
     weather: Weather
+    near: Weather | None = None
     rates: dict[str, int] = field(default_factory=dict)
+    guard_every_ns: int = 500 * MS
+    guarded: bool = True
+    gated: frozenset[str] = frozenset()
     grain_ns: int = 1
     lateness_ns: int = 0
     fence_share: float = 0.5
@@ -47,8 +53,11 @@ class ServiceSetting:
 
 @dataclass(slots=True)
 class SiteDisk:
-    """What a site keeps across its keeper's life."""
+    """What a site keeps across its keeper's life. `deadline_ns`, `open_here`: of this boot only."""
 
+    note: Note = EMPTY
+    fails: bool = False
+    slow_ns: int = 0
     deadline_ns: int = 0
     open_here: list[str] = field(default_factory=list)
 
@@ -59,7 +68,7 @@ class Site:
 
     clock: Clock
     up: bool = True
-    note: SiteDisk = field(default_factory=SiteDisk)
+    disk: SiteDisk = field(default_factory=SiteDisk)
     keepers: list[KeeperNode] = field(default_factory=list)
 
 
@@ -92,10 +101,18 @@ class World:
         self._extra_cuts: dict[Link, int] = {}
         self.sites = {s: Site(self.new_clock(s)) for s in SITES_HERE}
         self.hosts = {
-            (s, name): Host(self, s, name, self.new_clock(f"{s}/{name}"))
+            (s, name): Host(self, s, name, self.new_clock(f"{s}/{name}"), gated=name in setting.gated)
             for s in SITES_HERE
             for name in self.services
         }
+        self.guards: dict[tuple[str, str], GuardNode] = {}
+        if setting.guarded:
+            near = setting.near or weather
+            for (s, name), host in self.hosts.items():
+                there = Link(f"guard of {s}/{name} to its keeper", Random(fork(48)), near)
+                back = Link(f"keeper of {s} to the guard of {name}", Random(fork(48)), near)
+                host.guard = GuardNode(self, host, there, back)
+                self.guards[s, name] = host.guard
         self.controllers = {s: ControllerNode(self, s) for s in SITES_HERE}
 
     # --- time ----------------------------------------------------------------------------------------
@@ -163,6 +180,8 @@ class World:
 
     def start(self) -> None:
         """Both sites' keepers and controllers."""
+        for guard in self.guards.values():
+            guard.start()
         for site in SITES_HERE:
             self.start_keeper(site)
             self.controllers[site].start()
@@ -179,8 +198,10 @@ class World:
             modes={n: service.mode for n, service in self.services.items()},
             timing=self.timing,
             now_ns=here.clock.read(self.now_ns),
-            inherited_open=frozenset(here.note.open_here),
-            inherited_deadline_ns=here.note.deadline_ns,
+            inherited_open=frozenset(here.disk.open_here),
+            inherited_deadline_ns=here.disk.deadline_ns,
+            guarded=frozenset(self.services) if self.setting.guarded else frozenset(),
+            note=here.disk.note,
         )
         node = KeeperNode(self, site, name, here.clock, state)
         here.keepers = [one for one in here.keepers if one.alive] + [node]
@@ -189,13 +210,33 @@ class World:
         node.start()
         return node
 
+    def boot_site(self, site: str) -> None:
+        """Everything of a site starts: its clocks began anew, its gates are shut."""
+        here = self.sites[site]
+        here.clock = self.new_clock(site)
+        here.disk.deadline_ns = 0
+        here.disk.open_here = []
+        for name in self.services:
+            host = self.hosts[site, name]
+            host.up = True
+            host.boot(self.new_clock(f"{site}/{name}"))
+            if host.guard is not None:
+                host.guard.lifted = None
+                host.guard.certified = None
+                host.guard.start()
+            host.changed("its host has booted")
+        self.start_keeper(site)
+        self.controllers[site].alive = True
+        self.controllers[site].start()
+
     def keeper_exits(self, node: KeeperNode) -> None:
         """It ends by itself; its supervisor starts another when none is left."""
         node.end()
         if not any(one.alive for one in self.sites[node.site].keepers):
-            self.after(self.turn_ns, self._supervise, node.site)
+            self.after(self.turn_ns, self.supervise, node.site)
 
-    def _supervise(self, site: str) -> None:
+    def supervise(self, site: str) -> None:
+        """Its supervisor starts a keeper where none is."""
         if self.sites[site].up and not any(one.alive for one in self.sites[site].keepers):
             self.start_keeper(site)
 

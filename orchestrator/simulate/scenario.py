@@ -1,0 +1,246 @@
+"""What one seed stands for: a world's setting, what befalls it and when, and what must come of it.
+
+A seed's family is its remainder, so that a search may look at one family alone.
+"""
+
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from orchestrator.core.lease import LeaseTiming
+from orchestrator.core.records import Mode
+from orchestrator.simulate.clocks import MS, PARTS, SECOND
+from orchestrator.simulate.deeds import Deed
+from orchestrator.simulate.network import Weather
+from orchestrator.simulate.world import ServiceSetting, Setting
+
+T_NS = 4 * SECOND
+FAIR = Weather(1 * MS, 20 * MS, 300 * MS, slow_share=0.02)
+ROUGH = Weather(
+    1 * MS, 60 * MS, 3 * SECOND, slow_share=0.08, lost_share=0.06, twice_share=0.04, late_share=0.02
+)
+LATE = Weather(
+    1 * MS, 40 * MS, 2 * SECOND, slow_share=0.06, lost_share=0.03, twice_share=0.04, late_share=0.15,
+    late_ns=12 * SECOND,
+)  # fmt: skip
+EDGE = Weather(0, 0, 2 * SECOND, slow_share=0.05, lost_share=0.03, late_share=0.03, late_ns=20 * SECOND)
+SLOW = Weather(200 * MS, 1200 * MS, 3 * SECOND, slow_share=0.1, lost_share=0.02, late_share=0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A calm end: `dead` stays dead and the other site runs fairly; or `healthy` was never in trouble."""
+
+    dead: str = ""
+    healthy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One seed's scenario."""
+
+    seed: int
+    family: str
+    setting: Setting
+    deeds: tuple[Deed, ...]
+    for_ns: int
+    steady: bool = True
+    ending: Ending = Ending()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of scenario: which weathers, which deeds and how likely, and how many."""
+
+    name: str
+    weathers: tuple[Weather, ...]
+    deeds: dict[str, int]
+    least: int = 3
+    most: int = 8
+    leases: int = 12
+    services: tuple[dict[str, str], ...] = ({"s": "x"}, {"s": "x", "t": "y"}, {"s": "x", "t": "x"})
+    manual_share: float = 0.0
+    cold_share: float = 0.1
+    ending: str = ""
+
+
+FAULTS = {
+    "cut": 4, "part": 3, "isolate": 4, "voter_lost": 2, "store_cut": 6, "guard_cut": 3, "election": 2,
+    "stall_keeper": 5, "stall_controller": 3, "stall_guard": 3, "pause_host": 3, "crash_keeper": 5,
+    "crash_controller": 2, "crash_guard": 2, "reboot_host": 2, "site_down": 3, "spare": 2, "slow_disk": 2,
+}  # fmt: skip
+ORDERS = {"switch_over": 8, "give_up_dead": 4, "take_over": 4, "claim": 3, "set_mode": 2, "fence_here": 1}
+
+
+def _only(*names: str, **more: int) -> dict[str, int]:
+    both = FAULTS | ORDERS
+    return {name: both[name] for name in names} | more
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("mixed", (FAIR, ROUGH, LATE, EDGE, SLOW), FAULTS | ORDERS, least=4, most=10),
+    Family(
+        "lease",
+        (FAIR, ROUGH, EDGE, SLOW),
+        _only("isolate", "store_cut", "part", "stall_keeper", "stall_controller", "crash_keeper", "election",
+              "take_over", "site_down", "stall_guard"),
+    ),
+    Family(
+        "moves",
+        (ROUGH, LATE, EDGE),
+        _only("switch_over", "give_up_dead", "claim", "take_over", "store_cut", "crash_keeper",
+              "stall_keeper", "guard_cut", switch_over=16, give_up_dead=8),
+        services=({"s": "x"}, {"s": "x", "t": "y"}),
+    ),
+    Family(
+        "promises",
+        (FAIR, ROUGH, LATE, EDGE),
+        _only("store_cut", "crash_keeper", "take_over", "stall_keeper", "election", "part", "slow_disk",
+              store_cut=14, take_over=6, isolate=3),
+    ),
+    Family(
+        "guards",
+        (FAIR, ROUGH, EDGE, SLOW),
+        _only("guard_cut", "stall_guard", "pause_host", "crash_guard", "reboot_host", "stall_keeper",
+              "isolate", "store_cut", "give_up_dead", "switch_over", "slow_disk", "spare", "crash_keeper"),
+    ),
+    Family(
+        "hold",
+        (FAIR, ROUGH, EDGE),
+        _only("part", "store_cut", "crash_keeper", "stall_keeper", "isolate", "take_over", "spare",
+              "switch_over", "slow_disk", "crash_guard", witness_lost=16, part=8),
+        leases=16,
+    ),
+    Family(
+        "modes",
+        (FAIR, ROUGH, LATE, EDGE),
+        _only("set_mode", "isolate", "store_cut", "stall_keeper", "crash_keeper", "take_over", "reboot_host",
+              "guard_cut", "switch_over", set_mode=16, isolate=8),
+        manual_share=0.5,
+    ),
+    Family(
+        "spares",
+        (FAIR, ROUGH, EDGE),
+        _only("spare", "stall_keeper", "give_up_dead", "switch_over", "isolate", "store_cut", "guard_cut",
+              "crash_keeper", spare=14, stall_keeper=10),
+        services=({"s": "x"}, {"s": "x", "t": "y"}),
+    ),
+    Family("healthy", (FAIR,), FAULTS | ORDERS, ending="healthy", cold_share=0.0),
+    Family("dead", (FAIR, ROUGH), FAULTS | ORDERS, ending="dead", cold_share=0.0, most=5),
+)  # fmt: skip
+NAMES = {family.name: family for family in FAMILIES}
+
+
+def family_of(seed: int) -> Family:
+    """The family of a seed."""
+    return FAMILIES[seed % len(FAMILIES)]
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    random = Random(seed)
+    family = family_of(seed)
+    drift = random.choice((0.005, 0.05, 0.25))
+    coarse = random.random() < 0.3
+    timing = LeaseTiming(
+        lease_duration_ns=T_NS,
+        renew_every_ns=SECOND,
+        fence_within_ns=500 * MS,
+        clock_drift=drift,
+        hold_clear_ns=T_NS // 2,
+    )
+    homes = random.choice(family.services)
+    services = {
+        name: ServiceSetting(home, Mode.MANUAL if random.random() < family.manual_share else Mode.AUTOMATIC)
+        for name, home in homes.items()
+    }
+    weather = random.choice(family.weathers)
+    setting = Setting(
+        timing=timing,
+        services=services,
+        weather=weather,
+        near=replace(weather, late_share=0.0) if random.random() < 0.5 else FAIR,
+        guard_every_ns=700 * MS,
+        rates=_rates(random, drift, list(services)),
+        gated=frozenset(name for name in services if random.random() < 0.6),
+        grain_ns=50 * MS if coarse else 1,
+        lateness_ns=0 if coarse or random.random() < 0.5 else 400 * MS,
+        fence_share=random.choice((0.0, 0.5, 1.0)),
+    )
+    steady = random.random() >= family.cold_share
+    for_ns = family.leases * T_NS
+    begin_ns = T_NS // 2 if steady else 3 * T_NS
+    deeds = _deeds(random, family, services, begin_ns, for_ns - 2 * T_NS)
+    return Scenario(seed, family.name, setting, deeds, for_ns, steady)
+
+
+def _rates(random: Random, drift: float, services: list[str]) -> dict[str, int]:
+    owners = ["x", "y", *(f"{site}/{name}" for site in ("x", "y") for name in services)]
+    fast = PARTS + int(PARTS * drift)
+    return {owner: random.choice((PARTS, fast, random.randint(PARTS, fast))) for owner in owners}
+
+
+def _deeds(
+    random: Random, family: Family, services: dict[str, ServiceSetting], begin_ns: int, end_ns: int
+) -> tuple[Deed, ...]:
+    names, weights = list(family.deeds), list(family.deeds.values())
+    deeds = []
+    at_ns = begin_ns
+    count = random.randint(family.least, family.most)
+    for name in random.choices(names, weights, k=count):
+        # Bunched at times: most dangerous things need two faults at once.
+        if random.random() < 0.5:
+            at_ns += random.randrange(2 * (end_ns - begin_ns) // count)
+        else:
+            at_ns += random.randrange(400 * MS)
+        deeds.append(Deed(at_ns, name, _arguments(random, name, services)))
+    return tuple(deed for deed in deeds if deed.at_ns < end_ns)
+
+
+def _arguments(random: Random, name: str, services: dict[str, ServiceSetting]) -> tuple[Any, ...]:
+    site = "x" if random.random() < 0.65 else "y"
+    other = "y" if site == "x" else "x"
+    service = random.choice(list(services))
+    for_ns = random.choice(
+        (random.randrange(T_NS // 2), random.randrange(2 * T_NS), random.randrange(T_NS, 4 * T_NS))
+    )
+    short_ns = random.choice((random.randrange(T_NS // 2), random.randrange(2 * T_NS)))
+    match name:
+        case "cut" | "part":
+            a, b = random.sample(("x", "y", "w"), 2)
+            return (a, b, for_ns)
+        case "isolate" | "site_down" | "stall_keeper" | "stall_controller":
+            return (site, for_ns)
+        case "crash_keeper" | "crash_controller":
+            return (site, short_ns if random.random() < 0.7 else 50 * MS)
+        case "witness_lost":
+            return (for_ns + T_NS,)
+        case "voter_lost":
+            return (random.choice(("x", "y", "w")), for_ns)
+        case "store_cut":
+            return (site, random.choice(("up", "down")), for_ns)
+        case "guard_cut":
+            return (site, service, random.choice(("up", "down")), for_ns)
+        case "election":
+            return (random.randrange(T_NS),)
+        case "stall_guard" | "pause_host" | "crash_guard" | "reboot_host":
+            return (site, service, for_ns)
+        case "spare":
+            return (site,)
+        case "slow_disk":
+            return (site, random.randrange(1, T_NS), random.random() < 0.3, for_ns)
+        case "switch_over":
+            kind = "failover" if random.random() < 0.2 else "switchover"
+            return (service, random.choice(("x", "y")), random.choice(("x", "y")), kind)
+        case "give_up_dead" | "fence_here":
+            home = services[service].home
+            return (home if random.random() < 0.8 else site, service)
+        case "take_over":
+            both = tuple(services) if random.random() < 0.5 else (service,)
+            return (other, both, random.random() < 0.3)
+        case "claim":
+            return (site, service, random.random() < 0.2)
+        case "set_mode":
+            return (site, service, random.choice((Mode.AUTOMATIC, Mode.MANUAL)).value)
+        case _:
+            raise AssertionError(name)
