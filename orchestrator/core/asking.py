@@ -6,16 +6,19 @@ refused and a lost transaction mean (P4, P5, P12).
 
 from dataclasses import replace
 
+from orchestrator.core import guarding, noting, promise
 from orchestrator.core.asks import Do, Done, ReadPeerFirst, Refuse, Wait, examine
 from orchestrator.core.messages import (
     Asked,
+    BreakGlass,
+    CertifyPeer,
     CloseEnded,
     CloseInstance,
     FenceEnded,
     FenceHere,
-    FenceInstance,
     GiveUpDead,
     GiveUpPlanned,
+    GuardAcknowledged,
     InstanceOpened,
     MayAct,
     Order,
@@ -23,21 +26,24 @@ from orchestrator.core.messages import (
     ReadPeer,
     Reply,
     ServiceItem,
+    SetMode,
     SiteItem,
     TakeOver,
     Transact,
     TransactionAnswered,
     TransactionLost,
 )
+from orchestrator.core.notes import Glass
 from orchestrator.core.records import (
     RUNS,
     SERVICES,
     SITES,
+    Mode,
     Movement,
     encode,
 )
 from orchestrator.core.registration import FENCE_RETRY_NS, adopt, register, see_peer, see_service
-from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk
+from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk, Phase
 from orchestrator.store.base import Compare, Put
 
 TRIES = 12
@@ -49,14 +55,50 @@ def asked(state: OwnershipState, message: Asked, now_ns: int) -> list[Order]:
     what = message.what
     if isinstance(what, MayAct | InstanceOpened | FenceHere):
         return _answer_at_once(state, message.ask, what, now_ns)
+    if isinstance(what, CertifyPeer):
+        return [*_certified(state, now_ns), Reply(message.ask, True)]
+    orders: list[Order] = []
+    if isinstance(what, TakeOver) and what.certified_down:
+        orders += _certified(state, now_ns)
+    if isinstance(what, SetMode) and what.mode == Mode.AUTOMATIC and what.service in state.services:
+        orders += guarding.make_automatic(state, what.service, now_ns)
+    if isinstance(what, BreakGlass):
+        refusal = _break_glass(state, what, now_ns)
+        if refusal is not None:
+            return [*orders, Reply(message.ask, False, refusal.code, refusal.message)]
     state.asks[message.ask] = PendingAsk(
         what,
         peer_revision_at_start=state.peer_item.revision if state.peer_item else 0,
         asked_at_ns=now_ns,
     )
     if isinstance(what, GiveUpDead):
-        return _shut_first(state, what.service, planned=False)
-    return []
+        orders += _shut_first(state, what.service, planned=False, now_ns=now_ns)
+    return orders
+
+
+def _certified(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P32: an operator certifies the peer in place of its word; then P4 (1) to (4) again."""
+    if not state.word_needed or not state.registered:
+        state.word_needed = False
+        return []
+    state.word_needed = False
+    return register(state, now_ns)
+
+
+def _break_glass(state: OwnershipState, what: BreakGlass, now_ns: int) -> Refuse | None:
+    """P31: only without a right by the store, and once; it counts when the disk has it."""
+    if what.service not in state.services:
+        return Refuse("unknown-service", f"no service {what.service} in the estate")
+    if now_ns < state.deadline_ns and not state.word_needed:
+        return Refuse(
+            "quorum-there", "this site has its lease: order a failover, which needs no broken glass"
+        )
+    item = state.services[what.service].item
+    if item is not None and what.epoch <= item.record.epoch:
+        return Refuse("epoch-too-low", f"{what.service} is at epoch {item.record.epoch} already")
+    state.glass[what.service] = Glass(what.service, what.epoch, what.certificate)
+    state.services[what.service].shut = False
+    return None
 
 
 def _answer_at_once(
@@ -71,15 +113,16 @@ def _answer_at_once(
         service.open_here = True
         if service.fencing:
             return [Reply(ask, True)]
-        service.fencing = True
-        return [FenceInstance(what.service, what.why), Reply(ask, True)]
-    epoch = service.item.record.epoch if service.item else 0
+        return [*guarding.fence(state, what.service, what.why, now_ns), Reply(ask, True)]
+    epoch = state.epoch(what.service)
     if not state.entitled(what.service, now_ns):
         return [
             Reply(ask, False, "right-lost", f"{state.site} has no right to {what.service} at this moment")
         ]
     if isinstance(what, MayAct) and what.epoch != epoch:
         return [Reply(ask, False, "right-lost", f"{what.service} is at epoch {epoch}, not {what.epoch}")]
+    if service.guard is not None and not service.guard.open:
+        return [Reply(ask, False, "guard-closed", f"the guard of {what.service} here has not opened (P19)")]
     if isinstance(what, InstanceOpened):
         service.shut = False
         service.open_here = True
@@ -87,7 +130,7 @@ def _answer_at_once(
     return [Reply(ask, True)]
 
 
-def _shut_first(state: OwnershipState, name: str, *, planned: bool) -> list[Order]:
+def _shut_first(state: OwnershipState, name: str, *, planned: bool, now_ns: int) -> list[Order]:
     """P23: close (planned) or fence (dead database) before anything is written."""
     service = state.services.get(name)
     if service is None or service.closing or service.fencing:
@@ -96,8 +139,7 @@ def _shut_first(state: OwnershipState, name: str, *, planned: bool) -> list[Orde
     if planned:
         service.closing = True
         return [CloseInstance(name)]
-    service.fencing = True
-    return [FenceInstance(name, "it does not serve, and is given up")]
+    return guarding.fence(state, name, "it does not serve, and is given up", now_ns)
 
 
 def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list[Order]:
@@ -133,10 +175,23 @@ def fence_ended(state: OwnershipState, message: FenceEnded, now_ns: int) -> list
     if not message.verified:
         service.fence_again_at_ns = now_ns + FENCE_RETRY_NS
         return _fence_failed(state, message)
+    _proven_shut(state, message.service)
+    return []
+
+
+def _proven_shut(state: OwnershipState, name: str) -> None:
+    service = state.services[name]
     service.open_here = False
     service.shut = True
-    if any(_gives_up(state, pending, message.service) for pending in state.asks.values()):
+    if any(_gives_up(state, pending, name) for pending in state.asks.values()):
         service.giving_up = True
+
+
+def guard_acknowledged(state: OwnershipState, message: GuardAcknowledged) -> list[Order]:
+    """P20, P23: the guard's own word that it has cut the instance off."""
+    if guarding.acknowledged(state, message):
+        state.services[message.service].fence_evidence = message.evidence
+        _proven_shut(state, message.service)
     return []
 
 
@@ -179,7 +234,7 @@ def requested_give_ups(state: OwnershipState, now_ns: int) -> list[Order]:
             continue
         state.asks[state.next_internal_ask] = PendingAsk(GiveUpPlanned(service=name), asked_at_ns=now_ns)
         state.next_internal_ask -= 1
-        orders.extend(_shut_first(state, name, planned=record.kind != "failover"))
+        orders.extend(_shut_first(state, name, planned=record.kind != "failover", now_ns=now_ns))
     return orders
 
 
@@ -189,7 +244,7 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
     for ask, pending in list(state.asks.items()):
         if pending.transaction is not None or pending.reading_peer:
             continue
-        if _not_shut_yet(state, pending):
+        if _not_shut_yet(state, pending, now_ns):
             if _too_old(pending, now_ns):
                 orders.extend(_withdraw(state, ask, "it could not be shut in time"))
             continue
@@ -202,6 +257,9 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
             pending.reading_peer = True
             orders.append(ReadPeer(ask))
             continue
+        if isinstance(verdict, Do) and verdict.revoke_peer and not noting.peer_is_clear(state):
+            pending.clears_note = True  # P16: cleared and synced before it is sent
+            continue
         if isinstance(verdict, Do):
             pending.tries += 1
             if pending.tries <= TRIES:
@@ -209,6 +267,9 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
                 continue
             verdict = Refuse("store-busy", f"{TRIES} transactions in a row were refused by their compares")
         del state.asks[ask]
+        if isinstance(pending.what, SetMode) and isinstance(verdict, Refuse):
+            # Nothing is on its way, by the compares of what was sent (P27).
+            state.services[pending.what.service].made_automatic = False
         if isinstance(pending.what, GiveUpDead | GiveUpPlanned) and isinstance(verdict, Refuse):
             # Every give-up sent was refused by its compares, which can never hold again: nothing is on
             # its way, so the answer for this service may be yes again.
@@ -227,6 +288,8 @@ def _withdraw(state: OwnershipState, ask: int, why: str) -> list[Order]:
     pending = state.asks.pop(ask)
     if isinstance(pending.what, GiveUpDead | GiveUpPlanned):
         state.services[pending.what.service].giving_up = False
+    if isinstance(pending.what, SetMode):
+        state.services[pending.what.service].made_automatic = False
     return _reply(state, ask, Refuse("give-up-overtaken", why))
 
 
@@ -242,12 +305,25 @@ def withdraw_give_ups(state: OwnershipState, names: frozenset[str]) -> list[Orde
     return orders
 
 
-def _not_shut_yet(state: OwnershipState, pending: PendingAsk) -> bool:
-    """P23: nothing is written before the close or fence is proven."""
-    if not isinstance(pending.what, GiveUpDead | GiveUpPlanned):
+def _not_shut_yet(state: OwnershipState, pending: PendingAsk, now_ns: int) -> bool:
+    """P23: nothing is written before the close or fence is proven, the guard has acknowledged (P20, P21), and
+    the service is struck from the note on the disk (P30). P27: likewise for an order to fence."""
+    what = pending.what
+    if isinstance(what, SetMode) and what.mode == Mode.AUTOMATIC:
+        guard = state.services[what.service].guard if what.service in state.services else None
+        return guard is not None and not guard.automatic and not _is_automatic(state, what.service)
+    if not isinstance(what, GiveUpDead | GiveUpPlanned):
         return False
-    service = state.services.get(pending.what.service)
-    return service is not None and not service.giving_up and state.names_us(pending.what.service)
+    service, name = state.services.get(what.service), what.service
+    if service is None or not state.names_us(name):
+        return False
+    proven = service.giving_up and guarding.cut_off(state, name, now_ns)
+    return not (proven and noting.hold_is_clear_of(state, name))
+
+
+def _is_automatic(state: OwnershipState, name: str) -> bool:
+    item = state.services[name].item
+    return item is not None and item.record.mode is Mode.AUTOMATIC
 
 
 def _reply(state: OwnershipState, ask: int, verdict: Done | Refuse) -> list[Order]:
@@ -278,7 +354,9 @@ def _transact(state: OwnershipState, ask: int, do: Do) -> list[Order]:
             Put(SITES + state.peer, encode(replace(state.peer_item.record, revoked=True, hold=False)))
         )
     names = tuple(name for name, _ in do.services)
-    state.transactions[number] = Outstanding(ask, names, state.registration, writer)
+    state.transactions[number] = Outstanding(ask, names, state.registration, writer, do.revoke_peer)
+    if do.revoke_peer:
+        promise.takeover_sent(state)  # P15
     if ask in state.asks:
         state.asks[ask].transaction = number
     return [Transact(number, tuple(compares), tuple(puts), names)]
@@ -291,6 +369,8 @@ def transaction_answered(state: OwnershipState, message: TransactionAnswered, no
     if outstanding is None:
         return []
     _release(state, outstanding.ask)
+    if outstanding.takes:
+        promise.outcome_known(state)
     if outstanding.registration != state.registration:
         return []  # P5: sent before the last registration; P4 (4) has read or will read what came of it
     if message.own is not None and not adopt(state, message.own):
@@ -357,3 +437,21 @@ def peer_read_failed(state: OwnershipState, ask: int) -> list[Order]:
     pending.reading_peer = False
     del state.asks[ask]
     return [Reply(ask, False, "no-quorum", "the store did not answer the read before the takeover")]
+
+
+def end_glass(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P31: break-glass ends when the store names this site above its epoch (which revoked the peer in the
+    same transaction) and the guard here has taken a lease's deadline."""
+    orders: list[Order] = []
+    for name, glass in list(state.glass.items()):
+        service = state.services.get(name)
+        item = service.item if service is not None else None
+        if service is None or item is None or not state.names_us(name) or item.record.epoch <= glass.epoch:
+            continue
+        if state.phase is not Phase.ACTIVE or state.word_needed or now_ns >= state.deadline_ns:
+            continue
+        if service.guard is not None and item.record.mode is Mode.AUTOMATIC and not service.guard.automatic:
+            orders += guarding.make_automatic(state, name, now_ns)
+            continue
+        del state.glass[name]
+    return orders

@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from orchestrator.core.lease import has_passed, seconds
 from orchestrator.core.messages import (
     Acknowledge,
+    BreakGlass,
+    CertifyOwner,
+    CertifyPeer,
     Claim,
     GiveUpDead,
     GiveUpPlanned,
+    Reconcile,
     RequestGiveUp,
     ServiceItem,
     SetMode,
@@ -70,19 +74,27 @@ def examine(state: OwnershipState, pending: PendingAsk, now_ns: int) -> Verdict:
         return Refuse("superseded", "another controller of this site has taken over its key")
     if isinstance(what, TakeOver):
         return _take_over(state, pending, what, now_ns)
+    if isinstance(what, CertifyPeer):
+        return Done()
     service = state.services.get(what.service)
     if service is None:
         return Refuse("unknown-service", f"no service {what.service} in the estate")
+    if isinstance(what, BreakGlass):
+        return Done() if state.under_glass(what.service) is not None else Wait()
     if state.phase is not Phase.ACTIVE or not service.known:
         return Wait()
     item = service.item
     if isinstance(what, Claim):
         return _claim(state, what, item)
+    if isinstance(what, CertifyOwner):
+        return _certify_owner(state, what, item)
     if item is None:
         return Refuse("unclaimed", f"{what.service} has never been claimed by any site")
     record = item.record
     if isinstance(what, StartRun):
         return _start_run(what, item)
+    if isinstance(what, Reconcile):
+        return _reconcile(state, pending, what, record)
     if isinstance(what, GiveUpDead | GiveUpPlanned):
         return _give_up(state, what, record)
     if isinstance(what, RequestGiveUp):
@@ -163,6 +175,63 @@ def state_final_position(state: OwnershipState, service: str) -> Position | None
     return state.services[service].final_position
 
 
+def _reconcile(state: OwnershipState, pending: PendingAsk, what: Reconcile, record: ServiceRecord) -> Verdict:
+    """P31: the certificate decides, not the number; the epoch is above both, and the peer is revoked in the
+    same transaction, so that it must read again before it answers yes for anything."""
+    glass = state.glass.get(what.service)
+    if glass is None or (record.primary == state.site and record.epoch > glass.epoch):
+        return Done()
+    peer = state.peer_item
+    if peer is None or pending.peer_read_at != peer.revision:
+        return ReadPeerFirst()
+    ours = replace(
+        record,
+        primary=state.site,
+        previous=state.peer,
+        epoch=max(record.epoch, glass.epoch) + 1,
+        movement=Movement.STEADY,
+        run="",
+        kind="break-glass",
+        target=None,
+        planned=False,
+        final_position=None,
+        asked_to_give_up=False,
+        refusal="",
+        who=what.who,
+        why=f"{what.why} (certificate {glass.certificate})",
+    )
+    return Do(((what.service, ours),), revoke_peer=True)
+
+
+def _certify_owner(state: OwnershipState, what: CertifyOwner, item: ServiceItem | None) -> Verdict:
+    """P33: after a restore an operator says who owns what; the epoch exceeds every one ever seen."""
+    if what.owner not in (state.site, state.peer):
+        return Refuse("unknown-site", f"{what.owner} is no data site of this estate")
+    if item is None:
+        return Refuse("unclaimed", f"{what.service} does not stand in this store at all: its home claims it")
+    record = item.record
+    if record.epoch == what.epoch and record.primary == what.owner:
+        return Done()
+    if what.epoch <= record.epoch:
+        return Refuse("epoch-too-low", f"{what.service} is at epoch {record.epoch} in the store")
+    certified = replace(
+        record,
+        primary=what.owner,
+        previous=record.primary,
+        epoch=what.epoch,
+        movement=Movement.STEADY,
+        run="",
+        kind="certified",
+        target=None,
+        final_position=None,
+        asked_to_give_up=False,
+        refusal="",
+        who=what.who,
+        why=f"{what.why} (certificate {what.certificate})",
+    )
+    return Do(((what.service, certified),))
+
+
 def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verdict:
     """P24: only while nobody is primary, epoch + 1, not below the final position."""
     if item is None:
@@ -240,6 +309,8 @@ def _set_mode(state: OwnershipState, what: SetMode, record: ServiceRecord, now_n
         return Refuse("moving", f"run {record.run} is on; the mode changes when it is over")
     if mode is Mode.AUTOMATIC and not state.entitled(what.service, now_ns):
         return Refuse("not-the-holder", "only the holder may make a service automatic")
+    if state.under_glass(what.service) is not None:
+        return Refuse("break-glass", "it is served under a certificate; reconcile first")
     return Do(((what.service, replace(record, mode=mode)),))
 
 
@@ -268,6 +339,10 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
         left.append((name, item))
     if not left:
         return Done()
+    if state.word_needed:
+        return _wait_or(
+            what, now_ns, "peer-word-missing", f"{state.peer} has not said that no glass was broken there"
+        )
     only_manual = all(item.record.mode is Mode.MANUAL for _, item in left)
     waiting = _lease_still_held(state, pending, what, only_manual, now_ns)
     if waiting is not None:

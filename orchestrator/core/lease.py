@@ -20,6 +20,7 @@ class LeaseTiming:
     renew_every_ns: int
     fence_within_ns: int
     clock_drift: float
+    hold_clear_ns: int = 60 * SECOND_NS
 
     @classmethod
     def from_timing(cls, timing: Timing) -> "LeaseTiming":
@@ -29,6 +30,7 @@ class LeaseTiming:
             renew_every_ns=floor(timing.renew_every_seconds * SECOND_NS),
             fence_within_ns=ceil(timing.fence_within_seconds * SECOND_NS),
             clock_drift=timing.clock_drift,
+            hold_clear_ns=ceil(timing.hold_clear_seconds * SECOND_NS),
         )
 
 

@@ -354,8 +354,8 @@ class CertifyPeer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakGlass:
-    """P31: no quorum here, and an operator certifies that the peer is off and stays off: serve `service` under
-    a break-glass epoch, noted on this site's disk alone."""
+    """P31: no quorum here, and an operator certifies that the peer is off and stays off: serve `service`
+    under a break-glass epoch, noted on this site's disk alone."""
 
     service: str
     epoch: int

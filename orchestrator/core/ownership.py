@@ -1,22 +1,29 @@
 """The keeper's one door: step(state, message, now) -> orders.
 
 Deterministic: no clock, no I/O, no randomness; the state given is changed in place, and the same state,
-messages and times give the same orders. What P1 to P13 and P23 to P28 ask for stands in
-`registration` (the holder), `asks` and `asking` (whoever changes ownership). Their place is kept for the
-guard and the promise (P14 to P22), hold, cold start and break-glass (P29 to P33): they are further
-messages and orders of this same step.
+messages and times give the same orders. The holder (P1 to P7, P13, P32) stands in `registration`, whoever
+changes ownership (P8 to P12, P23 to P28, P31, P33) in `asks` and `asking`, the promise (P14 to P17) in
+`promise`, the guards (P18 to P21) in `guarding`, hold (P29, P30) in `holding`, what is kept on the disk in
+`noting`.
 """
 
-from orchestrator.core import asking, registration
+from orchestrator.core import asking, guarding, holding, noting, promise, registration
 from orchestrator.core.messages import (
     Asked,
     CloseEnded,
     FenceEnded,
+    GuardAcknowledged,
+    GuardAsked,
+    GuardConnected,
+    GuardGone,
     Message,
+    NoteWritten,
     Order,
     OwnKeyRead,
     PeerRead,
     PeerSeen,
+    PromiseAnswered,
+    PromiseAsked,
     ReadFailed,
     RenewalAnswered,
     ServiceSeen,
@@ -25,18 +32,29 @@ from orchestrator.core.messages import (
     TransactionAnswered,
     TransactionLost,
     TurnCompleted,
+    VotersSeen,
 )
 from orchestrator.core.state import OwnershipState, Phase
 
 
 def step(state: OwnershipState, message: Message, now_ns: int) -> list[Order]:
     """Take a message in at `now_ns` and say what must be done, in this order."""
-    orders = _take_in(state, message, now_ns)
+    orders: list[Order] = []
     if state.phase is not Phase.SUPERSEDED:
+        orders += registration.lease_broken(state, now_ns)  # before what may come too late to mend it (P32)
+    orders += _take_in(state, message, now_ns)
+    if state.phase is not Phase.SUPERSEDED:
+        orders += registration.hear_word(state, now_ns)
         orders += registration.due_fences(state, now_ns)  # before anything that may take time (P7)
         orders += asking.requested_give_ups(state, now_ns)
+        holding.weigh(state, now_ns)
+        orders += asking.end_glass(state, now_ns)
+        orders += noting.due(state, now_ns)
         orders += asking.proceed(state, now_ns)
+        orders += noting.due(state, now_ns)
+        orders += guarding.due_orders(state, now_ns)
         orders += registration.due_beats(state, now_ns)
+        orders += promise.due_requests(state, now_ns)
     return orders
 
 
@@ -70,10 +88,37 @@ def _take_in(state: OwnershipState, message: Message, now_ns: int) -> list[Order
             return asking.close_ended(state, message, now_ns)
         case Asked():
             return asking.asked(state, message, now_ns)
+        case PromiseAsked():
+            return promise.promise_asked(state, message, now_ns)
+        case PromiseAnswered():
+            return _promise_answered(state, message, now_ns)
+        case GuardAsked():
+            return guarding.asked(state, message, now_ns)
+        case GuardAcknowledged():
+            return asking.guard_acknowledged(state, message)
+        case GuardConnected():
+            guarding.connected(state, message.service)
+        case GuardGone():
+            guarding.gone(state, message.service)
+        case NoteWritten():
+            noting.written(state, message, now_ns)
+        case VotersSeen():
+            holding.voters_seen(state, message, now_ns)
         case TurnCompleted():
             state.last_turn_ns = now_ns
         case StopRequested():
             state.stopping = True
         case _:
             pass  # Ticked, RenewalLost, other failed reads: time alone decides
+    return []
+
+
+def _promise_answered(state: OwnershipState, message: PromiseAnswered, now_ns: int) -> list[Order]:
+    """P14: a promise earns what a renewal would have; P29: the peer's word that we are revoked counts too."""
+    sent_at_ns = promise.asked_at(state, message)
+    if message.code == "revoked" and state.phase is Phase.ACTIVE:
+        return registration.register(state, now_ns)
+    if sent_at_ns is not None and not state.word_needed:
+        state.promise_answered_ns = now_ns
+        registration.earn(state, sent_at_ns)
     return []

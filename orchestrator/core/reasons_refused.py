@@ -22,6 +22,36 @@ RIGHT = ReasonGroup(
             "Wait until the store has been read, or certify the site down if it is known to be off.",
         ),
         Reason(
+            "peer-word-missing",
+            "This site's lease was broken, and the other site has not said that no glass was broken there.",
+            "Bring the other controller back; if that site is known to be off, `twinsite certify SITE --down`.",
+        ),
+        Reason(
+            "guard-closed",
+            "The guard on the database host here has not opened: only it lifts a fence or permits a promotion.",
+            "Look at the guard (`twinsite status`): is it running, does it reach its controller?",
+        ),
+        Reason(
+            "quorum-there",
+            "The glass may be broken only where the store is out of reach, and here it is not.",
+            "Use `twinsite failover SERVICE`; `twinsite status` says what it would wait for.",
+        ),
+        Reason(
+            "epoch-too-low",
+            "The epoch named is not above the one that has already been used for the service.",
+            "Take the epoch that `twinsite status` shows and name a higher one.",
+        ),
+        Reason(
+            "unknown-site",
+            "The estate has no such data site.",
+            "Use one of the names under `sites:`.",
+        ),
+        Reason(
+            "break-glass",
+            "The service is served under an operator's certificate, outside the store.",
+            "Reconcile it first: `twinsite reconcile SERVICE --reason …`, once the store is back.",
+        ),
+        Reason(
             "peer-holds",
             "The other site holds: it may be serving its users without any contact to us.",
             "Make sure that it is off or cut off from its users, then use `--certify-down SITE --reason …`.",

@@ -4,10 +4,10 @@ Each function changes the state it is given and returns orders, in the order in 
 carried out. No clock, no I/O.
 """
 
+from orchestrator.core import guarding, promise
 from orchestrator.core.lease import earned_deadline, fence_at, has_passed
 from orchestrator.core.messages import (
     Exit,
-    FenceInstance,
     Order,
     OwnKeyRead,
     ReadOwnKey,
@@ -19,7 +19,7 @@ from orchestrator.core.messages import (
     SiteItem,
 )
 from orchestrator.core.records import Mode, SiteRecord
-from orchestrator.core.state import KEPT_BEATS, OwnershipState, Phase
+from orchestrator.core.state import KEPT_BEATS, Beat, OwnershipState, Phase
 
 FENCE_RETRY_NS = 200_000_000
 READS_PER_LEASE = 3
@@ -34,6 +34,8 @@ def register(state: OwnershipState, now_ns: int, *, drop: frozenset[str] | None 
         if drop is None or name in drop:
             service.known = False
             service.item = None
+    if drop is None:
+        state.hold_relied = False  # P29: until a renewal that carries it is known to be committed
     state.phase = Phase.READING_KEY
     state.next_incarnation = max(state.next_incarnation, state.incarnation + 1)
     state.first_read_that_counts = state.read_attempt + 1  # (2): read after (1), not before
@@ -60,8 +62,13 @@ def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> lis
     highest = max(found.record.incarnation if found else 0, state.incarnation)
     state.next_incarnation = max(state.next_incarnation, highest + 1)
     state.incarnation = state.next_incarnation
-    state.sent_at_ns = {}
+    state.beats = {}
     state.beat = 0
+    state.last_beat_without_hold = 0
+    # P21: over a key that carries hold it is carried on, until every guard here knows this incarnation.
+    state.hold_carried = found is not None and found.record.hold and not found.record.revoked
+    if state.word_needed and not state.word_from_incarnation:
+        state.word_from_incarnation = state.incarnation
     state.own_revision = found.revision if found else 0
     state.phase = Phase.REGISTERING
     # An answer to a read from before this registration says nothing about it.
@@ -73,10 +80,13 @@ def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> lis
 def send_beat(state: OwnershipState, now_ns: int) -> list[Order]:
     """P1: `now_ns` was taken before anything is sent, and counts as t_sent."""
     state.beat += 1
-    state.sent_at_ns[state.beat] = now_ns
+    state.beats[state.beat] = Beat(now_ns, state.hold_carried)
     state.last_sent_ns = now_ns
-    for old in [beat for beat in state.sent_at_ns if beat <= state.beat - KEPT_BEATS]:
-        del state.sent_at_ns[old]
+    if not state.hold_carried:
+        state.hold_relied = False  # P29: it relies no more from before this renewal is sent
+        state.last_beat_without_hold = state.beat
+    if len(state.beats) > KEPT_BEATS:
+        del state.beats[min(state.beats)]
     return [Renew(state.own_revision, own_record(state))]
 
 
@@ -87,7 +97,10 @@ def own_record(state: OwnershipState) -> SiteRecord:
         beat=state.beat,
         keeper=state.keeper,
         lease_duration_ns=state.timing.lease_duration_ns,
+        hold=state.hold_carried,
+        witness_seen=state.witness_seen,
         peer_incarnation=state.peer_item.record.incarnation if state.peer_item else 0,
+        break_glass=bool(state.glass),
     )
 
 
@@ -97,17 +110,56 @@ def adopt(state: OwnershipState, found: SiteItem) -> bool:
     True if it is a beat this incarnation sent. Never from the time of the read.
     """
     record = found.record
-    sent_at = state.sent_at_ns.get(record.beat)
+    beat = state.beats.get(record.beat)
     if record.keeper != state.keeper or record.incarnation != state.incarnation:
         return False
-    if record.revoked or sent_at is None:
+    if record.revoked or beat is None:
         return False
     state.own_revision = max(state.own_revision, found.revision)
-    state.deadline_ns = max(  # P2
-        state.deadline_ns, earned_deadline(sent_at, state.timing.lease_duration_ns)
-    )
-    extend_rights(state)
+    state.confirmed_sent_ns = max(state.confirmed_sent_ns, beat.sent_at_ns)
+    if beat.hold and record.hold and record.beat > state.last_beat_without_hold and not state.hold_clearing:
+        state.hold_relied = True  # P29
+    _unbroken(state, beat)
+    earn(state, beat.sent_at_ns)
     return True
+
+
+def earn(state: OwnershipState, sent_at_ns: int) -> None:
+    """P2, P14: what was asked for at `sent_at_ns` entitles for T from then."""
+    earned = earned_deadline(sent_at_ns, state.timing.lease_duration_ns)
+    state.deadline_ns = max(state.deadline_ns, earned)
+    extend_rights(state)
+
+
+def _unbroken(state: OwnershipState, beat: Beat) -> None:
+    """P32: the lease of the keeper before this one, on this boot, was not over when this renewal was sent (or
+    it relied on hold), so nobody can have broken the glass on the strength of our absence."""
+    if state.word_needed and not state.registered:
+        relied = state.start_note.hold_incarnation > 0 and state.hold_relied
+        state.word_needed = not (beat.sent_at_ns < state.inherited_deadline_ns or relied)
+
+
+def lease_broken(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P32: the lease has ended and nothing else entitles: open nothing until the peer's word, and take a new
+    incarnation that its word can name."""
+    if not state.registered or state.word_needed or state.hold_relied or now_ns < state.deadline_ns:
+        return []
+    state.word_needed = True
+    state.word_from_incarnation = 0
+    return register(state, now_ns)
+
+
+def hear_word(state: OwnershipState, now_ns: int) -> list[Order]:
+    """P32: a beat of the peer names an incarnation taken after our start or break and says that no glass was
+    broken there. Then P4 (1) to (4) again: what was read before does not count."""
+    peer = state.peer_item
+    if not state.word_needed or not state.registered or peer is None or state.phase is not Phase.ACTIVE:
+        return []
+    named = peer.record.peer_incarnation >= state.word_from_incarnation > 0
+    if not named or peer.record.break_glass:
+        return []
+    state.word_needed = False
+    return register(state, now_ns)
 
 
 def extend_rights(state: OwnershipState) -> None:
@@ -125,13 +177,16 @@ def renewal_answered(state: OwnershipState, message: RenewalAnswered, now_ns: in
     if message.incarnation != state.incarnation or state.phase is Phase.SUPERSEDED:
         return []
     if message.committed:
+        beat = state.beats.get(message.beat)
         sent = SiteRecord(
             incarnation=message.incarnation,
             beat=message.beat,
             keeper=state.keeper,
             lease_duration_ns=state.timing.lease_duration_ns,
+            hold=beat is not None and beat.hold,
         )
         adopt(state, SiteItem(message.revision, sent))
+        promise.peer_read_with_renewal(state, message.beat, message.peer)
         return registered(state, now_ns) if state.phase is Phase.REGISTERING else []
     return _renewal_refused(state, message.own, now_ns)
 
@@ -143,7 +198,7 @@ def _renewal_refused(state: OwnershipState, own: SiteItem | None, now_ns: int) -
         if state.phase is Phase.REGISTERING:
             return registered(state, now_ns)
         # The refused beat earned nothing; send one that can, at once.
-        stale = state.sent_at_ns[own.record.beat] < state.last_sent_ns
+        stale = state.beats[own.record.beat].sent_at_ns < state.last_sent_ns
         return send_beat(state, now_ns) if stale and state.may_renew(now_ns) else []
     if state.registered and supersedes(state, own):
         return superseded(state, own)
@@ -156,7 +211,9 @@ def _renewal_refused(state: OwnershipState, own: SiteItem | None, now_ns: int) -
 def registered(state: OwnershipState, now_ns: int) -> list[Order]:
     """P4 (4): only now may the services be read."""
     state.registered = True
+    state.confirmed_incarnation = state.incarnation
     state.registration += 1
+    promise.outcome_known(state)  # P12: every earlier transaction can no longer be committed
     state.phase = Phase.READING_SERVICES
     state.read_again_at_ns = now_ns + state.timing.renew_every_ns
     return [ReadServices(state.registration)]
@@ -223,6 +280,8 @@ def take_view(state: OwnershipState, name: str, item: ServiceItem) -> None:
     service = state.services[name]
     service.item = item
     service.automatic = item.record.mode is Mode.AUTOMATIC
+    if service.automatic:
+        service.made_automatic = False  # P27: it is known to be written
     if item.record.primary == state.site:
         if not service.shut:
             service.open_here = True
@@ -245,6 +304,7 @@ def see_peer(state: OwnershipState, item: SiteItem, now_ns: int) -> None:
     state.peer_item = item
     if before is None or _beat_of(before) != _beat_of(item):
         state.peer_seen_ns = now_ns
+    promise.peer_seen(state, item)
 
 
 def _beat_of(item: SiteItem) -> tuple[str, int, int]:
@@ -260,13 +320,21 @@ def due_fences(state: OwnershipState, now_ns: int) -> list[Order]:
             continue
         if not has_passed(service.fence_again_at_ns, now_ns):
             continue
+        if state.under_glass(name) is not None:
+            continue  # P31: an operator's certificate stands above what the store said last
         others = service.known and service.item is not None and service.item.record.primary != state.site
-        ended = service.automatic and now_ns >= fence_at(service.right_until_ns, state.timing)
-        if others or ended:
-            service.fencing = True
+        ends = (service.automatic or service.made_automatic) and not _held_open(state, name)
+        if others or (ends and now_ns >= fence_at(service.right_until_ns, state.timing)):
             why = "another site owns it" if others else "the lease ends"
-            orders.append(FenceInstance(name, why))
+            orders.extend(guarding.fence(state, name, why, now_ns))
     return orders
+
+
+def _held_open(state: OwnershipState, name: str) -> bool:
+    """P7, P30: relying on hold, or restarted on the note of one that did and not registered yet."""
+    if state.hold_relied and state.names_us(name):
+        return True
+    return not state.registered and state.start_note.holds(name) is not None
 
 
 def due_beats(state: OwnershipState, now_ns: int) -> list[Order]:

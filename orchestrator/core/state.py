@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from orchestrator.core.lease import LeaseTiming, has_passed, takeover_after, wait_of
 from orchestrator.core.messages import Ask, ServiceItem, SiteItem
+from orchestrator.core.notes import EMPTY, Glass, Note
 from orchestrator.core.records import Mode
 from sites.replication.words import Position
 
@@ -45,6 +46,43 @@ class ServiceState:
     fence_again_at_ns: int = 0
     fence_evidence: str = ""
     final_position: Position | None = None
+    made_automatic: bool = False
+    guard: "GuardState | None" = None
+
+
+@dataclass(slots=True)
+class GuardState:
+    """What is known of one service's guard at this site, from its own word and what it was told.
+
+    `known_incarnation`: the highest it has acknowledged (P21). `told_until_ns`: until when, at the latest, it
+    may stay open on what it was answered, our clock. `told_manual`: it may stay open for ever.
+    `fence_order`, `automatic_order`, `learn_order`: numbers of orders not acknowledged yet, 0 for none.
+    `cut`: it has acknowledged a fence, and was answered nothing since that would open it.
+    """
+
+    connected: bool = False
+    open: bool = False
+    incarnation: int = 0
+    epoch: int = 0
+    known_incarnation: int = 0
+    told_until_ns: int = 0
+    told_manual: bool = False
+    cut: bool = False
+    automatic: bool = False
+    fence_order: int = 0
+    automatic_order: int = 0
+    learn_order: int = 0
+    ordered_at_ns: int = 0
+    nudged_at_ns: int = 0
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A renewal that was sent: when, and whether it carried hold."""
+
+    sent_at_ns: int
+    hold: bool
 
 
 @dataclass(slots=True)
@@ -55,6 +93,7 @@ class Outstanding:
     services: tuple[str, ...]
     registration: int
     writer: str
+    takes: bool = False
 
 
 @dataclass(slots=True)
@@ -67,6 +106,7 @@ class PendingAsk:
     reading_peer: bool = False
     peer_read_at: int = 0
     peer_revision_at_start: int = 0
+    clears_note: bool = False
     remaining: tuple[str, ...] = ()
     asked_at_ns: int = 0
 
@@ -88,8 +128,10 @@ class OwnershipState:
     next_incarnation: int = 1
     beat: int = 0
     own_revision: int = 0
-    sent_at_ns: dict[int, int] = field(default_factory=dict)
+    confirmed_incarnation: int = 0
+    beats: dict[int, Beat] = field(default_factory=dict)
     last_sent_ns: int = 0
+    confirmed_sent_ns: int = 0
     deadline_ns: int = 0
     last_turn_ns: int = 0
     stopping: bool = False
@@ -105,17 +147,64 @@ class OwnershipState:
     next_transaction: int = 1
     next_internal_ask: int = -1
     store_answered_ns: int = 0
+    # P14 to P17: promises asked for, and given.
+    promises_asked: dict[int, int] = field(default_factory=dict)
+    next_promise: int = 1
+    promise_asked_ns: int = 0
+    promise_answered_ns: int = 0
+    promised_until_ns: int = 0
+    peer_live: tuple[str, int] | None = None
+    unsettled: bool = False
+    settled_at_beat: int = 0
+    # P16, P30, P31: what may stand on the disk; several while a write is under way or has failed.
+    notes_possible: tuple[Note, ...] = (EMPTY,)
+    note_writing: Note | None = None
+    next_note: int = 1
+    note_again_ns: int = 0
+    start_note: Note = EMPTY
+    # P29, P30: hold.
+    hold_carried: bool = False
+    hold_relied: bool = False
+    hold_clearing: bool = False
+    last_beat_without_hold: int = 0
+    witness_seen: bool | None = None
+    witness_missing_since_ns: int | None = None
+    all_seen_since_ns: int | None = None
+    own_voter_seen: bool | None = None
+    peer_voter_seen: bool | None = None
+    # P31, P32: cold start and break-glass.
+    word_needed: bool = True
+    word_from_incarnation: int = 0
+    inherited_deadline_ns: int = 0
+    glass: dict[str, Glass] = field(default_factory=dict)
+    next_guard_order: int = 1
 
     def entitled(self, service: str, now_ns: int) -> bool:
-        """P6: this site may act as primary of `service` at `now_ns`."""
+        """P6: this site may act as primary of `service` at `now_ns`; P31: or by a certificate."""
         state = self.services[service]
+        if self.under_glass(service) is not None:
+            return not state.giving_up
         return (
             state.known
             and state.item is not None
             and state.item.record.primary == self.site
             and not state.giving_up
-            and now_ns < self.deadline_ns
+            and not self.word_needed
+            and (now_ns < self.deadline_ns or self.hold_relied)
         )
+
+    def under_glass(self, service: str) -> Glass | None:
+        """P31: the certificate under which it is served here; it counts once the disk has it."""
+        glass = self.glass.get(service)
+        if glass is None or not all(glass in note.glass for note in self.notes_possible):
+            return None
+        return glass
+
+    def epoch(self, service: str) -> int:
+        """The epoch at which this site would act for `service`."""
+        glass = self.under_glass(service)
+        item = self.services[service].item
+        return glass.epoch if glass is not None else item.record.epoch if item is not None else 0
 
     def names_us(self, service: str) -> bool:
         """The view (if any) says this site is primary."""
@@ -134,13 +223,16 @@ class OwnershipState:
             ),
             self.started_at_ns + wait_of(self.timing.lease_duration_ns, self.timing.clock_drift),
             self.peer_seen_ns + hold_down_ns,
+            self.promised_until_ns,
         )
+
+    def decider_lives(self, now_ns: int) -> bool:
+        """P1: the deciding loop has completed a turn within T/2."""
+        return not has_passed(self.last_turn_ns + self.timing.lease_duration_ns // 2, now_ns)
 
     def may_renew(self, now_ns: int) -> bool:
         """P1: a hung decider must not keep a lease alive."""
-        return not self.stopping and not has_passed(
-            self.last_turn_ns + self.timing.lease_duration_ns // 2, now_ns
-        )
+        return not self.stopping and self.decider_lives(now_ns)
 
 
 def new_state(
@@ -154,14 +246,19 @@ def new_state(
     now_ns: int,
     inherited_open: frozenset[str] = frozenset(),
     inherited_deadline_ns: int = 0,
+    guarded: frozenset[str] = frozenset(),
+    note: Note = EMPTY,
 ) -> OwnershipState:
     """A keeper that starts. `inherited_*`: what the keeper before it on this boot had open, and until when;
-    it gives no right, it only says by when to fence if no right comes."""
+    it gives no right, it only says by when to fence if no right comes, and whether the lease was unbroken
+    (P32). `guarded`: services whose host here has a guard. `note`: what stands on the disk (P16, P30, P31);
+    without `hold_*` if it is of another boot, after which nothing is open."""
     services = {
         name: ServiceState(
             automatic=mode is Mode.AUTOMATIC,
             open_here=name in inherited_open,
             right_until_ns=inherited_deadline_ns if name in inherited_open else 0,
+            guard=GuardState() if name in guarded else None,
         )
         for name, mode in modes.items()
     }
@@ -174,4 +271,8 @@ def new_state(
         started_at_ns=now_ns,
         last_turn_ns=now_ns,
         services=services,
+        inherited_deadline_ns=inherited_deadline_ns,
+        notes_possible=(note,),
+        start_note=note,
+        glass={glass.service: glass for glass in note.glass},
     )

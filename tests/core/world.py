@@ -12,6 +12,7 @@ from random import Random
 from orchestrator.core import messages as m
 from orchestrator.core.lease import LeaseTiming
 from orchestrator.core.messages import Ask, Message, Order, Reply, ServiceItem, SiteItem
+from orchestrator.core.notes import EMPTY, Note
 from orchestrator.core.ownership import step
 from orchestrator.core.records import (
     RUNS,
@@ -79,6 +80,7 @@ class Node:
     fenced_at_ns: dict[str, int] = field(default_factory=dict)
     closes: list[str] = field(default_factory=list)
     exits: list[str] = field(default_factory=list)
+    note: Note = EMPTY
 
 
 class World:
@@ -99,11 +101,14 @@ class World:
         self.fate: Callable[[str, Order], str] = lambda site, order: "answered"
         self.close_result: Callable[[str], tuple[bool, Position | None]] = lambda s: (True, position(100))
         self.fence_works = True
+        self.link_up = False
+        self.disk_takes = True
+        self._promises: dict[int, tuple[Node, int, int]] = {}
         self.writable: dict[tuple[str, str], bool] = {}
         self.violations: list[str] = []
         self.nodes = {site: self._node(site, rate=1.0) for site in ("x", "y")}
 
-    def _node(self, site: str, *, rate: float, life: int = 0) -> Node:
+    def _node(self, site: str, *, rate: float, life: int = 0, note: Note = EMPTY) -> Node:
         born_ns = self.now_ns
         offset_ns = self.random.randrange(SECOND)
 
@@ -118,8 +123,9 @@ class World:
             modes=self.modes,
             timing=TIMING,
             now_ns=clock(born_ns),
+            note=note,
         )
-        return Node(site, state, clock, life=life)
+        return Node(site, state, clock, life=life, note=note)
 
     # --- time ----------------------------------------------------------------------------------------
 
@@ -134,8 +140,10 @@ class World:
     def restart(self, site: str, *, rate: float = 1.0) -> None:
         """The keeper ends and another one starts: everything volatile is gone."""
         before = self.nodes[site]
-        fresh = self._node(site, rate=rate, life=before.life + 1)
+        fresh = self._node(site, rate=rate, life=before.life + 1, note=before.note)
         fresh.reaches_store = before.reaches_store
+        left_ns = before.state.deadline_ns - before.clock(self.now_ns)
+        fresh.state.inherited_deadline_ns = fresh.clock(self.now_ns) + left_ns
         for name in self.services:
             if before.state.services[name].open_here:
                 fresh.state.services[name].open_here = True
@@ -216,6 +224,19 @@ class World:
             case m.FenceInstance():
                 self._fence(node, life, order.service)
                 return
+            case m.WriteNote():
+                self.later(node, life, m.NoteWritten(order.number, self.disk_takes), 2 * MS)
+                if self.disk_takes:
+                    node.note = order.note
+                return
+            case m.AskPromise():
+                self._ask_promise(node, life, order)
+                return
+            case m.AnswerPromise():
+                asker, asker_life, number = self._promises.pop(order.request)
+                answered = m.PromiseAnswered(number, order.granted, order.code)
+                self.later(asker, asker_life, answered, self.delay())
+                return
             case m.CloseInstance():
                 node.closes.append(order.service)
                 closed, final = self.close_result(order.service)
@@ -224,6 +245,15 @@ class World:
                 self.later(node, life, m.CloseEnded(order.service, closed, final, "closed"), 50 * MS)
                 return
         self._to_store(node, life, order)
+
+    def _ask_promise(self, node: Node, life: int, order: m.AskPromise) -> None:
+        if not self.link_up:
+            return
+        self._asks += 1
+        self._promises[self._asks] = (node, life, order.number)
+        asked = m.PromiseAsked(self._asks, order.keeper, order.incarnations, order.lease_duration_ns)
+        peer = self.nodes[node.state.peer]
+        self.later(peer, peer.life, asked, self.delay())
 
     def _fence(self, node: Node, life: int, service: str) -> None:
         def fenced() -> None:

@@ -1,0 +1,211 @@
+"""The keeper's side of the guards: what they are answered and told (P18, P20, P21, P27, P30).
+
+A guard is the dead man's switch on a database host. It asks; it is never told to open.
+"""
+
+from math import ceil
+
+from orchestrator.core.lease import has_passed
+from orchestrator.core.messages import (
+    AnswerGuard,
+    FenceInstance,
+    GuardAcknowledged,
+    GuardAsked,
+    Order,
+    OrderGuard,
+)
+from orchestrator.core.state import GuardState, OwnershipState, Phase
+
+
+def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order]:
+    """P18: the answer, or silence: what was answered before ends by itself, so silence is always safe.
+
+    Explicit noes are for what is known to be another's; a view that was dropped (P4) is answered by silence.
+    """
+    service = state.services.get(message.service)
+    if service is None or service.guard is None:
+        return []
+    guard = service.guard
+    guard.connected, guard.open = True, message.open
+    guard.incarnation, guard.epoch = message.incarnation, message.epoch
+    if not state.decider_lives(now_ns) or state.phase is Phase.SUPERSEDED:  # P1
+        return []
+    if guard.fence_order or service.fencing:
+        return []  # P20: nothing that could open it overtakes the order
+    glass = state.under_glass(message.service)
+    if glass is not None and not service.giving_up:  # P31
+        known = max(state.confirmed_incarnation, message.incarnation)
+        return _answer(
+            state, message, known, glass.epoch, state.timing.lease_duration_ns, now_ns, manual=True
+        )
+    epoch = service.item.record.epoch if service.item is not None else 0
+    incarnation = state.confirmed_incarnation
+    if state.entitled(message.service, now_ns):
+        left_ns = max(0, state.deadline_ns - now_ns)
+        if state.hold_relied:
+            left_ns = max(left_ns, state.timing.lease_duration_ns)
+        manual = not service.automatic and not service.made_automatic
+        return _answer(state, message, incarnation, epoch, left_ns, now_ns, manual=manual)
+    if not state.registered:
+        return _on_note(state, message, now_ns)
+    no = service.giving_up or state.word_needed or (service.known and not state.names_us(message.service))
+    return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)] if no else []
+
+
+def _answer(
+    state: OwnershipState,
+    message: GuardAsked,
+    incarnation: int,
+    epoch: int,
+    left_ns: int,
+    now_ns: int,
+    *,
+    manual: bool,
+) -> list[Order]:
+    guard = state.services[message.service].guard
+    if guard is not None and left_ns > 0:
+        guard.cut = False
+        guard.told_until_ns = max(guard.told_until_ns, now_ns + left_ns)
+        guard.told_manual = manual
+        guard.automatic = guard.automatic and not manual
+    return [AnswerGuard(message.service, message.nonce, incarnation, epoch, left_ns, manual)]
+
+
+def _on_note(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order]:
+    """P30: restarted, the store out of reach, on the note of one that relied on hold: an open guard is kept
+    open, a closed one is not opened."""
+    epoch = state.start_note.holds(message.service)
+    if epoch is None or not message.open or any(note != state.start_note for note in state.notes_possible):
+        return []
+    incarnation = state.start_note.hold_incarnation
+    return _answer(state, message, incarnation, epoch, state.timing.lease_duration_ns, now_ns, manual=False)
+
+
+def fence(state: OwnershipState, name: str, why: str, now_ns: int) -> list[Order]:
+    """Cut the instance here off: by its guard where one listens, and by the driver in any case."""
+    state.services[name].fencing = True
+    return [*_order_fence(state, name, why, now_ns), FenceInstance(name, why)]
+
+
+def _order_fence(state: OwnershipState, name: str, why: str, now_ns: int) -> list[Order]:
+    guard = state.services[name].guard
+    if guard is None or not guard.connected:
+        return []
+    guard.cut = False
+    guard.fence_order = state.next_guard_order
+    guard.ordered_at_ns = now_ns
+    return _order(state, name, "fence", why)
+
+
+def _order(state: OwnershipState, name: str, kind: str, why: str) -> list[Order]:
+    number = state.next_guard_order
+    state.next_guard_order += 1
+    return [OrderGuard(name, number, kind, state.confirmed_incarnation, why)]
+
+
+def acknowledged(state: OwnershipState, message: GuardAcknowledged) -> bool:
+    """Take an acknowledgement in; true if it proves that the instance is cut off (P20, P23)."""
+    service = state.services.get(message.service)
+    if service is None or service.guard is None:
+        return False
+    guard = service.guard
+    guard.evidence = message.evidence
+    guard.known_incarnation = max(guard.known_incarnation, message.incarnation)
+    if message.number == guard.learn_order:
+        guard.learn_order = 0
+    if message.number == guard.automatic_order:
+        guard.automatic_order = 0
+        guard.automatic = True
+    if message.number != guard.fence_order or not message.fenced:
+        return False
+    guard.fence_order = 0
+    guard.cut = True
+    guard.open = False
+    return True
+
+
+def connected(state: OwnershipState, name: str) -> None:
+    """It is there: what was ordered before may not have reached it."""
+    guard = state.services[name].guard
+    if guard is not None:
+        guard.connected = True
+        guard.ordered_at_ns = guard.nudged_at_ns = 0
+
+
+def gone(state: OwnershipState, name: str) -> None:
+    """Its connection ended; it goes on by itself until its deadline."""
+    guard = state.services[name].guard
+    if guard is not None:
+        guard.connected = False
+        guard.fence_order = guard.automatic_order = guard.learn_order = 0
+
+
+def cut_off(state: OwnershipState, name: str, now_ns: int) -> bool:
+    """P23: the guard has acknowledged, knowing this incarnation (P21); or it is out of reach, and all that it
+    was ever answered has run out, so that it has fenced by itself (never so for a manual service)."""
+    guard = state.services[name].guard
+    if guard is None:
+        return True
+    if guard.known_incarnation < state.confirmed_incarnation:
+        return False
+    if guard.cut:
+        return True
+    slack_ns = ceil(state.timing.lease_duration_ns * state.timing.clock_drift)
+    return (
+        not guard.connected and not guard.told_manual and has_passed(guard.told_until_ns + slack_ns, now_ns)
+    )
+
+
+def make_automatic(state: OwnershipState, name: str, now_ns: int) -> list[Order]:
+    """P27: tell the guard that it fences at its deadline from now on; answered as automatic from here on."""
+    service = state.services[name]
+    service.made_automatic = True
+    guard = service.guard
+    if guard is None or not guard.connected or guard.automatic_order:
+        return []
+    guard.automatic = False
+    guard.automatic_order = state.next_guard_order
+    guard.ordered_at_ns = now_ns
+    return _order(state, name, "automatic", "the service is being made automatic")
+
+
+def all_know(state: OwnershipState) -> bool:
+    """P21: every guard of this site knows this incarnation."""
+    return all(
+        service.guard is None or service.guard.known_incarnation >= state.confirmed_incarnation
+        for service in state.services.values()
+    )
+
+
+def due_orders(state: OwnershipState, now_ns: int) -> list[Order]:
+    """Orders that were not acknowledged are given again; a guard that may open is told to ask now."""
+    if not state.registered or state.phase is Phase.SUPERSEDED:
+        return []
+    every_ns = state.timing.renew_every_ns
+    orders: list[Order] = []
+    for name, service in state.services.items():
+        guard = service.guard
+        if guard is None or not guard.connected:
+            continue
+        if now_ns >= guard.ordered_at_ns + every_ns:
+            orders.extend(_again(state, name, guard, now_ns))
+        may_open = not guard.open and not guard.fence_order and not service.fencing
+        if may_open and now_ns >= guard.nudged_at_ns + every_ns and state.entitled(name, now_ns):
+            guard.nudged_at_ns = now_ns
+            orders.extend(_order(state, name, "ask", "this site has the right to the service"))
+    return orders
+
+
+def _again(state: OwnershipState, name: str, guard: GuardState, now_ns: int) -> list[Order]:
+    service = state.services[name]
+    wants_cut = service.giving_up and not guard.cut
+    if guard.fence_order or wants_cut:
+        return _order_fence(state, name, "it is given up" if wants_cut else "cut it off", now_ns)
+    if service.made_automatic and not guard.automatic:
+        guard.automatic_order = 0
+        return make_automatic(state, name, now_ns)
+    if guard.known_incarnation < state.confirmed_incarnation:
+        guard.ordered_at_ns = now_ns
+        guard.learn_order = state.next_guard_order
+        return _order(state, name, "learn", "this keeper holds the site's key")
+    return []
