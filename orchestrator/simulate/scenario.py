@@ -47,6 +47,22 @@ class Scenario:
     steady: bool = True
     ending: Ending = Ending()
 
+    def words(self) -> list[str]:
+        """For a person, a line each."""
+        setting = self.setting
+        timing = setting.timing
+        lines = [
+            f"  T {timing.lease_duration_ns / 1e9:g} s, D {timing.fence_within_ns / 1e9:g} s, "
+            f"e {timing.clock_drift:g}, clocks of {setting.grain_ns} ns",
+            *(
+                f"  service {name}: home {service.home}, {service.mode}, "
+                + ("with a gate" if name in setting.gated else "without a gate")
+                for name, service in setting.services.items()
+            ),
+            *(f"  rate of {owner}: {rate / PARTS:g}" for owner, rate in setting.rates.items()),
+        ]
+        return lines + [f"  at {deed.at_ns / 1e9:.3f} s: {deed.words()}" for deed in self.deeds]
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
