@@ -24,12 +24,12 @@ RIGHT = ReasonGroup(
         Reason(
             "peer-word-missing",
             "This site's lease was broken, and the other site has not said that no glass was broken there.",
-            "Bring the other controller back; if that site is known to be off, `twinsite certify SITE --down`.",
+            "Bring the other controller back; is that site known to be off, `twinsite certify SITE --down`.",
         ),
         Reason(
             "guard-closed",
-            "The guard on the database host here has not opened: only it lifts a fence or permits a promotion.",
-            "Look at the guard (`twinsite status`): is it running, does it reach its controller?",
+            "The guard on the database host here has not opened; only it lifts a fence.",
+            "See in `twinsite status` whether the guard runs and reaches its controller.",
         ),
         Reason(
             "quorum-there",
@@ -40,11 +40,6 @@ RIGHT = ReasonGroup(
             "epoch-too-low",
             "The epoch named is not above the one that has already been used for the service.",
             "Take the epoch that `twinsite status` shows and name a higher one.",
-        ),
-        Reason(
-            "unknown-site",
-            "The estate has no such data site.",
-            "Use one of the names under `sites:`.",
         ),
         Reason(
             "break-glass",

@@ -564,7 +564,6 @@ def test_p23_a_give_up_cut_short_by_the_stores_loss_leaves_the_service_free_to_o
 
 def test_no_ask_waits_for_ever_for_a_store_that_does_not_answer() -> None:
     world = steady_world()
-    before = world.nodes["x"].state.incarnation
     world.nodes["x"].reaches_store = False
     world.restart("x")
     ask = world.ask("x", m.SetPause(service="s", pause=None))
