@@ -3,6 +3,7 @@
 SitesError
 ├── SitesMisuse          a configuration or a call that can never work
 │   ├── EstateInvalid    sites.yaml has faults (all of them listed)   -> sites.inventory
+│   ├── CertificateMisuse  a certificate or key that cannot be used   -> sites.identity
 │   ├── WordUnknown      a driver was asked for a word it does not speak
 │   └── DriverMissing    a service whose replication nobody here can drive (it is watched only)
 └── SitesTrouble         a host, a network or a database did not do its part
