@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from probes import dns, http, replication, sql, ssh, tcp, tls
+from probes import dns, http, peer, replication, sql, ssh, tcp, tls
 from probes.errors import KindUnknown, SettingsInvalid
 from probes.model import Probe
 from probes.place import Place, ProbeContext
@@ -35,6 +35,7 @@ KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
     {
         "dns": Kind(dns.DnsSettings, dns.build, {"expect": dns.expected_at}),
         "http": Kind(http.HttpSettings, http.build),
+        "peer": Kind(peer.PeerSettings, peer.build, {"": peer.controller_url}),
         "replication": Kind(replication.ReplicationSettings, replication.build),
         "sql": Kind(sql.SqlSettings, sql.build),
         "ssh": Kind(ssh.SshSettings, ssh.build),

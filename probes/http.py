@@ -1,4 +1,4 @@
-"""Probe kind `http`: ask for a page, look at its status and its text. The only file that knows aiohttp.
+"""Probe kind `http`: ask for a page, look at its status and its text. aiohttp is known here and in `peer`.
 
 Each try makes a connection of its own, sends no cookies and goes through no proxy: what is watched is
 whether a new user would be served. Header values are secrets and are never shown.
@@ -100,7 +100,7 @@ def shown(url: URL) -> str:
     return f"{plain}?…" if url.query_string else str(plain)
 
 
-class _Resolver(AbstractResolver):
+class FixedResolver(AbstractResolver):
     """Resolves by the probes' own resolver; one name may be pinned to the address of a host."""
 
     def __init__(self, names: Names, pinned: Mapping[str, str]) -> None:
@@ -145,7 +145,7 @@ class HttpProbe:
         self._url = URL(url)
         self._connect_to = connect_to
         self._trust = settings.trust(base)
-        self._resolver = _Resolver(names, {self._url.host or "": connect_to} if connect_to else {})
+        self._resolver = FixedResolver(names, {self._url.host or "": connect_to} if connect_to else {})
         self._now_ns = now_ns
 
     async def try_once(self, *, timeout_seconds: float) -> ProbeResult:
@@ -164,7 +164,7 @@ class HttpProbe:
             async with self._session() as session:
                 return await self._follow(session, trail)
         except aiohttp.ClientError as error:
-            outcome = _outcome_of_client_error(error)
+            outcome = outcome_of_client_error(error)
             if outcome.reason is Reason.CERTIFICATE_BAD:
                 self._trust.forget()
             return outcome
@@ -262,7 +262,8 @@ def _judge(settings: HttpSettings, response: aiohttp.ClientResponse, body: str) 
     return up(Reason.ANSWERED, f"{answer}, {len(body)} characters")
 
 
-def _outcome_of_client_error(error: aiohttp.ClientError) -> Outcome:
+def outcome_of_client_error(error: aiohttp.ClientError) -> Outcome:
+    """What an error of aiohttp says about the target."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return down(Reason.CERTIFICATE_BAD, str(error.certificate_error))

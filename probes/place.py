@@ -10,6 +10,7 @@ from pathlib import Path
 
 from probes.names import Names
 from probes.trying import boottime_ns
+from sites.identity import CertificateFiles
 from sites.model import Estate, Service, Site
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
@@ -25,13 +26,15 @@ class ProbeContext:
 
     `drivers` by service name, looked up at each try, so that it may be filled later. `base`: the estate
     file's folder; relative paths start there. `on_lost(service, site)` is called when a kept connection
-    breaks while nobody tries; give it `Patrol.nudge`.
+    breaks while nobody tries; give it `Patrol.nudge`. `own`: the certificate by which controllers know who
+    asks; None: there is none to show.
     """
 
     transport: Transport
     drivers: Mapping[str, ReplicationDriver]
     base: Path
     on_lost: Callable[[str, str], None] = _nobody
+    own: CertificateFiles | None = None
     names: Names = field(default_factory=Names)
     now_ns: Callable[[], int] = boottime_ns
 

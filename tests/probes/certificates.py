@@ -1,6 +1,7 @@
 """A certificate authority of the tests' own."""
 
 import datetime
+import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ class Authority:
             )
         )
         names: list[x509.GeneralName] = []
-        names += [x509.DNSName(host)] if host is not None else []
+        names += [_host(host)] if host is not None else []
         names += [x509.UniformResourceIdentifier(uri)] if uri is not None else []
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -110,6 +111,13 @@ class Authority:
                 critical=True,
             )
         return builder.sign(self.key, hashes.SHA256())
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -9,11 +9,13 @@ from probes.errors import KindUnknown, SettingsInvalid
 from sites.model import ProbeSpec
 from tests.probes.worlds import context, estate, probe, service_of, spec
 
-WORLD = estate(**{"crm-db": "10.20.1.10", "crm-app": "10.20.1.20"})
+HOSTS = {"crm-db": "10.20.1.10", "crm-app": "10.20.1.20"}
+WORLD = estate(controller="https://dc.example:8300", **HOSTS)
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "dns": {"address": "10.20.1.53:53", "lookup": "crm.example"},
     "http": {"url": "https://crm.example/login"},
+    "peer": {},
     "replication": {},
     "sql": {"host": "crm-db", "database": "crm", "user": "probe"},
     "ssh": {"host": "crm-db", "run": "true"},
@@ -57,7 +59,7 @@ def test_all_faults_of_a_probe_are_found_at_once() -> None:
         (
             spec("pop3"),
             ("kind",),
-            "no kind 'pop3' of probe (there is: dns, http, replication, sql, ssh, tcp, tls)",
+            "no kind 'pop3' of probe (there is: dns, http, peer, replication, sql, ssh, tcp, tls)",
         ),
         (spec("ssh", host="crm-web", run="true", site="durham"), ("host",), "no host 'crm-web'"),
         (
@@ -108,6 +110,19 @@ def test_making_a_probe_of_a_faulty_line_names_the_probe_and_every_fault() -> No
             estate=WORLD,
             context=context(),
         )
+
+
+def test_what_only_the_estate_can_tell_is_said_once_for_all_sites() -> None:
+    nowhere = estate(**HOSTS)
+    faulty = faults(spec("peer"), service=service_of(nowhere), estate=nowhere)
+    assert [fault.where for fault in faulty] == [(), ()]
+    assert "add `controller: https://…` to `sites.durham`" in faulty[0].message
+    with pytest.raises(SettingsInvalid, match="does not say where its controller is"):
+        probe("peer", world=nowhere)
+    same = faults(
+        spec("dns", **EXAMPLES["dns"], expect="10.20.1.5/24"), service=service_of(WORLD), estate=WORLD
+    )
+    assert len(same) == 1
 
 
 def test_secrets_are_not_shown_by_the_settings_that_hold_them() -> None:

@@ -17,7 +17,10 @@ SECTIONS = {
     part.partition("\n")[0].strip("` "): part.partition("\n")[2]
     for part in re.split(r"^## ", PAGE, flags=re.MULTILINE)
 }
-WORLD = estate(**{"crm-db": "10.20.1.10", "crm-app": "10.20.1.20", "ebs-db": "10.20.1.30"})
+WORLD = estate(
+    controller="https://dc.example:8300",
+    **{"crm-db": "10.20.1.10", "crm-app": "10.20.1.20", "ebs-db": "10.20.1.30"},
+)
 
 
 class Secrets(yaml.SafeLoader):

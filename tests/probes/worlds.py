@@ -28,9 +28,13 @@ class NoTransport:
         """Nothing is kept."""
 
 
-def estate(**hosts: str) -> Estate:
-    """Two sites with the same hosts, each at the given address, and one service."""
-    site = {"hosts": {name: {"address": address} for name, address in hosts.items()}}
+def estate(*, controller: str | None = None, **hosts: str) -> Estate:
+    """Two sites with the same hosts, each at the given address, and one service; both controllers at
+    `controller`."""
+    site = {
+        "hosts": {name: {"address": address} for name, address in hosts.items()},
+        "controller": controller,
+    }
     loaded = Estate.model_validate(
         {
             "store": {"endpoints": ["http://127.0.0.1:1"]},
