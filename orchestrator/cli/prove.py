@@ -24,9 +24,10 @@ _DIRECTORY = click.option(
 @click.group(invoke_without_command=True)
 @click.option("--story", type=click.Choice(STORIES), default="tour", show_default=True, help="Which story.")
 @click.option("--keep", is_flag=True, help="Leave it running, to try every other verb on it.")
+@click.option("--netns", is_flag=True, help="Each site in a network namespace of its own; as root.")
 @_JSON
 @click.pass_context
-def lab(ctx: click.Context, story: str, keep: bool, json_path: str | None) -> None:
+def lab(ctx: click.Context, story: str, keep: bool, netns: bool, json_path: str | None) -> None:
     """Play a story: two sites on this machine, one dies.
 
     Three sites on loopback addresses: real etcd, real PostgreSQL replicating both ways, two controllers, the
@@ -44,7 +45,7 @@ def lab(ctx: click.Context, story: str, keep: bool, json_path: str | None) -> No
         return
     from orchestrator.lab.run import run_lab
 
-    ctx.exit(run_lab(story, keep=keep, json_path=json_path))
+    ctx.exit(run_lab(story, keep=keep, json_path=json_path, netns=netns))
 
 
 def _which_lab(settings: Settings, directory: Path | None) -> Path:

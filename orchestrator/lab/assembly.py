@@ -7,16 +7,17 @@ trees, nothing else. Whether it becomes healthy is the product's doing, and the 
 import asyncio
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.lab import etcd, postgres
 from orchestrator.lab.certs import CertificateFiles, create_authority
-from orchestrator.lab.client import ClientSpec
+from orchestrator.lab.client import INSIDE_FIRST_N, INSIDE_WRITE_EVERY_SECONDS, ClientSpec
 from orchestrator.lab.errors import LabTrouble
 from orchestrator.lab.estate import (
     ELECTION_TIMEOUT_MS,
+    GUARDED,
     HEARTBEAT_MS,
     HOST,
     REPLICATION,
@@ -25,10 +26,11 @@ from orchestrator.lab.estate import (
     estate_text,
     write_secrets,
 )
-from orchestrator.lab.places import DATA_SITES, HOME, SITES, WITNESS
+from orchestrator.lab.places import DATA_SITES, HOME, SITES, USERS, WITNESS
 from orchestrator.lab.running import CLIENTS, RunningLab
 from orchestrator.lab.site_supervisor import Description, Program
 from orchestrator.lab.sshd import SshFiles, generate_ssh_files
+from orchestrator.lab.wall_clock import FakeTime, find_faketime
 
 SERVERS_WITHIN_SECONDS = 60.0
 _SSHD = "from orchestrator.lab.sshd import main; main()"
@@ -47,6 +49,8 @@ class Parts:
     servers: Mapping[str, CertificateFiles]
     clients: Mapping[str, CertificateFiles]
     ssh: SshFiles
+    freezers: Mapping[str, str]
+    faketime: FakeTime | None
 
 
 async def assemble(lab: RunningLab, say: Callable[[str], None]) -> None:
@@ -77,7 +81,8 @@ async def assemble(lab: RunningLab, say: Callable[[str], None]) -> None:
         programs = (*_first_programs(parts, site), *_second_programs(parts, site))
         lab.extend_tree(_description(parts, site, programs))
     lab.databases = {service: _addresses(parts, service) for service in HOME}
-    lab.start_tree(_clients(parts))
+    for description in _clients(parts):
+        lab.start_tree(description)
     say("databases, controllers, witness and clients are starting")
 
 
@@ -87,7 +92,9 @@ def _prepare(lab: RunningLab) -> Parts:
     for site in SITES:
         layout.site(site).mkdir(mode=0o711)
         layout.state(site).mkdir(mode=0o700)
-    for folder in (layout.log("any", "any").parent, layout.records("any").parent, layout.site(CLIENTS)):
+    apart = [layout.site(name) for name in (CLIENTS, *(f"{CLIENTS}-{site}" for site in DATA_SITES))]
+    freezers = {site: lab.furnish(site) for site in SITES}
+    for folder in (layout.log("any", "any").parent, layout.records("any").parent, *apart):
         folder.mkdir(mode=0o711, exist_ok=True)
     whom = postgres.run_as()
     found = postgres.reachable(postgres.find_postgres(), whom, layout.directory / "programs")
@@ -113,14 +120,26 @@ def _prepare(lab: RunningLab) -> Parts:
             layout.directory / "ssh",
             {f"{site}-{HOST}": (network.address(site), network.port("ssh")) for site in DATA_SITES},
         ),
+        freezers=freezers,
+        faketime=find_faketime() if network.namespaces else None,
     )
+    if parts.faketime is not None:
+        for site in SITES:
+            parts.faketime.set(layout.clock(site), 0.0)
     layout.estate.write_text(estate_text(network, layout, found.bin_dir, clients), encoding="utf-8")
     return parts
 
 
 def _description(parts: Parts, site: str, programs: tuple[Program, ...]) -> Description:
-    log = str(parts.lab.layout.log(site, "supervisor"))
-    return Description(site, log, programs, ends_with_input=not parts.lab.kept)
+    """What a site's supervisor runs, in the site's own namespace where it has one."""
+    return Description(
+        site,
+        str(parts.lab.layout.log(site, "supervisor")),
+        programs,
+        ends_with_input=not parts.lab.kept,
+        namespace=parts.lab.network.namespace(site),
+        freezer=parts.freezers[site],
+    )
 
 
 def _first_programs(parts: Parts, site: str) -> tuple[Program, ...]:
@@ -170,9 +189,13 @@ def _ssh_host(parts: Parts, site: str) -> Program:
 
 
 def _second_programs(parts: Parts, site: str) -> tuple[Program, ...]:
-    """What stands on a store and on data that exist: databases, and the controller or the witness."""
-    databases = () if site == WITNESS else tuple(_database(parts, site, service) for service in HOME)
-    return (*databases, _daemon(parts, site))
+    """What stands on a store and on data that exist: databases, their guards, and the controller or the
+    witness."""
+    if site == WITNESS:
+        return (_daemon(parts, site, "witness"),)
+    databases = tuple(_database(parts, site, service) for service in HOME)
+    guards = tuple(_daemon(parts, site, "guard", service) for service in HOME if GUARDED)
+    return (*guards, *databases, _daemon(parts, site, "controller"))
 
 
 def _database(parts: Parts, site: str, service: str) -> Program:
@@ -188,15 +211,17 @@ def _database(parts: Parts, site: str, service: str) -> Program:
     )
 
 
-def _daemon(parts: Parts, site: str) -> Program:
+def _daemon(parts: Parts, site: str, verb: str, service: str = "") -> Program:
+    """One of the product's own, as its unit starts it."""
     layout = parts.lab.layout
-    verb = "witness" if site == WITNESS else "controller"
-    command = Path(sys.executable).with_name("twinsite")
+    name = f"{verb}-{service}" if service else verb
+    command = (str(Path(sys.executable).with_name("twinsite")), "--config", str(layout.estate), verb)
     return Program(
-        name=verb,
-        command=(str(command), "--config", str(layout.estate), verb, "--site", site),
-        log=str(layout.log(site, verb)),
+        name=name,
+        command=(*command, *(("--service", service) if service else ()), "--site", site),
+        log=str(layout.log(site, name)),
         directory=str(layout.site(site)),
+        environment={} if parts.faketime is None else parts.faketime.environment(layout.clock(site)),
         restart=True,
     )
 
@@ -235,6 +260,7 @@ async def _make_pair(parts: Parts, service: str) -> None:
         whom=parts.whom,
         roles=postgres.LabRoles(SUPER, parts.secrets["postgres"], REPLICATION, parts.secrets["replication"]),
         sockets=lab.directory / "sockets",
+        callers=lab.network.callers,
     )
     for site, place in places.items():
         # The two have one port number, on two addresses; their Unix sockets must not be one.
@@ -261,27 +287,42 @@ def _addresses(parts: Parts, service: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _clients(parts: Parts) -> Description:
-    """A client per service, in a tree apart from all sites."""
+def _clients(parts: Parts) -> tuple[Description, ...]:
+    """A client per service outside all sites, and in namespaces one inside each site as well: of no host of
+    the site, so that it goes on when these are killed or paused."""
+    network = parts.lab.network
+    descriptions = [_client_tree(parts, "", network.namespace(USERS))]
+    if network.namespaces:
+        descriptions += [_client_tree(parts, site, network.namespace(site)) for site in DATA_SITES]
+    return tuple(descriptions)
+
+
+def _client_tree(parts: Parts, inside: str, namespace: str) -> Description:
+    name = f"{CLIENTS}-{inside}" if inside else CLIENTS
+    programs = tuple(_client(parts, service, inside) for service in HOME)
+    log = str(parts.lab.layout.log(name, "supervisor"))
+    return Description(name, log, programs, ends_with_input=not parts.lab.kept, namespace=namespace)
+
+
+def _client(parts: Parts, service: str, inside: str) -> Program:
     layout = parts.lab.layout
-    programs = []
-    for service in HOME:
-        spec = ClientSpec(
-            service=service,
-            databases=_addresses(parts, service),
-            records=str(layout.records(service)),
-            live=str(layout.live(service)),
-        )
-        path = layout.records(service).with_suffix(".json")
-        path.touch(mode=0o600)
-        path.write_text(spec.to_json(), encoding="utf-8")
-        programs.append(
-            Program(
-                name=f"client-{service}",
-                command=(sys.executable, "-P", "-m", "orchestrator.lab.client", str(path)),
-                log=str(layout.log(CLIENTS, service)),
-                directory=str(layout.directory),
-                restart=True,
-            )
-        )
-    return _description(parts, CLIENTS, tuple(programs))
+    places = _addresses(parts, service)
+    spec = ClientSpec(
+        service=service,
+        databases={inside: places[inside]} if inside else places,
+        records=str(layout.records(service, inside)),
+        live=str(layout.live(service, inside)),
+    )
+    if inside:
+        first_n = (DATA_SITES.index(inside) + 1) * INSIDE_FIRST_N
+        spec = replace(spec, first_n=first_n, write_every_seconds=INSIDE_WRITE_EVERY_SECONDS)
+    path = layout.records(service, inside).with_suffix(".json")
+    path.touch(mode=0o600)
+    path.write_text(spec.to_json(), encoding="utf-8")
+    return Program(
+        name=f"client-{service}",
+        command=(sys.executable, "-P", "-m", "orchestrator.lab.client", str(path)),
+        log=str(layout.log(f"{CLIENTS}-{inside}" if inside else CLIENTS, service)),
+        directory=str(layout.directory),
+        restart=True,
+    )

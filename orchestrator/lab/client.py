@@ -1,8 +1,11 @@
-"""A client of one service, in a process of its own and outside the sites: the lab's measuring instrument.
+"""A client of one service, in a process of its own: the lab's measuring instrument.
 
 Writes a numbered row every few milliseconds at whichever site takes it, knocks at the other all the time,
 and records every commit that was acknowledged. It asks the product nothing and is told nothing: it has the
 databases' addresses alone, as an application has. It never waits long for a site that does not answer.
+
+One is outside the sites and goes to both. In a lab in network namespaces there is another one inside each
+site, which goes to that site's own instance alone: it goes on seeing it when the site is cut off.
 
 At a standby it asks whether that is still a standby at the same pace, and writes the moment it is not; now
 and then it tries a real write there as well, since only a refused write proves that writes are refused.
@@ -46,6 +49,8 @@ BROKEN = (
     # asyncpg's own confusion when a server goes away in the middle of an answer
     asyncpg.InternalClientError,
 )
+INSIDE_WRITE_EVERY_SECONDS = 0.01
+INSIDE_FIRST_N = 10**12  # of the client inside the first site, twice that inside the second
 KEPT_WRITE_EVERY_SECONDS = 0.1  # after SIGUSR1: a lab that is left running for people
 LIVE_BYTES = 1024
 RECORD_LIMIT_BYTES = 256 << 20
@@ -61,6 +66,7 @@ class ClientSpec:
     records: str
     live: str
     write_every_seconds: float = 0.005
+    first_n: int = 1  # of its rows: every client of a service has numbers of its own
 
     def to_json(self) -> str:
         """What `from_json` reads."""
@@ -132,7 +138,7 @@ class Writer:
         self._spec = spec
         self._every = spec.write_every_seconds
         recorded = max((record.n for record in read_records(Path(spec.records))), default=0)
-        self._next_n = recorded + RESTART_GAP if recorded else 1
+        self._next_n = recorded + RESTART_GAP if recorded else spec.first_n
         self._sites = {site: SiteNow() for site in spec.databases}
         self._pending: list[str] = []
         flags = os.O_WRONLY | os.O_CREAT

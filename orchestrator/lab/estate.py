@@ -17,6 +17,7 @@ LEASE_DURATION_SECONDS = 3.0
 HEARTBEAT_MS = 50
 ELECTION_TIMEOUT_MS = 500
 _ELECTION = f"{ELECTION_TIMEOUT_MS}ms"
+GUARDED = False  # whether the estate has guards: then each service has one at each data site
 HOST = "db"
 SSH_USER = "twinsite"
 SUPER = "twinsite"
@@ -67,13 +68,22 @@ class Layout:
         """A file that holds one password."""
         return self.directory / "secrets" / name
 
-    def records(self, service: str) -> Path:
-        """What the service's client was acknowledged."""
-        return self.directory / "clients" / f"{service}.acknowledged"
+    def records(self, service: str, inside: str = "") -> Path:
+        """What the service's client was acknowledged: the one outside, or the one inside a site."""
+        return self.directory / "clients" / f"{service}{inside and '-'}{inside}.acknowledged"
 
-    def live(self, service: str) -> Path:
+    def live(self, service: str, inside: str = "") -> Path:
         """What the service's client says of now."""
-        return self.directory / "clients" / f"{service}.live"
+        return self.directory / "clients" / f"{service}{inside and '-'}{inside}.live"
+
+    @property
+    def control(self) -> Path:
+        """The socket of the lab's network, where it is in network namespaces."""
+        return self.directory / "wan.sock"
+
+    def clock(self, site: str) -> Path:
+        """How far the site's wall clock is off, for libfaketime."""
+        return self.site(site) / "clock"
 
 
 def write_secrets(layout: Layout) -> dict[str, str]:

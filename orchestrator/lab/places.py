@@ -1,8 +1,9 @@
 """Where a lab lives on this machine: its network, its ports, its directory, and how other commands find it.
 
 A lab has a network of its own in 127/8, `127.71.x.1` for its sites if no other lab has taken it, so that
-ports can be the ones people know. The claim on a network is an abstract Unix socket: it ends with the last
-process that holds it, and cannot be left behind. Only names and probes places; starts nothing.
+ports can be the ones people know. One in network namespaces has `198.18.71.x`, addresses that are set aside
+for tests, and names that begin with `twl71-`. The claim on a network is an abstract Unix socket: it ends with
+the last process that holds it, and cannot be left behind. Only names and probes places; starts nothing.
 """
 
 import contextlib
@@ -16,12 +17,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestrator.lab.errors import LabMisuse, LabTrouble
+from orchestrator.lab.namespaces import OBSERVER, path_of, remains, sweep
 from orchestrator.lab.processes import Tree
 
 NETWORKS = range(71, 100)
 DATA_SITES = ("durham", "morpeth")
 WITNESS = "derwentside"
 SITES = (*DATA_SITES, WITNESS)
+USERS = "users"  # where the clients outside are: a place of the network, and no site
+PLACES = (*SITES, USERS)
 HOME = {"crm": "durham", "ebs": "morpeth"}
 WANTED_PORTS = {
     "etcd": 2379,
@@ -35,6 +39,7 @@ WANTED_PORTS = {
 PORT_STEP = 10_000
 LONGEST_DIRECTORY_BYTES = 60  # sockets lie below it, and a socket's path may have 107
 STATE_FILE = "lab.json"
+PREFIX_BITS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +49,35 @@ class Network:
     second_octet: int
     ports: Mapping[str, int]
     claim: socket.socket
+    namespaces: bool = False
 
     @property
     def cidr(self) -> str:
         """All of the lab's addresses."""
+        if self.namespaces:
+            return f"198.18.{self.second_octet}.0/{PREFIX_BITS}"
         return f"127.{self.second_octet}.0.0/16"
 
-    def address(self, site: str) -> str:
-        """The one address of a site's only machine."""
-        return f"127.{self.second_octet}.{SITES.index(site) + 1}.1"
+    @property
+    def prefix(self) -> str:
+        """What the names of the lab's namespaces begin with; empty on loopback addresses."""
+        return prefix_of(self.second_octet) if self.namespaces else ""
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """The networks that connections inside the lab come from."""
+        return ("127.0.0.0/8", self.cidr) if self.namespaces else ("127.0.0.0/8",)
+
+    def address(self, place: str) -> str:
+        """The one address of a site's only machine, or of another place of the lab's network."""
+        number = (*PLACES, OBSERVER).index(place) + 1
+        if self.namespaces:
+            return f"198.18.{self.second_octet}.{number}"
+        return f"127.{self.second_octet}.{number}.1"
+
+    def namespace(self, place: str) -> str:
+        """The file of the place's network namespace; empty on loopback addresses."""
+        return str(path_of(self.prefix + place)) if self.namespaces else ""
 
     def port(self, role: str) -> int:
         """The port of a role, the same at every site."""
@@ -63,18 +88,47 @@ class Network:
         return f"{self.address(site)}:{self.port(role)}"
 
 
-def claim_network() -> Network:
-    """The first free network, with a port for every role that is free at all of its sites.
+def prefix_of(second_octet: int) -> str:
+    """What every name of a lab in network namespaces begins with."""
+    return f"twl{second_octet}-"
+
+
+def _claim(octet: int) -> socket.socket | None:
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claim.bind(f"\0twinsite-lab-{octet}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
+
+
+def sweep_abandoned() -> list[str]:
+    """Take away the namespaces that a lab left which nobody holds any more; what could not be, a line each.
+    Without root there are none to see to."""
+    left: list[str] = []
+    for octet in NETWORKS:
+        if os.geteuid() == 0 and remains(prefix_of(octet)) and (claim := _claim(octet)) is not None:
+            with claim:
+                left += sweep(prefix_of(octet))
+    return left
+
+
+def claim_network(*, namespaces: bool = False) -> Network:
+    """The first free network, with a port for every role that is free at all of its sites. In network
+    namespaces every port is free; what a killed lab has left of the network is swept away.
 
     Raises LabTrouble when the machine has no such network or other labs have them all.
     """
     for octet in NETWORKS:
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            claim.bind(f"\0twinsite-lab-{octet}")
-        except OSError:
-            claim.close()
+        claim = _claim(octet)
+        if claim is None:
             continue
+        if namespaces:
+            if left := sweep(prefix_of(octet)):
+                claim.close()
+                raise LabTrouble(f"a former lab has left what cannot be taken away: {'; '.join(left)}")
+            return Network(octet, WANTED_PORTS, claim, namespaces=True)
         addresses = [f"127.{octet}.{number}.1" for number in range(1, len(SITES) + 1)]
         try:
             ports = {role: _free_port(wanted, addresses) for role, wanted in WANTED_PORTS.items()}
@@ -132,13 +186,15 @@ def make_directory(wanted: Path | None) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class LabState:
-    """What other commands need to know of a running lab. `trees` are its sites and its clients."""
+    """What other commands need to know of a running lab. `trees` are its sites, its clients and its network;
+    `prefix` is that of its namespaces, empty on loopback addresses."""
 
     directory: str
     network: str
     kept: bool
     lab_pid: int
     trees: dict[str, Tree]
+    prefix: str = ""
 
     def save(self) -> None:
         """Write it into the lab's folder, and let it be found as the newest lab. Whole or not at all."""

@@ -67,9 +67,12 @@ log_line_prefix = '%m [%p] %q%u@%d/%a '
 ACCESS = """
 # Written by the lab: passwords for everybody, from this machine alone.
 local all all scram-sha-256
-host all all 127.0.0.0/8 scram-sha-256
-host replication {replication_user} 127.0.0.0/8 scram-sha-256
 """
+ACCESS_FROM = """\
+host all all {network} scram-sha-256
+host replication {replication_user} {network} scram-sha-256
+"""
+LOOPBACK = ("127.0.0.0/8",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +117,31 @@ async def create_pair(
     sockets: Path,
     durable: bool = True,
     wal_segment_mib: int = 16,
+    callers: Sequence[str] = LOOPBACK,
 ) -> None:
     """Make a pair: data for `primary`, and a copy of them that follows it. Both are left stopped, and both
     would start as standbys: `driver.start(…, role=Role.PRIMARY)` opens the one that is meant to.
 
-    `sockets`: a short folder for Unix sockets, theirs too; `durable=False` does without fsync.
-    Raises LabMisuse or LabTrouble.
+    `sockets`: a short folder for Unix sockets, theirs too; `durable=False` does without fsync; `callers`:
+    the networks that they take connections from. Raises LabMisuse or LabTrouble.
     """
     _check_sockets(sockets, primary, standby)
     for folder in (sockets, primary.data.parent, standby.data.parent):
         folder.mkdir(parents=True, exist_ok=True)
         whom.give(folder)
-    await _initialise(primary, binaries, whom, roles, sockets, durable, wal_segment_mib)
+    await _initialise(primary, binaries, whom, roles, sockets, durable, wal_segment_mib, callers)
     await _first_start(service, primary, standby, binaries, whom, roles, sockets)
     await _copy(primary, standby, whom)
-    configure_pair(service, primary, standby, whom=whom, roles=roles, sockets=sockets, durable=durable)
+    configure_pair(
+        service,
+        primary,
+        standby,
+        whom=whom,
+        roles=roles,
+        sockets=sockets,
+        durable=durable,
+        callers=callers,
+    )
 
 
 def configure_pair(
@@ -140,11 +153,12 @@ def configure_pair(
     roles: LabRoles,
     sockets: Path,
     durable: bool = True,
+    callers: Sequence[str] = LOOPBACK,
 ) -> None:
     """Tell two stopped servers where they listen and whom they follow; each would start as a standby of the
     other."""
     for instance, upstream in ((one, other), (other, one)):
-        _configure(service, instance, upstream, whom, roles, sockets, durable)
+        _configure(service, instance, upstream, whom, roles, sockets, durable, callers)
 
 
 def _check_sockets(sockets: Path, *instances: LabInstance) -> None:
@@ -162,6 +176,7 @@ async def _initialise(
     sockets: Path,
     durable: bool,
     wal_segment_mib: int,
+    callers: Sequence[str],
 ) -> None:
     password = instance.data.with_name(f"{instance.data.name}.password")
     _write(password, roles.password + "\n", whom)
@@ -177,7 +192,7 @@ async def _initialise(
         )
     finally:
         password.unlink()
-    _write_settings(instance, roles, whom, sockets, durable)
+    _write_settings(instance, roles, whom, sockets, durable, callers)
 
 
 async def _first_start(
@@ -216,8 +231,9 @@ def _configure(
     roles: LabRoles,
     sockets: Path,
     durable: bool,
+    callers: Sequence[str],
 ) -> None:
-    _write_settings(instance, roles, whom, sockets, durable)
+    _write_settings(instance, roles, whom, sockets, durable, callers)
     lines = standby_lines(
         service,
         instance.site,
@@ -241,7 +257,12 @@ def _configure(
 
 
 def _write_settings(
-    instance: LabInstance, roles: LabRoles, whom: RunAs, sockets: Path, durable: bool
+    instance: LabInstance,
+    roles: LabRoles,
+    whom: RunAs,
+    sockets: Path,
+    durable: bool,
+    callers: Sequence[str],
 ) -> None:
     text = SETTINGS.format(
         address=instance.address,
@@ -250,7 +271,9 @@ def _write_settings(
         fsync="on" if durable else "off",
     )
     _write(instance.data / "postgresql.conf", text, whom)
-    _write(instance.data / "pg_hba.conf", ACCESS.format(replication_user=_name(roles.replication_user)), whom)
+    user = _name(roles.replication_user)
+    places = (ACCESS_FROM.format(network=network, replication_user=user) for network in callers)
+    _write(instance.data / "pg_hba.conf", ACCESS + "".join(places), whom)
 
 
 def _write(path: Path, text: str, whom: RunAs) -> None:

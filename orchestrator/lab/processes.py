@@ -56,10 +56,21 @@ def start_tree(
     Raises LabTrouble if the supervisor ends at once.
     """
     path.write_text(description.to_json(), encoding="utf-8")
-    tied = description.ends_with_input
-    with Path(description.log).open("ab") as log:
+    module = "orchestrator.lab.site_supervisor"
+    log = Path(description.log)
+    return start_process(
+        module, description.site, path, log, tied=description.ends_with_input, pass_fds=pass_fds
+    )
+
+
+def start_process(
+    module: str, name: str, path: Path, log_path: Path, *, tied: bool, pass_fds: Sequence[int] = ()
+) -> tuple[Tree, int | None]:
+    """Start a module of the lab's as a process that outlives the call, as `start_tree` does a supervisor.
+    Raises LabTrouble if it ends at once."""
+    with log_path.open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator.lab.site_supervisor", str(path)],
+            [sys.executable, "-P", "-m", module, str(path)],
             stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -70,11 +81,9 @@ def start_tree(
     if child.stdin is not None:
         child.stdin.close()
     try:
-        tree = Tree(description.site, child.pid, psutil.Process(child.pid).create_time())
+        tree = Tree(name, child.pid, psutil.Process(child.pid).create_time())
     except psutil.NoSuchProcess as fault:
-        raise LabTrouble(
-            f"the supervisor of {description.site} ended at once; see {description.log}"
-        ) from fault
+        raise LabTrouble(f"the process above {name} ended at once; see {log_path}") from fault
     child.returncode = 0  # waited for by kill_tree or stop_tree, which may be another process
     return tree, rope
 
@@ -199,7 +208,8 @@ def stop_tree(tree: Tree) -> None:
     supervisor = _supervisor(tree)
     if supervisor is None:
         return
-    _send(supervisor, signal.SIGCONT)
+    for process in members(tree):  # whoever was stopped must hear that it is to end
+        _send(process, signal.SIGCONT)
     _send(supervisor, signal.SIGTERM)
     if not _ended(supervisor, STOP_WITHIN_SECONDS + 2):
         kill_tree(tree)

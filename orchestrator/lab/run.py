@@ -10,12 +10,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from orchestrator.lab import picture, processes
+from orchestrator.lab import namespaces, picture, processes
 from orchestrator.lab.assembly import assemble
 from orchestrator.lab.errors import LabMisuse, LabTrouble
 from orchestrator.lab.estate import LEASE_DURATION_SECONDS, Layout
@@ -42,13 +43,15 @@ def run_lab(
     keep: bool = False,
     json_path: str | None = None,
     directory: Path | None = None,
+    netns: bool = False,
 ) -> int:
     """Build a lab, play a story on it, print what it cost. 0: all of it held; 1: something did not;
-    130: interrupted. `json_path` "-" is standard output. Raises LabMisuse, LabTrouble."""
+    130: interrupted. `json_path` "-" is standard output, `netns`: each site in a network namespace of its
+    own. Raises LabMisuse, LabTrouble."""
     played = story_named(story)
     console = Console(stderr=json_path == "-", highlight=False)
     try:
-        stage = asyncio.run(_play(played, console, keep=keep, directory=directory))
+        stage = asyncio.run(_play(played, console, keep=keep, directory=directory, netns=netns))
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("Interrupted: the lab has been ended.")
         return INTERRUPTED
@@ -66,8 +69,8 @@ def story_named(name: str) -> Story:
     return STORIES[name]
 
 
-async def _play(story: Story, console: Console, *, keep: bool, directory: Path | None) -> Stage:
-    async with running_lab(console, keep=keep, directory=directory) as stage:
+async def _play(story: Story, console: Console, *, keep: bool, directory: Path | None, netns: bool) -> Stage:
+    async with running_lab(console, keep=keep, directory=directory, netns=netns) as stage:
         await told(story, stage)
     return stage
 
@@ -85,18 +88,20 @@ async def told(story: Story, stage: Stage) -> bool:
 
 @asynccontextmanager
 async def running_lab(
-    console: Console, *, keep: bool = False, directory: Path | None = None
+    console: Console, *, keep: bool = False, directory: Path | None = None, netns: bool = False
 ) -> AsyncIterator[Stage]:
     """A lab and its stage. At the end of the block the lab is ended and what it left behind is checked;
     with `keep` it goes on instead, unless the block was left by an error or an interruption."""
+    if netns:
+        namespaces.require()
     _end_on_sigterm()
     temporary = directory is None
-    network = claim_network()
+    network = claim_network(namespaces=netns)
     lab = RunningLab(Layout(make_directory(directory)), network, {}, kept=keep)
     stage: Stage | None = None
     finished = False
     try:
-        with Picture(console) as screen:
+        with Picture(console) as screen, lab.inside_network():
             screen.say(f"a lab in {lab.directory}, on {network.cidr}")
             await assemble(lab, screen.say)
             async with LabView(lab.sockets, lab.lives) as view, asyncio.TaskGroup() as tasks:
@@ -212,7 +217,7 @@ def heal_site_command(site: str, *, directory: Path | None = None) -> int:
     layout = Layout(Path(state.directory))
     description = read_description(layout, site)
     tree, _ = processes.start_tree(description, layout.description(site))
-    LabState(state.directory, state.network, state.kept, state.lab_pid, {**state.trees, site: tree}).save()
+    replace(state, trees={**state.trees, site: tree}).save()
     print(f"{site}'s machines start. `twinsite --config {layout.estate} status --watch` shows it come back.")
     return 0
 

@@ -1,14 +1,15 @@
-"""A running lab: its sites hurt and healed, what its clients recorded, its end.
+"""A running lab: its network, its sites hurt and healed, what its clients recorded, its end.
 
 Owns the process trees. However it ends, `close` leaves no process of the lab behind, and says so if it
 cannot. It asks the product nothing; that is `orchestrator.lab.view`'s.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +18,21 @@ from typing import Any
 import asyncpg
 
 from orchestrator.clock import boottime_ns
-from orchestrator.lab import processes
+from orchestrator.lab import namespaces, processes, wan
 from orchestrator.lab.client import BROKEN, TABLE, read_records
 from orchestrator.lab.errors import LabMisuse, LabTrouble
 from orchestrator.lab.estate import LEASE_DURATION_SECONDS, Layout
+from orchestrator.lab.faults import Faults, wait_for_network
 from orchestrator.lab.measure import Acknowledged
-from orchestrator.lab.places import DATA_SITES, HOME, SITES, LabState, Network
+from orchestrator.lab.places import DATA_SITES, HOME, PLACES, PREFIX_BITS, SITES, LabState, Network
 from orchestrator.lab.processes import Blow, Tree
 from orchestrator.lab.site_supervisor import Description
 from orchestrator.paths import controller_socket
 
 IPC_RMID = 0
-CLIENTS = "clients"  # the tree of the clients, which are at no site
+CLIENTS = "clients"  # the tree of the clients outside, which are at no site
+WAN = "wan"  # the network's process, the last to go
+STATE_BYTES = 64 << 20  # of the file system that a site keeps its state on, so that it can be full
 ROWS_WITHIN_SECONDS = 20.0
 
 Connect = Mapping[str, Any]  # what asyncpg.connect takes
@@ -58,6 +62,11 @@ class RunningLab:
         return frozenset(self.killed)
 
     @property
+    def faults(self) -> Faults:
+        """What can be done to it."""
+        return Faults(state_of(self))
+
+    @property
     def sockets(self) -> dict[str, Path]:
         """Each data site's local API."""
         return {site: controller_socket(self.layout.state(site)) for site in DATA_SITES}
@@ -71,11 +80,49 @@ class RunningLab:
         """Start a site, or the clients, and let other commands know of it."""
         path = self.layout.description(description.site)
         claim = [self.network.claim.fileno()] if description.site == CLIENTS else []
-        tree, rope = processes.start_tree(description, path, pass_fds=claim)
-        self.trees[description.site] = tree
+        self._keep(description.site, *processes.start_tree(description, path, pass_fds=claim))
+
+    def _keep(self, name: str, tree: Tree, rope: int | None) -> None:
+        self.trees[name] = tree
         if rope is not None:
-            self.ropes[description.site] = rope
+            self.ropes[name] = rope
         self.save()
+
+    @contextlib.contextmanager
+    def inside_network(self) -> Iterator[None]:
+        """With the lab's network, and this thread in it; on loopback addresses there is nothing to do.
+
+        Raises LabTrouble. The network ends with the lab, in `close`.
+        """
+        if not self.network.namespaces:
+            yield
+            return
+        spec = wan.WanSpec(
+            self.network.prefix,
+            {place: self.network.address(place) for place in (*PLACES, namespaces.OBSERVER)},
+            PREFIX_BITS,
+            str(self.layout.control),
+            ends_with_input=not self.kept,
+        )
+        path, log = self.directory / "wan.json", self.directory / "wan.log"
+        path.write_text(spec.to_json(), encoding="utf-8")
+        claim = [self.network.claim.fileno()]
+        started = processes.start_process(
+            wan.__name__, WAN, path, log, tied=spec.ends_with_input, pass_fds=claim
+        )
+        self._keep(WAN, *started)
+        wait_for_network(self.layout.control, log)
+        with namespaces.entered(self.network.prefix + namespaces.OBSERVER):
+            yield
+
+    def furnish(self, site: str) -> str:
+        """What a site in a namespace has of its own: a small file system for its state, and the control
+        group by which it can be paused. Returns the group, empty where there is none."""
+        if not self.network.namespaces:
+            return ""
+        name = self.network.prefix + site
+        namespaces.mount_small(name, self.layout.state(site), STATE_BYTES, 0o700)
+        return str(namespaces.make_freezer(name) or "")
 
     def extend_tree(self, description: Description) -> None:
         """Start what a site has more than before."""
@@ -108,13 +155,19 @@ class RunningLab:
         """What the service's client has recorded so far."""
         return list(read_records(self.layout.records(service)))
 
-    async def rows(self, service: str, site: str, up_to_n: int) -> set[int]:
+    def inside(self, service: str) -> list[Acknowledged]:
+        """What the clients inside the sites have recorded of the service so far."""
+        found = [read_records(self.layout.records(service, inside=site)) for site in DATA_SITES]
+        return [record for records in found for record in records]
+
+    async def rows(self, service: str, site: str, up_to_n: int, from_n: int = 0) -> set[int]:
         """The numbers up to one that the database at `site` holds. Raises LabTrouble if it does not say."""
         try:
             async with asyncio.timeout(ROWS_WITHIN_SECONDS):
                 connection = await asyncpg.connect(**self.databases[service][site])
                 try:
-                    found = await connection.fetch(f"select n from {TABLE} where n <= $1", up_to_n)
+                    asked = f"select n from {TABLE} where n between $1 and $2"
+                    found = await connection.fetch(asked, from_n, up_to_n)
                 finally:
                     connection.terminate()
         except BROKEN as fault:
@@ -130,7 +183,9 @@ class RunningLab:
 
 def state_of(lab: RunningLab) -> LabState:
     """What other commands need to know of the lab."""
-    return LabState(str(lab.directory), lab.network.cidr, lab.kept, os.getpid(), dict(lab.trees))
+    return LabState(
+        str(lab.directory), lab.network.cidr, lab.kept, os.getpid(), dict(lab.trees), lab.network.prefix
+    )
 
 
 def read_description(layout: Layout, site: str) -> Description:
@@ -148,14 +203,19 @@ def end_lab(state: LabState) -> list[str]:
     Sites are told to stop, all at the same time, so that databases give back the shared memory they hold.
     """
     trees = list(state.trees.values())
+    for group in namespaces.freezers(state.prefix) if state.prefix else ():
+        namespaces.thaw(group)
     with ThreadPoolExecutor(max_workers=max(1, len(trees))) as pool:
-        list(pool.map(processes.stop_tree, trees))
+        list(pool.map(processes.stop_tree, (tree for tree in trees if tree.name != WAN)))
+    if WAN in state.trees:
+        processes.stop_tree(state.trees[WAN])
     directory = Path(state.directory)
     processes.end_leftovers(directory)
     for left in directory.glob("*/*/*/postmaster.pid"):  # of databases that were killed
         release_shared_memory(left)
+    remains = namespaces.sweep(state.prefix) if state.prefix else []
     state.forget()
-    return processes.leftovers(directory, state.network, trees)
+    return remains + processes.leftovers(directory, state.network, trees)
 
 
 def kill_instance(data: Path) -> Blow:

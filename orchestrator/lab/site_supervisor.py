@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
+MS_REC, MS_SLAVE = 0x4000, 0x80000
 RESTART_AFTER_SECONDS = 0.2
 RESTARTS_AT_MOST = 20  # of one program; one that dies that often has a fault that starting does not cure
 STOP_WITHIN_SECONDS = 8.0
@@ -42,12 +44,15 @@ class Program:
 @dataclass(frozen=True, slots=True)
 class Description:
     """A site's programs, in the order in which they are started. They are stopped in the opposite order.
-    `ends_with_input`: also stop when standard input ends."""
+    `ends_with_input`: also stop when standard input ends. `namespace`: the file of the network namespace in
+    which everything runs, `freezer`: the control group, both empty in a lab on loopback addresses."""
 
     site: str
     log: str
     programs: tuple[Program, ...]
     ends_with_input: bool = True
+    namespace: str = ""
+    freezer: str = ""
 
     def to_json(self) -> str:
         """What `from_json` reads."""
@@ -70,7 +75,7 @@ class Supervisor:
     def __init__(self, path: Path) -> None:
         """Raises OSError, ValueError, KeyError or TypeError when `path` holds no description."""
         self._path = path
-        self._description = Description.from_json(path.read_text(encoding="utf-8"))
+        self.description = Description.from_json(path.read_text(encoding="utf-8"))
         self._running: dict[int, Program] = {}
         self._due: list[tuple[float, Program]] = []
         self._restarts: dict[str, int] = {}
@@ -87,7 +92,7 @@ class Supervisor:
             signal.signal(number, self._stop_asked)
         signal.signal(signal.SIGHUP, self._reading_asked)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for program in self._description.programs:
+        for program in self.description.programs:
             self._start(program)
         while not self._stopping:
             self._wait(self._seconds_to_next())
@@ -106,18 +111,18 @@ class Supervisor:
     def _start_what_is_new(self) -> None:
         """SIGHUP: start the programs that the description has more than before."""
         self._read_again = False
-        known = {program.name for program in self._description.programs}
+        known = {program.name for program in self.description.programs}
         try:
-            self._description = Description.from_json(self._path.read_text(encoding="utf-8"))
+            self.description = Description.from_json(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as fault:
             self._note(f"{self._path} cannot be read again: {fault}")
             return
-        for program in self._description.programs:
+        for program in self.description.programs:
             if program.name not in known:
                 self._start(program)
 
     def _note(self, text: str) -> None:
-        print(f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {self._description.site}: {text}", flush=True)
+        print(f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {self.description.site}: {text}", flush=True)
 
     def _start(self, program: Program) -> None:
         environment = {**os.environ, **program.environment}
@@ -142,7 +147,7 @@ class Supervisor:
     def _wait(self, seconds: float) -> None:
         """Sleep until a child ends, a signal or the end of standard input comes, or `seconds` are over."""
         watched = [self._wake_read]
-        if self._description.ends_with_input:
+        if self.description.ends_with_input:
             watched.append(0)
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._wake_read in ready:
@@ -187,7 +192,7 @@ class Supervisor:
         """In order, last started first; whatever is left at the end is killed, whoever started it."""
         self._note("stopping")
         deadline = time.monotonic() + STOP_WITHIN_SECONDS
-        for program in reversed(self._description.programs):
+        for program in reversed(self.description.programs):
             pids = [pid for pid, running in self._running.items() if running.name == program.name]
             for pid in pids:
                 _signal(pid, signal.SIGTERM)
@@ -262,10 +267,39 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "this kernel has no PR_SET_CHILD_SUBREAPER")
 
 
+def change_namespace(path: str | None, kind: int) -> None:
+    """This thread into the namespace kept at `path`, or into a new one. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if path is None:
+        done = libc.unshare(kind)
+    else:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        done = libc.setns(descriptor, kind)
+        os.close(descriptor)
+    if done != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{path or 'a new namespace'}: {os.strerror(number)}")
+
+
+def _settle(description: Description) -> None:
+    """Into the site's own network and its own control group, before anything is started."""
+    if description.freezer:
+        Path(description.freezer, "cgroup.procs").write_text(str(os.getpid()))
+    if description.namespace:
+        change_namespace(description.namespace, CLONE_NEWNET)
+        # A /dev/shm of the site's own: what a killed program leaves there goes with the site.
+        change_namespace(None, CLONE_NEWNS)
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)
+        libc.mount(b"site", b"/dev/shm", b"tmpfs", 0, b"mode=1777")
+
+
 def main() -> None:
     """`python -P -m orchestrator.lab.site_supervisor DESCRIPTION`."""
     become_subreaper()
-    Supervisor(Path(sys.argv[1])).run()
+    supervisor = Supervisor(Path(sys.argv[1]))
+    _settle(supervisor.description)
+    supervisor.run()
 
 
 if __name__ == "__main__":
