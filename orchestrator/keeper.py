@@ -33,6 +33,8 @@ from orchestrator.core.records import (
     encode,
 )
 from orchestrator.core.state import new_state
+from orchestrator.keeper_disk import RightsFile
+from orchestrator.keeper_doors import Doors, NoDoors
 from orchestrator.keeper_note import KeeperNote
 from orchestrator.link import KeeperServer
 from orchestrator.store.base import (
@@ -72,12 +74,18 @@ class Keeper:
         drivers: dict[str, ReplicationDriver],
         directory: Path,
         socket: Path,
+        doors: Doors | None = None,
+        guarded: frozenset[str] = frozenset(),
     ) -> None:
+        """`guarded`: services whose host at this site has a guard. Raises RightsUnreadable."""
         timing = estate.ownership
         self._estate = estate
         self._site = site
         self._store = store
         self._drivers = drivers
+        self._doors = doors or NoDoors()
+        self._rights = RightsFile(directory / "rights.json")
+        self._note_problem = ""
         self._note = KeeperNote(directory / "keeper-note.json")
         deadline_ns, open_here = self._note.read()
         services = {name: estate.services[name] for name in drivers}
@@ -91,10 +99,12 @@ class Keeper:
             now_ns=boottime_ns(),
             inherited_open=open_here & frozenset(services),
             inherited_deadline_ns=deadline_ns,
+            guarded=guarded & frozenset(services),
+            note=self._rights.read(),
         )
         election_seconds = estate.store.election_timeout_seconds
         self._answer_within_seconds = 2 * election_seconds + 10 * estate.store.round_trip_seconds
-        self._server = KeeperServer(socket, self._take_ask, self._take_turn)
+        self._server = KeeperServer(socket, self._take_ask, self._take_turn, self._take)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._exit_code = 0
@@ -109,6 +119,7 @@ class Keeper:
     async def run(self) -> int:
         """Run until told to end; returns the exit code."""
         await self._server.start()
+        await self._doors.start(self._take)
         log.info("keeper-started", site=self._site, keeper=self._state.keeper)
         background = [
             asyncio.create_task(self._tick()),
@@ -122,6 +133,7 @@ class Keeper:
             for task in [*background, *self._tasks]:
                 task.cancel()
             await asyncio.gather(*background, *self._tasks, return_exceptions=True)
+            await self._doors.aclose()
             await self._server.aclose()
             await self._store.aclose()
             for driver in self._drivers.values():
@@ -205,6 +217,16 @@ class Keeper:
                 self._start(self._fence(order))
             case m.CloseInstance():
                 self._start(self._close(order))
+            case m.AskPromise():
+                self._start(self._ask_promise(order))
+            case m.AnswerPromise():
+                self._doors.answer_promise(order)
+            case m.AnswerGuard():
+                self._doors.answer_guard(order)
+            case m.OrderGuard():
+                self._doors.order_guard(order)
+            case m.WriteNote():
+                self._start(self._write_note(order))
             case m.Reply():
                 self._server.reply(order)
             case m.Exit():
@@ -340,6 +362,23 @@ class Keeper:
         if (found := _service_item(item)) is not None:
             self._take(m.ServiceSeen(item.key.removeprefix(SERVICES), found))
 
+    # --- the peer, and the disk ------------------------------------------------------------------------
+
+    async def _ask_promise(self, order: m.AskPromise) -> None:
+        self._take(await self._doors.ask_promise(order))
+
+    async def _write_note(self, order: m.WriteNote) -> None:
+        """In a thread: a disk that hangs must not hold the lease up."""
+        try:
+            await asyncio.to_thread(self._rights.write, order.note)
+            problem = ""
+        except OSError as fault:
+            problem = f"{fault.filename or 'the state directory'}: {fault.strerror}"
+        if problem and problem != self._note_problem:
+            log.error("rights-not-written", problem=problem)
+        self._note_problem = problem
+        self._take(m.NoteWritten(order.number, ok=not problem))
+
     # --- the hosts -----------------------------------------------------------------------------------
 
     async def _fence(self, order: m.FenceInstance) -> None:
@@ -382,6 +421,12 @@ class Keeper:
             boottime_ns(),
             store_problem=self._store_problem,
             round_trip_seconds=self._round_trip_seconds,
+            note_problem=self._note_problem,
+            peer_problem=self._doors.problem,
+            doors_refused=tuple(sorted(self._doors.refused.items())),
+            guard_words={
+                service: (word.protects, word.lacks) for service, word in self._doors.guard_words().items()
+            },
         )
         self._server.show(view)
 

@@ -13,7 +13,9 @@ from orchestrator.assembly import (
     set_up_logging,
 )
 from orchestrator.keeper import Keeper, raise_priority, serve_keeper
+from orchestrator.keeper_doors import Doors, TlsDoors
 from orchestrator.paths import keeper_socket
+from sites.identity import CertificateFiles
 
 
 def run_keeper(estate_path: Path, site: str) -> int:
@@ -27,6 +29,7 @@ def run_keeper(estate_path: Path, site: str) -> int:
 
 async def _run(ground: Ground) -> int:
     transport = open_transport(ground)
+    guarded = guarded_services(ground)
     keeper = Keeper(
         ground.estate,
         ground.site.name,
@@ -34,8 +37,24 @@ async def _run(ground: Ground) -> int:
         make_drivers(ground, transport),
         ground.directory,
         keeper_socket(ground.directory),
+        _doors(ground, guarded),
+        guarded,
     )
     try:
         return await serve_keeper(keeper)
     finally:
         await transport.aclose()
+
+
+def guarded_services(ground: Ground) -> frozenset[str]:
+    """Services whose database host at this site has a guard that can reach its keeper."""
+    if ground.site.guards is None or ground.site.tls is None:
+        return frozenset()
+    return frozenset(name for name, service in ground.estate.services.items() if service.guard is not None)
+
+
+def _doors(ground: Ground, guarded: frozenset[str]) -> Doors | None:
+    if ground.site.tls is None:
+        return None
+    files = CertificateFiles.of(ground.site.tls, ground.base)
+    return TlsDoors(ground.estate, ground.site.name, files, guarded)

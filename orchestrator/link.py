@@ -1,6 +1,7 @@
 """The local socket between a site's keeper and its controller: one JSON object a line.
 
-Controller to keeper: `{"turn": 1}`, `{"ask": 7, "kind": "TakeOver", "what": {…}}`.
+Controller to keeper: `{"turn": 1}`, `{"voters": {"own": true, "peer": true, "witness": null}}`,
+`{"ask": 7, "kind": "TakeOver", "what": {…}}`.
 Keeper to controller: `{"view": {…}}`, `{"reply": {…}}`. The asks are those of `orchestrator.core.messages`.
 """
 
@@ -39,10 +40,15 @@ _ASKS: dict[str, TypeAdapter[Any]] = {
         messages.MayAct,
         messages.InstanceOpened,
         messages.FenceHere,
+        messages.CertifyPeer,
+        messages.BreakGlass,
+        messages.Reconcile,
+        messages.CertifyOwner,
     )
 }
 _VIEW = TypeAdapter(KeeperView)
 _REPLY = TypeAdapter(Reply)
+_VOTERS = TypeAdapter(messages.VotersSeen)
 
 
 class KeeperGone(Exception):
@@ -137,6 +143,11 @@ class KeeperLink:
             self._waiting.clear()
         raise KeeperGone("the keeper closed the connection")
 
+    def voters(self, seen: messages.VotersSeen) -> None:
+        """Tell which members of the store answer (P29)."""
+        if self._writer is not None:
+            self._writer.write(b'{"voters":' + _VOTERS.dump_json(seen) + b"}\n")
+
     def turn(self) -> None:
         """Tell that a turn was completed (P1)."""
         if self._writer is not None:
@@ -163,10 +174,17 @@ class KeeperLink:
 class KeeperServer:
     """The keeper's end: hands asks and turns to callbacks, sends pictures to every controller connected."""
 
-    def __init__(self, path: Path, on_ask: Callable[[int, Ask], None], on_turn: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_ask: Callable[[int, Ask], None],
+        on_turn: Callable[[], None],
+        on_voters: Callable[[messages.VotersSeen], None] = lambda seen: None,
+    ) -> None:
         self._path = path
         self._on_ask = on_ask
         self._on_turn = on_turn
+        self._on_voters = on_voters
         self._asked: dict[int, tuple[asyncio.StreamWriter, int]] = {}
         self._writers: set[asyncio.StreamWriter] = set()
         self._talks: set[asyncio.Task[None]] = set()
@@ -223,6 +241,8 @@ class KeeperServer:
             while (said := await _heard(reader)) is not None:
                 if isinstance(said, Turn):
                     self._on_turn()
+                elif isinstance(said, messages.VotersSeen):
+                    self._on_voters(said)
                 else:
                     self._take(said, writer)
         finally:
@@ -236,7 +256,7 @@ class KeeperServer:
         self._on_ask(number, asked.what)
 
 
-async def _heard(reader: asyncio.StreamReader) -> Turn | Numbered | None:
+async def _heard(reader: asyncio.StreamReader) -> Turn | messages.VotersSeen | Numbered | None:
     """The next thing a controller said; None when it went away. One that babbles loses its connection too,
     and nothing else: an ask half understood must not be carried out."""
     try:
@@ -244,6 +264,9 @@ async def _heard(reader: asyncio.StreamReader) -> Turn | Numbered | None:
         if not line:
             return None
         parsed = json.loads(line)
+        if "voters" in parsed:
+            seen: messages.VotersSeen = _VOTERS.validate_python(parsed["voters"])
+            return seen
         return Turn() if "turn" in parsed else Numbered(int(parsed["ask"]), decode_ask(parsed))
     except OSError:
         return None

@@ -18,7 +18,7 @@ from orchestrator.api.server import LocalApi
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
-from orchestrator.core.messages import Ask, Reply
+from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
 from orchestrator.eyes import Eyes
@@ -175,6 +175,7 @@ class SiteController:
         while self._means.store_status is not None:
             try:
                 self.controller.store_status = await self._means.store_status()
+                self._link.voters(voters_of(self.controller.store_status, self._estate, self._site))
             except StoreError as fault:
                 log.debug("store-status-unknown", problem=str(fault))
             await asyncio.sleep(STORE_STATUS_EVERY_SECONDS)
@@ -256,6 +257,17 @@ class SiteController:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]
         self._wake.set()
+
+
+def voters_of(status: StoreStatus, estate: Estate, site: str) -> VotersSeen:
+    """Which sites' members answer, as far as the estate says which member stands where (P29)."""
+    answers = {member.endpoint.rstrip("/"): member.reachable for member in status.members}
+
+    def seen(name: str | None) -> bool | None:
+        member = estate.sites[name].store_member if name is not None else None
+        return answers.get(member.rstrip("/")) if member is not None else None
+
+    return VotersSeen(own=seen(site), peer=seen(estate.other_data_site(site)), witness=seen(estate.witness))
 
 
 async def _until(ended: asyncio.Event, tasks: "list[asyncio.Task[None]]") -> int:

@@ -155,6 +155,15 @@ class Site(Noun):
         False, description="a small third site that runs a store member and an observer, and no services"
     )
     controller: str | None = Field(None, description="where the other site's controller reaches this one")
+    guards: str | None = Field(
+        None, description="host:port where the guards on this site's database hosts reach its keeper"
+    )
+    tls: TlsFiles | None = Field(
+        None, description="this site's own certificate, shown to guards and to the other controllers"
+    )
+    store_member: str | None = Field(
+        None, description="which of the store's endpoints stands at this site; told apart when one is missing"
+    )
     metrics: str | None = Field(None, description="address:port that serves /metrics")
     state_directory: str | None = Field(
         None, alias="state", description="where the controller keeps journal, notes and sockets"

@@ -4,11 +4,13 @@ Instants are CLOCK_BOOTTIME of this machine, the same for both processes, so the
 them with its own reading. Pure.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.messages import GiveUpDead, GiveUpPlanned, TakeOver
+from orchestrator.core.notes import Glass
 from orchestrator.core.records import ServiceRecord, SiteRecord
-from orchestrator.core.state import OwnershipState
+from orchestrator.core.state import GuardState, OwnershipState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,21 @@ class ServiceHeld:
     shut: bool
     giving_up: bool
     fence_evidence: str
+    under_glass: str = ""
+    guard: "GuardHeld | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardHeld:
+    """One service's guard at this site. `knows_us`: it has acknowledged this keeper's incarnation (P21).
+    `protects`, `lacks`: its own words about its host."""
+
+    connected: bool
+    open: bool
+    epoch: int
+    knows_us: bool
+    protects: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +62,56 @@ class KeeperView:
     store_problem: str
     store_round_trip_seconds: float | None
     services: tuple[ServiceHeld, ...]
+    word_needed: bool = False
+    promise_needed: bool = False
+    promised_until_ns: int = 0
+    hold_carried: bool = False
+    hold_relied: bool = False
+    note_problem: str = ""
+    peer_problem: str = ""
+    doors_refused: tuple[tuple[str, int], ...] = ()
+    glass: tuple[Glass, ...] = ()
+
+    @property
+    def right_lasts(self) -> bool:
+        """This site has a right at `at_ns`: a lease that runs, or hold that it relies on."""
+        return not self.word_needed and (self.at_ns < self.deadline_ns or self.hold_relied)
 
     def differs(self, other: "KeeperView | None") -> bool:
         """Whether more than times has changed: something that may change a decision at once."""
-        return other is None or (self.phase, self.services, self.taking_over, self.store_problem) != (
-            other.phase,
-            other.services,
-            other.taking_over,
-            other.store_problem,
-        )
+        return other is None or _what_matters(self) != _what_matters(other)
 
     def service(self, name: str) -> ServiceHeld | None:
         """The service of that name."""
         return next((held for held in self.services if held.service == name), None)
 
 
+def _what_matters(view: KeeperView) -> tuple[object, ...]:
+    return (
+        view.phase,
+        view.services,
+        view.taking_over,
+        view.store_problem,
+        view.word_needed,
+        view.hold_carried,
+        view.hold_relied,
+        view.glass,
+    )
+
+
 def picture(
-    state: OwnershipState, now_ns: int, *, store_problem: str = "", round_trip_seconds: float | None = None
+    state: OwnershipState,
+    now_ns: int,
+    *,
+    store_problem: str = "",
+    round_trip_seconds: float | None = None,
+    note_problem: str = "",
+    peer_problem: str = "",
+    doors_refused: tuple[tuple[str, int], ...] = (),
+    guard_words: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] | None = None,
 ) -> KeeperView:
-    """The state as a picture."""
+    """The state as a picture. `guard_words`: what each guard protects from and what it lacks."""
+    words = guard_words or {}
     services = tuple(
         ServiceHeld(
             service=name,
@@ -75,6 +123,8 @@ def picture(
             shut=service.shut,
             giving_up=service.giving_up or service.closing or _being_given_up(state, name),
             fence_evidence=service.fence_evidence,
+            under_glass=glass.certificate if (glass := state.under_glass(name)) is not None else "",
+            guard=_guard(state, service.guard, words.get(name, ((), ()))),
         )
         for name, service in state.services.items()
     )
@@ -94,6 +144,31 @@ def picture(
         store_problem=store_problem,
         store_round_trip_seconds=round_trip_seconds,
         services=services,
+        word_needed=state.word_needed,
+        promise_needed=state.registered
+        and now_ns >= state.confirmed_sent_ns + 2 * state.timing.renew_every_ns,
+        promised_until_ns=state.promised_until_ns,
+        hold_carried=state.hold_carried,
+        hold_relied=state.hold_relied,
+        note_problem=note_problem,
+        peer_problem=peer_problem,
+        doors_refused=doors_refused,
+        glass=tuple(state.glass.values()),
+    )
+
+
+def _guard(
+    state: OwnershipState, guard: GuardState | None, words: tuple[tuple[str, ...], tuple[str, ...]]
+) -> GuardHeld | None:
+    if guard is None:
+        return None
+    return GuardHeld(
+        connected=guard.connected,
+        open=guard.open,
+        epoch=guard.epoch,
+        knows_us=guard.known_incarnation >= state.confirmed_incarnation,
+        protects=words[0],
+        lacks=words[1],
     )
 
 
