@@ -319,7 +319,7 @@ async def test_a_service_that_asks_for_a_confirmed_fence_waits_for_it() -> None:
         await world.until(lambda: world.morpeth.decision() == "fence-not-confirmed")
         await look(world.morpeth)
         assert world.owned().primary == DURHAM
-        assert (MORPETH, "fence", DURHAM) in world.pair.said
+        await world.until(lambda: (MORPETH, "fence", DURHAM) in world.pair.said)
 
 
 async def test_a_confirmed_fence_lets_it_move() -> None:
