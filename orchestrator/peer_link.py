@@ -31,9 +31,9 @@ from orchestrator.promise_wire import (
     reply_body,
 )
 from orchestrator.tls_door import Pace, TlsDoor
-from sites.errors import SitesMisuse
 from sites.identity import (
     CertificateFiles,
+    CertificateMisuse,
     client_context,
     controller_identity,
     identity_in,
@@ -295,7 +295,11 @@ class PeerClient:
             return self._failed(fault.code, str(fault))
         except aiohttp.ClientError as fault:
             return self._failed(_code_of(fault), _words_of(fault))
-        except (OSError, ValueError, SitesMisuse) as fault:
+        except CertificateMisuse as fault:
+            return self._failed("certificates-unusable", str(fault))
+        except ValueError as fault:
+            return self._failed("not-understood", str(fault))
+        except OSError as fault:
             return self._failed("no-connection", str(fault))
 
     async def _post(self, asked: "PromiseRequest") -> PromiseReply:
