@@ -52,8 +52,8 @@ def test_a_link_that_is_down_is_told_from_a_site_that_is_down_by_who_else_reache
     ]
     assert told(Reach(matrix(d_m="no", m_d="?"), ALIVE)) == [
         (
-            "link down: derwentside reaches morpeth, durham does not: the link durham-morpeth is down, the site "
-            "is not"
+            "link down: derwentside reaches morpeth, durham does not: the link durham-morpeth is down, the "
+            "site is not"
         )
     ]
 
@@ -62,8 +62,8 @@ def test_a_site_that_nobody_reaches_and_that_is_silent_is_down() -> None:
     lost = matrix(d_m="no", w_m="no", m_d="?", m_w="?")
     assert told(Reach(lost, {**ALIVE, M: False})) == [
         (
-            "site down: nobody reaches morpeth (durham 1 s ago, derwentside 1 s ago) and it is not heard through "
-            "the store"
+            "site down: nobody reaches morpeth (durham 1 s ago, derwentside 1 s ago) and it is not heard "
+            "through the store"
         )
     ]
 
@@ -80,8 +80,8 @@ def test_a_site_that_nobody_reaches_but_that_renews_its_lease_is_behind_broken_l
 def test_what_goes_one_way_only_is_shown_as_that() -> None:
     assert told(Reach(matrix(d_m="no"), ALIVE)) == [
         (
-            "one way only: morpeth reaches durham, durham does not reach morpeth: the way from durham to morpeth "
-            "is down, neither site is"
+            "one way only: morpeth reaches durham, durham does not reach morpeth: the way from durham to "
+            "morpeth is down, neither site is"
         )
     ]
 
