@@ -1,23 +1,13 @@
 """Verbs that prove it on this very machine: the lab with its stories, and the benchmark. What they do and
 print is `orchestrator.lab`'s; here only the arguments."""
 
-from pathlib import Path
-
 import click
 
-from orchestrator.cli.failures import wrong
-from orchestrator.cli.options import SITE, Settings, pass_settings
+from orchestrator.cli import lab_faults
 
 STORIES = ("tour", "site-loss", "database-loss", "switchover")
 _JSON = click.option(
     "--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it."
-)
-
-_DIRECTORY = click.option(
-    "--directory",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="The lab's folder, if there are several.",
 )
 
 
@@ -48,74 +38,8 @@ def lab(ctx: click.Context, story: str, keep: bool, netns: bool, json_path: str 
     ctx.exit(run_lab(story, keep=keep, json_path=json_path, netns=netns))
 
 
-def _which_lab(settings: Settings, directory: Path | None) -> Path:
-    """The lab that is meant: the folder named, that of the estate file named, or the only one there is.
-    Never a guess between several: one of them may be somebody else's evening."""
-    from orchestrator.lab.places import labs
-
-    if directory is not None:
-        return directory
-    if settings.config is not None:
-        return settings.config.absolute().parent
-    found = labs()
-    kept = [one for one in found if one.kept] or found
-    if not kept:
-        raise wrong("No lab is running; `twinsite lab --keep` starts one and leaves it running.")
-    if len(kept) > 1:
-        folders = "\n".join(f"  --directory {one.directory}" for one in kept)
-        raise wrong(f"Several labs are running; say which:\n{folders}")
-    return Path(kept[0].directory)
-
-
-@lab.command()
-@click.argument("site", type=SITE)
-@_DIRECTORY
-@pass_settings
-def kill(settings: Settings, site: str, directory: Path | None) -> None:
-    """Kill a site of a kept lab: every process of it at once.
-
-    \b
-    Example:
-      twinsite lab kill morpeth
-    """
-    from orchestrator.lab.run import kill_site_command
-
-    _exit(kill_site_command(site, directory=_which_lab(settings, directory)))
-
-
-@lab.command()
-@click.argument("site", type=SITE)
-@_DIRECTORY
-@pass_settings
-def heal(settings: Settings, site: str, directory: Path | None) -> None:
-    """Start a killed site's machines again.
-
-    \b
-    Example:
-      twinsite lab heal morpeth
-    """
-    from orchestrator.lab.run import heal_site_command
-
-    _exit(heal_site_command(site, directory=_which_lab(settings, directory)))
-
-
-@lab.command()
-@_DIRECTORY
-@pass_settings
-def down(settings: Settings, directory: Path | None) -> None:
-    """End a kept lab and take its files away.
-
-    \b
-    Example:
-      twinsite lab down
-    """
-    from orchestrator.lab.run import down_command
-
-    _exit(down_command(directory=_which_lab(settings, directory)))
-
-
-def _exit(code: int) -> None:
-    click.get_current_context().exit(code)
+for _fault in lab_faults.COMMANDS:
+    lab.add_command(_fault)
 
 
 @click.command()

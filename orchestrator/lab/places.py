@@ -12,7 +12,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -103,15 +103,29 @@ def _claim(octet: int) -> socket.socket | None:
     return claim
 
 
+def abandoned() -> list[str]:
+    """What labs in network namespaces have left that nobody holds any more, a line each."""
+    found: list[str] = []
+    for prefix, claim in _unclaimed():
+        with claim:
+            found += remains(prefix)
+    return found
+
+
 def sweep_abandoned() -> list[str]:
-    """Take away the namespaces that a lab left which nobody holds any more; what could not be, a line each.
-    Without root there are none to see to."""
+    """Take that away; what could not be, a line each."""
     left: list[str] = []
-    for octet in NETWORKS:
-        if os.geteuid() == 0 and remains(prefix_of(octet)) and (claim := _claim(octet)) is not None:
-            with claim:
-                left += sweep(prefix_of(octet))
+    for prefix, claim in _unclaimed():
+        with claim:
+            left += sweep(prefix)
     return left
+
+
+def _unclaimed() -> Iterator[tuple[str, socket.socket]]:
+    # Without root nobody can have made any, nor take any away.
+    for octet in NETWORKS if os.geteuid() == 0 else ():
+        if remains(prefix_of(octet)) and (claim := _claim(octet)) is not None:
+            yield prefix_of(octet), claim
 
 
 def claim_network(*, namespaces: bool = False) -> Network:
@@ -254,3 +268,8 @@ def newest_lab() -> LabState:
     if not found:
         raise LabMisuse("no lab is running; `twinsite lab --keep` starts one and leaves it running")
     return found[0]
+
+
+def lab_at(directory: Path | None) -> LabState:
+    """The lab in that folder, or the newest one. Raises LabMisuse."""
+    return newest_lab() if directory is None else load_state(directory.expanduser().resolve())

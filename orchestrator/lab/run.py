@@ -1,4 +1,4 @@
-"""The lab's commands as plain functions: run a story, kill and heal a site of a lab that goes on, end one.
+"""The lab's commands as plain functions: run a story, end a lab that goes on.
 
 Puts the parts together and prints; every deed is another module's. However a story ends, by its own, by a
 failure, by Ctrl-C or SIGTERM, the lab is ended with it, unless it is to be kept.
@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,13 @@ from orchestrator.lab.estate import LEASE_DURATION_SECONDS, Layout
 from orchestrator.lab.picture import Picture
 from orchestrator.lab.places import (
     SITES,
-    LabState,
+    abandoned,
     claim_network,
-    load_state,
+    lab_at,
     make_directory,
-    newest_lab,
+    sweep_abandoned,
 )
-from orchestrator.lab.running import RunningLab, end_lab, read_description, remove_directory
+from orchestrator.lab.running import RunningLab, end_lab, remove_directory
 from orchestrator.lab.stage import Stage
 from orchestrator.lab.stories import STORIES, Story
 from orchestrator.lab.view import LabView
@@ -185,49 +184,24 @@ def write_json(path: str | None, found: dict[str, Any]) -> None:
         raise LabMisuse(f"{path}: the result cannot be written there: {fault.strerror}") from fault
 
 
-def _lab_at(directory: Path | None) -> LabState:
-    return newest_lab() if directory is None else load_state(directory.expanduser().resolve())
-
-
-def _check_site(site: str) -> None:
-    if site not in SITES:
-        raise LabMisuse(f"there is no site {site!r} in a lab; there are: {', '.join(SITES)}")
-
-
-def kill_site_command(site: str, *, directory: Path | None = None) -> int:
-    """Kill a site of a running lab whole. Raises LabMisuse, LabTrouble."""
-    _check_site(site)
-    state = _lab_at(directory)
-    if not processes.alive(state.trees[site]):
-        raise LabMisuse(f"{site} is dead already; `twinsite lab heal {site}` brings it back")
-    blow = processes.kill_tree(state.trees[site])
-    print(f"{site} is killed: {blow.processes} processes in {blow.duration_seconds * 1000:.0f} ms.")
-    print(f"`twinsite lab heal {site}` brings it back.")
-    return 0
-
-
-def heal_site_command(site: str, *, directory: Path | None = None) -> int:
-    """Start a killed site's processes again, as a machine's init would. Raises LabMisuse, LabTrouble."""
-    _check_site(site)
-    state = _lab_at(directory)
-    if processes.alive(state.trees[site]):
-        raise LabMisuse(f"{site} runs; there is nothing to heal")
-    if not state.kept:
-        raise LabMisuse("this lab is playing a story, which heals its sites itself; use one of `lab --keep`")
-    layout = Layout(Path(state.directory))
-    description = read_description(layout, site)
-    tree, _ = processes.start_tree(description, layout.description(site))
-    replace(state, trees={**state.trees, site: tree}).save()
-    print(f"{site}'s machines start. `twinsite --config {layout.estate} status --watch` shows it come back.")
-    return 0
-
-
 def down_command(*, directory: Path | None = None) -> int:
-    """End a lab that goes on, and take its files away. Raises LabMisuse, LabTrouble."""
-    state = _lab_at(directory)
-    left = end_lab(state)
+    """End a lab that goes on, and take its files away; sweep what labs have left that nobody holds any more.
+    Raises LabMisuse, LabTrouble."""
+    state = lab_at(directory)
+    left = [*end_lab(state), *sweep_abandoned()]
     if left:
         raise LabTrouble(f"this is left of the lab in {state.directory}: {'; '.join(left)}")
     remove_directory(Path(state.directory))
     print(f"The lab in {state.directory} has been ended and its files are gone.")
     return 0
+
+
+def sweep_command() -> int:
+    """Take away what labs have left whose every process was killed; how many things that were. Raises
+    LabTrouble."""
+    found = abandoned()
+    if left := sweep_abandoned():
+        raise LabTrouble(f"this is left of labs that were killed: {'; '.join(left)}")
+    for line in found:
+        print(f"Swept away: {line}.")
+    return len(found)

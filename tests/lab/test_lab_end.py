@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.lab import processes, run
+from orchestrator.lab import fault_commands, processes, run
 from orchestrator.lab.places import LabState, labs, load_state
 
 pytestmark = pytest.mark.slow
@@ -119,10 +119,10 @@ def test_a_kept_lab_can_be_hurt_healed_and_taken_down_by_other_commands(
     command.ended()
     assert all(processes.alive(tree) for tree in state.trees.values())
 
-    assert run.kill_site_command("morpeth") == 0
+    assert fault_commands.kill_command("morpeth") == 0
     assert not processes.members(state.trees["morpeth"])
     assert all(processes.alive(tree) for name, tree in state.trees.items() if name != "morpeth")
-    assert run.heal_site_command("morpeth") == 0
+    assert fault_commands.heal_command("morpeth") == 0
     assert processes.alive(command.state.trees["morpeth"])
     wait_for(lambda: listens_at_morpeth(state))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.lab import run
+from orchestrator.lab import fault_commands, run
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.places import (
     LabState,
@@ -87,11 +87,11 @@ def test_commands_refuse_what_makes_no_sense_and_say_what_does(tmp_path: Path) -
     found = state(tmp_path / "a")
     found.save()
     with pytest.raises(LabMisuse, match="dead already"):
-        run.kill_site_command("morpeth")
+        fault_commands.kill_command("morpeth")
     with pytest.raises(LabMisuse, match="durham, morpeth, derwentside"):
-        run.kill_site_command("york")
+        fault_commands.kill_command("york")
     with pytest.raises(LabMisuse, match="no lab is here"):
-        run.heal_site_command("morpeth", directory=tmp_path / "nowhere")
+        fault_commands.heal_command("morpeth", directory=tmp_path / "nowhere")
 
 
 def test_taking_a_lab_down_takes_its_files_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
