@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.core.records import SERVICES, ServiceRecord
+from orchestrator.core.records import SERVICES, Mode, ServiceRecord
 
 if TYPE_CHECKING:
     from orchestrator.simulate.hosts import Host
@@ -38,7 +38,7 @@ class Checks:
     highest: dict[str, int] = field(default_factory=dict)
     planned: dict[str, Promise] = field(default_factory=dict)
     healthy: set[tuple[str, str]] = field(default_factory=set)
-    certified_until: dict[str, bool] = field(default_factory=dict)
+    glass: dict[str, str] = field(default_factory=dict)
 
     def violated(self, invariant: int, words: str) -> None:
         """Note it, and tell the story."""
@@ -72,6 +72,27 @@ class Checks:
         if (host.site, host.service) in self.healthy:
             self.violated(4, f"{host.service} at {host.site} is cut off though that site is healthy: {why}")
 
+    def watch_health(self, site: str) -> None:
+        """Invariant 4: from now on this site is healthy and reaches a majority or a promising peer."""
+        for name, service in self.world.services.items():
+            if service.home == site and service.mode is Mode.AUTOMATIC:
+                self.healthy.add((site, name))
+                if not self.world.hosts[site, name].writable():
+                    self.violated(4, f"{name} at {site} is not open though that site is healthy")
+
+    def must_serve(self, dead: str) -> None:
+        """Invariant 5: the other site has had its time; what is automatic is served there."""
+        site = self.world.other(dead)
+        key = self.world.store.site(dead)
+        if key is not None and key.record.hold:
+            return
+        for name in self.world.services:
+            item = self.world.store.service(name)
+            if item is None or item.record.mode is not Mode.AUTOMATIC:
+                continue
+            if not self.world.hosts[site, name].writable():
+                self.violated(5, f"{dead} is lost, and {name} is still not served at {site}")
+
     # --- invariant 2: whenever services/S is written -------------------------------------------------
 
     def recorded(self, key: str, before: ServiceRecord | None, after: ServiceRecord) -> None:
@@ -82,6 +103,8 @@ class Checks:
                 2, f"the epoch of {service} goes back from {self.highest[service]} to {after.epoch}"
             )
         self.highest[service] = max(self.highest.get(service, 0), after.epoch)
+        if self.glass.get(service) == after.primary and after.kind == "break-glass":
+            del self.glass[service]
         if after.primary is not None:
             self.owns(service, after.epoch, after.primary)
         if before is not None and before.primary is not None and after.primary is None:
@@ -92,6 +115,11 @@ class Checks:
                 self.planned.pop(service, None)
         elif after.primary is not None and (before is None or before.primary not in (None, after.primary)):
             self.planned.pop(service, None)
+
+    def glass_broken(self, service: str, site: str, epoch: int) -> None:
+        """An operator's certificate opened it there."""
+        self.glass[service] = site
+        self.planned.pop(service, None)
 
     def owns(self, service: str, epoch: int, site: str) -> None:
         """A site holds a service at an epoch, by the store or by a certificate."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
 from orchestrator.core.records import Mode, Movement, RunRecord
+from orchestrator.core.state import Phase
 from orchestrator.simulate.hosts import position
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class ControllerNode:
         self.lives = 0
         self.takes = True
         self.claims = True
+        self.reconciles = True
         self.busy: set[tuple[str, str]] = set()
         self.opened: dict[str, int] = {}
 
@@ -78,6 +80,9 @@ class ControllerNode:
         shown = keeper.now()
         for name in self.world.services:
             held = state.services[name]
+            if name in state.glass:
+                self._under_glass(keeper, name)
+                continue
             if not held.known:
                 continue
             if held.item is None:
@@ -106,6 +111,16 @@ class ControllerNode:
                 silent = shown - state.peer_seen_ns > state.timing.lease_duration_ns // 2
                 if self.takes and state.peer_item and silent and record.mode is Mode.AUTOMATIC:
                     self._once("take", name, self.take_over((name,)))
+
+    def _under_glass(self, keeper: "KeeperNode", name: str) -> None:
+        """P31: served by a certificate: opened by it, and reconciled as soon as the store answers."""
+        state, shown = keeper.state, keeper.now()
+        glass = state.under_glass(name)
+        host = self.world.hosts[self.site, name]
+        if glass is not None and not host.writable() and state.entitled(name, shown):
+            self.open(name, glass.epoch)
+        if state.phase is Phase.ACTIVE and self.reconciles:
+            self._once("reconcile", name, m.Reconcile(service=name, who="operator", why="the store is back"))
 
     def open(self, name: str, epoch: int) -> None:
         """P26: asked immediately before, then the instance is opened, then the keeper knows."""

@@ -366,15 +366,16 @@ class KeeperNode:
         """The disk takes it, now or late or not; whoever ends meanwhile leaves either note."""
         world = self.world
         disk = world.sites[self.site].disk
+        boot = disk.boot
 
         def written() -> None:
             if not self.alive:
                 if world.random.random() < 0.5:
-                    disk.note = order.note
+                    disk.note, disk.note_boot = order.note, boot
                 return
             fails = disk.fails
             if not fails or world.random.random() < 0.3:
-                disk.note = order.note
+                disk.note, disk.note_boot = order.note, boot
             self.run(self.tell, m.NoteWritten(order.number, not fails))
 
         world.after(MS + (world.random.randrange(disk.slow_ns) if disk.slow_ns else 0), written)

@@ -1,6 +1,8 @@
+# ruff: noqa: E501 - the snippets stand as they are in the code
 """One rule switched off or weakened at a time: the simulation must find what goes wrong, or it is too weak.
 
-Each snippet stands exactly once in its module. Knows nothing of the product but these texts.
+Each snippet stands exactly once in its module. Rules that another one covers are taken out together with
+their cover. Knows nothing of the product but these texts.
 """
 
 from typing import NamedTuple
@@ -9,15 +11,21 @@ from orchestrator.simulate.loader import Edit
 
 ASKING = "orchestrator.core.asking"
 ASKS = "orchestrator.core.asks"
+GUARDING = "orchestrator.core.guarding"
+HOLDING = "orchestrator.core.holding"
 LEASE = "orchestrator.core.lease"
+NOTING = "orchestrator.core.noting"
 OWNERSHIP = "orchestrator.core.ownership"
+PROMISE = "orchestrator.core.promise"
 REGISTRATION = "orchestrator.core.registration"
 STATE = "orchestrator.core.state"
 GUARD = "sites.fencing.guard"
+HOSTS = "orchestrator.simulate.hosts"
+WORLD = "orchestrator.simulate.world"
 
 
 class Mutant(NamedTuple):
-    """A weakened rule. `families`: where to look for it first."""
+    """A weakened rule. `rule`: its name, and those of the covers that go with it. `families`: where to look."""
 
     rule: str
     name: str
@@ -26,38 +34,708 @@ class Mutant(NamedTuple):
     families: tuple[str, ...] = ()
 
 
+def _mutant(rule: str, name: str, words: str, families: str, *edits: tuple[str, str, str]) -> Mutant:
+    return Mutant(rule, name, words, tuple(Edit(*edit) for edit in edits), tuple(families.split()))
+
+
 MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
+    _mutant(
+        "P1",
+        "a hung decider keeps its lease",
+        "the controller hangs for ever, its keeper renews for ever: nobody takes over",
+        "dead",
+        (
+            STATE,
+            "        return not has_passed(self.last_turn_ns + self.timing.lease_duration_ns // 2, now_ns)",
+            "        return True",
+        ),
+    ),
+    _mutant(
+        "P2",
+        "the deadline counts from the reply",
+        "committed at once, answered late: the holder's deadline lies after the taker's wait",
+        "lease edge",
+        (
+            REGISTRATION,
+            "        adopt(state, SiteItem(message.revision, sent))\n",
+            "        adopt(state, SiteItem(message.revision, sent))\n        earn(state, now_ns)\n",
+        ),
+    ),
+    _mutant(
+        "P3",
+        "the deadline counts from the read that found the beat",
+        "an old beat, read late, earns a whole lease",
+        "lease edge",
+        (
+            REGISTRATION,
+            "        # The refused beat earned nothing; send one that can, at once.\n",
+            "        earn(state, now_ns)\n",
+        ),
+    ),
+    _mutant(
+        "P3",
+        "a beat of an older incarnation is taken for one's own",
+        "the older keeper's beat earns the newer one a lease",
+        "spares lease promises",
+        (
+            REGISTRATION,
+            "    if record.keeper != state.keeper or record.incarnation != state.incarnation:\n        return False\n",
+            "",
+        ),
+    ),
+    _mutant(
+        "P4",
+        "a revoked keeper keeps its view",
+        "it registers again and still believes that it is primary",
+        "lease edge",
+        (
+            REGISTRATION,
+            "        if drop is None or name in drop:\n            service.known = False\n            service.item = None\n    if drop",
+            "        if drop is not None and name in drop:\n            service.known = False\n            service.item = None\n    if drop",
+        ),
+    ),
+    _mutant(
+        "P4",
+        "the services are read before the key",
+        "they say the holder's name, then the taker takes over, then the key is taken again",
+        "lease edge",
+        (
+            REGISTRATION,
+            "(2): read after (1), not before\n    return read_own_key(state, now_ns)",
+            "(2): read after (1), not before\n    return [ReadServices(state.registration + 1), *read_own_key(state, now_ns)]",
+        ),
+        (
+            REGISTRATION,
+            "    if message.registration != state.registration or state.phase is not Phase.READING_SERVICES:\n        return []\n",
+            "    if message.registration < state.registration:\n        return []\n",
+        ),
+        (
+            REGISTRATION,
+            "    state.phase = Phase.ACTIVE\n    return []\n",
+            "    if state.phase is Phase.READING_SERVICES:\n        state.phase = Phase.ACTIVE\n    return []\n",
+        ),
+        (
+            REGISTRATION,
+            "    state.phase = Phase.READING_SERVICES\n    state.read_again_at_ns = now_ns + state.timing.renew_every_ns\n    return [ReadServices(state.registration)]",
+            "    if all(service.known for service in state.services.values()):\n        state.phase = Phase.ACTIVE\n        return []\n    state.phase = Phase.READING_SERVICES\n    state.read_again_at_ns = now_ns + state.timing.renew_every_ns\n    return [ReadServices(state.registration)]",
+        ),
+    ),
+    _mutant(
+        "P5",
+        "an older view replaces a newer one",
+        "a late watch brings back what was true before the takeover",
+        "mixed lease moves",
+        (
+            REGISTRATION,
+            "    if service.item is None or item.revision > service.item.revision:\n        take_view",
+            "    if True:\n        take_view",
+        ),
+    ),
+    _mutant(
+        "P5",
+        "a late reply of before the last registration counts",
+        "'your takeover is done' arrives when the service was taken back",
+        "mixed lease moves",
+        (
+            ASKING,
+            "    if outstanding.registration != state.registration:\n        return []  # P5",
+            "    if False:\n        return []  # P5",
+        ),
+        (
+            REGISTRATION,
+            "    if service.item is None or item.revision > service.item.revision:\n        take_view",
+            "    if True:\n        take_view",
+        ),
+    ),
+    _mutant(
+        "P6",
+        "the right does not end with the deadline",
+        "a holder without a lease answers its guard yes",
+        "lease",
+        (STATE, "            and (now_ns < self.deadline_ns or self.hold_relied)\n", ""),
+        (
+            GUARDING,
+            "        left_ns = max(0, state.deadline_ns - now_ns)\n",
+            "        left_ns = state.timing.lease_duration_ns\n",
+        ),
+        (
+            REGISTRATION,
+            "    if not state.registered or state.word_needed or state.hold_relied or now_ns < state.deadline_ns:\n        return []\n",
+            "    if True:\n        return []\n",
+        ),
+    ),
+    _mutant(
+        "P7 P19",
+        "the fence begins at the deadline, not D before it",
+        "the taker takes over while the cut is under way",
+        "edge lease guards",
+        (LEASE, "    return deadline_ns - timing.fence_within_ns", "    return deadline_ns"),
+        (
+            GUARD,
+            "    return state.deadline_ns is not None and now_ns < state.deadline_ns - state.fence_within_ns",
+            "    return state.deadline_ns is not None and now_ns < state.deadline_ns",
+        ),
+    ),
+    _mutant(
+        "P8",
+        "t_seen is when the read was sent, not when it came back",
+        "the holder renews between the two",
+        "edge lease",
+        (
+            REGISTRATION,
+            "        state.peer_seen_ns = now_ns\n",
+            "        state.peer_seen_ns = min(now_ns, state.last_sent_ns)\n",
+        ),
+    ),
+    _mutant(
         "P9",
         "the taker does not allow for clock rates",
         "its clock is fast: T of its seconds pass before T of the holder's",
+        "edge lease",
         (
-            Edit(
-                LEASE,
-                "return lease_duration_ns + ceil(lease_duration_ns * clock_drift)",
-                "return lease_duration_ns",
-            ),
+            LEASE,
+            "    return lease_duration_ns + ceil(lease_duration_ns * clock_drift)",
+            "    return lease_duration_ns",
         ),
-        ("lease", "mixed"),
     ),
-    Mutant(
+    _mutant(
         "P9",
         "at the instant, not strictly after it",
         "two clocks that show whole ticks: the holder's last tick is not over",
-        (Edit(LEASE, "return now_ns > instant_ns", "return now_ns >= instant_ns"),),
-        ("lease", "mixed"),
+        "edge",
+        (LEASE, "    return now_ns > instant_ns", "    return now_ns >= instant_ns"),
     ),
-    Mutant(
+    _mutant(
+        "P9",
+        "no wait at all",
+        "the taker takes over a holder that lives",
+        "mixed",
+        (ASKS, "    if earliest is None or not has_passed(earliest, now_ns):", "    if earliest is None:"),
+    ),
+    _mutant(
+        "P9",
+        "the taker's own T counts, not the one that the revision carries",
+        "T is being changed, and the holder's is longer",
+        "change",
+        (
+            STATE,
+            "                self.peer_seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift",
+            "                self.peer_seen_ns, self.timing.lease_duration_ns, self.timing.clock_drift",
+        ),
+        (
+            PROMISE,
+            "    until_ns = now_ns + wait_of(message.lease_duration_ns, state.timing.clock_drift)",
+            "    until_ns = now_ns + wait_of(state.timing.lease_duration_ns, state.timing.clock_drift)",
+        ),
+    ),
+    _mutant(
+        "P9",
+        "no wait after the start, and what was seen outlives it",
+        "a promise was given, the keeper started anew, and knows nothing of it",
+        "restarts promises",
+        (
+            STATE,
+            "            self.started_at_ns + wait_of(self.timing.lease_duration_ns, self.timing.clock_drift),\n",
+            "",
+        ),
+        (
+            WORLD,
+            "        # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.\n",
+            "        if here.keepers:\n            state.peer_item = here.keepers[-1].state.peer_item\n            state.peer_seen_ns = here.keepers[-1].state.peer_seen_ns\n",
+        ),
+    ),
+    _mutant(
         "P10",
         "the takeover does not compare the peer's key",
         "the holder renews between the decision and the commit",
+        "lease mixed promises",
+        (ASKING, "        compares.append(Compare(SITES + state.peer, state.peer_item.revision))\n", ""),
+    ),
+    _mutant(
+        "P10",
+        "the peer's key is not revoked",
+        "after the takeover the old holder renews as if nothing had been",
+        "mixed lease",
         (
-            Edit(
-                ASKING,
-                "        compares.append(Compare(SITES + state.peer, state.peer_item.revision))\n",
-                "",
-            ),
+            ASKING,
+            "encode(replace(state.peer_item.record, revoked=True, hold=False))",
+            "encode(replace(state.peer_item.record, hold=False))",
         ),
-        ("lease", "promises", "mixed"),
+    ),
+    _mutant(
+        "P10",
+        "the services are not compared",
+        "both sites claim what nobody owns",
+        "moves",
+        (ASKING, "        compares.append(Compare(SERVICES + name, item.revision if item else 0))\n", ""),
+    ),
+    _mutant(
+        "P10 P12",
+        "the writer's own key is not compared",
+        "a takeover or give-up of before a restart is committed a minute later",
+        "moves late promises",
+        (
+            ASKING,
+            "    compares = [Compare(SITES + state.site, state.own_revision)]\n",
+            "    compares: list[Compare] = []\n",
+        ),
+    ),
+    _mutant(
+        "P11",
+        "'we revoked it' holds for newer revisions too",
+        "the holder has registered again, and the second service is taken without a wait",
+        "two",
+        (
+            STATE,
+            "        if self.peer_item.record.revoked and self.peer_item.revision == self.peer_revoked_revision:",
+            "        if self.peer_revoked_revision:",
+        ),
+    ),
+    _mutant(
+        "P12",
+        "a transaction of unknown outcome changes nothing",
+        "a takeover that was lost is committed after a promise was given",
+        "promises late moves",
+        (
+            ASKING,
+            "    return register(state, now_ns, drop=frozenset(outstanding.services))\n",
+            "    promise.outcome_known(state)\n    return []\n",
+        ),
+    ),
+    _mutant(
+        "P13",
+        "a renewal goes on over a revoked key",
+        "the flag is gone, and the old view stands",
+        "mixed lease",
+        (REGISTRATION, "    if record.revoked or beat is None:", "    if beat is None:"),
+    ),
+    _mutant(
+        "P14",
+        "a running promise is not looked at",
+        "takeover while the peer lives on our word",
+        "promises",
+        (STATE, "            self.promised_until_ns,\n", ""),
+    ),
+    _mutant(
+        "P14",
+        "the promise does not allow for clock rates",
+        "the taker's clock is fast",
+        "promises edge",
+        (
+            PROMISE,
+            "    until_ns = now_ns + wait_of(message.lease_duration_ns, state.timing.clock_drift)",
+            "    until_ns = now_ns + message.lease_duration_ns",
+        ),
+    ),
+    _mutant(
+        "P14",
+        "a promise counts from its answer",
+        "asked for at once, answered late",
+        "promises edge",
+        (
+            OWNERSHIP,
+            "        registration.earn(state, sent_at_ns)\n",
+            "        registration.earn(state, now_ns)\n",
+        ),
+    ),
+    _mutant(
+        "P15",
+        "a promise while a takeover is on its way",
+        "takeover sent, promise given, takeover committed",
+        "promises",
+        (PROMISE, "    if state.unsettled:\n        return", "    if False:\n        return"),
+    ),
+    _mutant(
+        "P15",
+        "a promise though the peer's key is revoked",
+        "the peer, cut off from the store, serves on beside us",
+        "promises",
+        (
+            PROMISE,
+            "    if item is None or item.record.revoked:\n        return None\n",
+            "    if item is None:\n        return None\n",
+        ),
+        (PROMISE, "        and peer.record.revoked\n", "        and False\n"),
+        (PROMISE, "    if state.unsettled:\n        return", "    if False:\n        return"),
+    ),
+    _mutant(
+        "P15",
+        "a keeper that has just started promises",
+        "its predecessor took over",
+        "promises restarts",
+        (
+            PROMISE,
+            "    if not state.registered:\n        return _refusal_on_note(state, message)\n",
+            "    if not state.registered:\n        return None\n",
+        ),
+    ),
+    _mutant(
+        "P15",
+        "any incarnation is promised",
+        "the peer registered again and gave something up since",
+        "promises spares",
+        (PROMISE, "    if not _asks(message, *state.peer_live):", "    if False:"),
+    ),
+    _mutant(
+        "P16",
+        "the note is not cleared before a takeover is sent",
+        "takeover, restart, and the note lets the fresh keeper promise",
+        "promises restarts",
+        (
+            ASKING,
+            "        if isinstance(verdict, Do) and verdict.revoke_peer and not noting.peer_is_clear(state):",
+            "        if False:",
+        ),
+    ),
+    _mutant(
+        "P16",
+        "no note",
+        "the store is out, the promising keeper restarts, and a healthy site is fenced",
+        "outage",
+        (PROMISE, "        if not note.peer_incarnation:", "        if True:"),
+    ),
+    _mutant(
+        "P18",
+        "the guard's deadline counts from the answer's arrival",
+        "the answer was late",
+        "guards edge lease",
+        (
+            GUARD,
+            "        state.deadline_ns = waiting.asked_ns + waiting.remaining_ns\n",
+            "        state.deadline_ns = now_ns + waiting.remaining_ns\n",
+        ),
+    ),
+    _mutant(
+        "P18",
+        "the guard is told T, whatever is left",
+        "the lease ends before",
+        "guards lease",
+        (
+            GUARDING,
+            "        left_ns = max(0, state.deadline_ns - now_ns)\n",
+            "        left_ns = state.timing.lease_duration_ns\n",
+        ),
+    ),
+    _mutant(
+        "P19",
+        "a host boots open",
+        "its site was taken over meanwhile",
+        "guards",
+        (
+            HOSTS,
+            "        self.clock = clock\n        self.gate_until_ns = SHUT\n",
+            "        self.clock = clock\n        self.gate_until_ns = FOREVER\n",
+        ),
+    ),
+    _mutant(
+        "P19",
+        "no guard: nothing closes at the deadline",
+        "a stopped keeper cannot fence",
+        "lease guards",
+        (
+            GUARD,
+            '    if state.open and _enforced(state) and not _in_time(state, now_ns):\n        _close(state, "the deadline is near and no answer has moved it", orders)\n',
+            "    return\n",
+        ),
+        (
+            HOSTS,
+            "        if self.guard is None or not self.gated:\n            return self.guard is None or self.gate_until_ns != SHUT\n        return self.clock.read(self.world.now_ns) < self.gate_until_ns",
+            "        return self.guard is None or self.gate_until_ns != SHUT",
+        ),
+    ),
+    _mutant(
+        "P20",
+        "an order to fence does not drop the outstanding question",
+        "an answer of before the give-up opens it again",
+        "moves guards",
+        (
+            GUARD,
+            "        state.question = None\n        state.waiting = None\n        state.deadline_ns = None\n        state.certified = None\n        if message.number",
+            "        state.certified = None\n        if message.number",
+        ),
+    ),
+    _mutant(
+        "P21",
+        "a guard listens to an older keeper",
+        "the spare gave the service up; the one before wakes and lets it open",
+        "spares",
+        (GUARD, "    if incarnation < state.highest.incarnation:", "    if False:"),
+        (GUARD, "    if epoch is not None and epoch < state.highest.epoch:", "    if False:"),
+    ),
+    _mutant(
+        "P21",
+        "a give-up does not wait until the guard knows this incarnation",
+        "the older keeper's answer opens it",
+        "spares",
+        (
+            GUARDING,
+            "    if guard.known_incarnation < state.confirmed_incarnation:\n        return False\n",
+            "",
+        ),
+    ),
+    _mutant(
+        "P22",
+        "no gate that closes by itself",
+        "a paused host resumes, and its database writes before its guard runs",
+        "guards pauses",
+        (
+            HOSTS,
+            "        return self.clock.read(self.world.now_ns) < self.gate_until_ns",
+            "        return self.gate_until_ns != SHUT",
+        ),
+    ),
+    _mutant(
+        "P23",
+        "given up without a fence",
+        "nobody owns it, the other site claims it, and it is still open",
+        "moves",
+        (
+            ASKING,
+            "    proven = service.giving_up and guarding.cut_off(state, name, now_ns)\n    return not (proven and noting.hold_is_clear_of(state, name))",
+            "    return False",
+        ),
+    ),
+    _mutant(
+        "P23",
+        "guards are answered yes while it is given up",
+        "the answer opens it again",
+        "moves guards",
+        (
+            STATE,
+            "            and not state.giving_up\n            and not self.word_needed",
+            "            and not self.word_needed",
+        ),
+    ),
+    _mutant(
+        "P23",
+        "a read that arrives during the give-up makes it ours again",
+        "two sites swap services",
+        "moves",
+        (
+            REGISTRATION,
+            "        if not service.giving_up:\n            service.right_until_ns = max(service.right_until_ns, state.deadline_ns)\n    else:",
+            "        service.giving_up = False\n        service.right_until_ns = max(service.right_until_ns, state.deadline_ns)\n    else:",
+        ),
+    ),
+    _mutant(
+        "P23",
+        "a give-up of unknown outcome changes nothing",
+        "it is served again, and the late give-up is committed",
+        "moves late",
+        (
+            ASKING,
+            "    return register(state, now_ns, drop=frozenset(outstanding.services))\n",
+            "    for name in outstanding.services:\n        state.services[name].giving_up = False\n    promise.outcome_known(state)\n    return []\n",
+        ),
+        (
+            ASKING,
+            "    compares = [Compare(SITES + state.site, state.own_revision)]\n",
+            "    compares: list[Compare] = []\n",
+        ),
+    ),
+    _mutant(
+        "P24",
+        "a claim of what is owned: undo",
+        "the site written as primary was slow, and wakes",
+        "moves",
+        (
+            ASKS,
+            '    if record.primary is not None:\n        return Refuse("owned"',
+            '    if record.primary is not None and record.movement is Movement.STEADY:\n        return Refuse("owned"',
+        ),
+    ),
+    _mutant(
+        "P24",
+        "a claim below the final position",
+        "acknowledged writes are lost by a switchover",
+        "moves",
+        (ASKS, "        if received.offset_bytes < final.offset_bytes:", "        if False:"),
+    ),
+    _mutant(
+        "P25",
+        "a claim keeps the epoch",
+        "two owners of one epoch",
+        "moves",
+        (
+            ASKS,
+            "        epoch=record.epoch + 1,\n        movement=Movement.STEADY if taken_back else Movement.MOVING,",
+            "        epoch=record.epoch,\n        movement=Movement.STEADY if taken_back else Movement.MOVING,",
+        ),
+    ),
+    _mutant(
+        "P27",
+        "automatic is written before the guard fences",
+        "the guard still treats it as manual, and it is taken over",
+        "modes",
+        (
+            ASKING,
+            "        return guard is not None and not guard.automatic and not _is_automatic(state, what.service)",
+            "        return False",
+        ),
+        (
+            ASKING,
+            "        orders += guarding.make_automatic(state, what.service, now_ns)\n",
+            "        pass\n",
+        ),
+    ),
+    _mutant(
+        "P27",
+        "the other site makes it automatic",
+        "the holder's guard knows nothing of it",
+        "modes",
+        (
+            ASKS,
+            "    if mode is Mode.AUTOMATIC and not state.entitled(what.service, now_ns):",
+            "    if False:",
+        ),
+    ),
+    _mutant(
+        "P27",
+        "guards are answered manual until automatic is known to be written",
+        "committed, and its reply lost",
+        "modes",
+        (
+            GUARDING,
+            "        manual = not service.automatic and not service.made_automatic\n",
+            "        manual = not service.automatic\n",
+        ),
+    ),
+    _mutant(
+        "P27",
+        "the order to fence at the deadline leaves an older answer standing",
+        "'manual' arrives after it",
+        "modes",
+        (
+            GUARD,
+            "        state.question = None\n        state.waiting = None\n        state.manual = False\n",
+            "        state.manual = False\n",
+        ),
+    ),
+    _mutant(
+        "P28",
+        "manual services are taken by the end of a lease",
+        "their guards never fence at a deadline",
+        "modes",
+        (
+            ASKS,
+            "        if item.record.mode is Mode.MANUAL and not what.certified_down:",
+            "        if False:",
+        ),
+    ),
+    _mutant(
+        "P29",
+        "the taker does not look at hold",
+        "the holder serves on without any contact",
+        "hold",
+        (ASKS, "    if peer.record.hold:\n        return Refuse(", "    if False:\n        return Refuse("),
+    ),
+    _mutant(
+        "P29",
+        "relied on when sent, not when committed",
+        "it never was in the store",
+        "hold",
+        (
+            REGISTRATION,
+            "    state.last_sent_ns = now_ns\n    if not",
+            "    state.last_sent_ns = now_ns\n    state.hold_relied = state.hold_relied or state.hold_carried\n    if not",
+        ),
+    ),
+    _mutant(
+        "P29",
+        "relied on until the clearing renewal is answered",
+        "the taker sees no hold, and waits from there",
+        "hold",
+        (
+            REGISTRATION,
+            "        state.hold_relied = False  # P29: it relies no more from before this renewal is sent\n",
+            "",
+        ),
+        (
+            HOLDING,
+            "        state.hold_relied = False  # P30: first stop relying, then the note, then the renewal without it\n",
+            "",
+        ),
+    ),
+    _mutant(
+        "P29",
+        "the guard is told of no deadline while the holder relies on hold",
+        "the holder stops relying, and the guard does not",
+        "hold",
+        (
+            GUARDING,
+            "            left_ns = max(left_ns, state.timing.lease_duration_ns)\n",
+            "            left_ns = max(left_ns, 100 * state.timing.lease_duration_ns)\n",
+        ),
+    ),
+    _mutant(
+        "P30",
+        "the note is not cleared before the clearing renewal",
+        "a restarted keeper keeps the guards open on it",
+        "hold restarts",
+        (
+            HOLDING,
+            "    noted = any(note.hold_incarnation for note in state.notes_possible)\n",
+            "    noted = False\n",
+        ),
+    ),
+    _mutant(
+        "P30",
+        "a service is not struck from the note before its give-up",
+        "a restarted keeper keeps its guard open on it",
+        "hold restarts",
+        (
+            NOTING,
+            "    return all(note.holds(service) is None for note in state.notes_possible)",
+            "    return True",
+        ),
+    ),
+    _mutant(
+        "P21 P30",
+        "hold is cleared before the guards know this incarnation",
+        "the keeper before relies on for ever",
+        "hold spares",
+        (HOLDING, "    if not noted and guarding.all_know(state):", "    if not noted:"),
+        (
+            REGISTRATION,
+            "    state.hold_carried = found is not None and found.record.hold and not found.record.revoked\n",
+            "    state.hold_carried = False\n",
+        ),
+    ),
+    _mutant(
+        "P31",
+        "broken glass is forgotten by a restart",
+        "the other site asks, hears 'none here', and opens",
+        "glass",
+        (STATE, "        glass={glass.service: glass for glass in note.glass},\n", ""),
+    ),
+    _mutant(
+        "P31",
+        "the store's word stands above the certificate's",
+        "two sites under the same number",
+        "glass",
+        (ASKS, "        epoch=max(record.epoch, glass.epoch) + 1,", "        epoch=record.epoch + 1,"),
+    ),
+    _mutant(
+        "P32",
+        "no word of the peer is needed",
+        "the peer serves by a certificate, and the store knows nothing of it",
+        "glass",
+        (STATE, "    word_needed: bool = True", "    word_needed: bool = False"),
+        (
+            REGISTRATION,
+            "    state.word_needed = True\n    state.word_from_incarnation = 0\n    return register(state, now_ns)",
+            "    return []",
+        ),
+    ),
+    _mutant(
+        "P32",
+        "the peer's word counts though the services were read before",
+        "the peer has reconciled and ended its glass in between",
+        "glass",
+        (
+            REGISTRATION,
+            "    state.word_needed = False\n    return register(state, now_ns)",
+            "    state.word_needed = False\n    return []",
+        ),
     ),
 )

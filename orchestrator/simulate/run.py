@@ -44,10 +44,22 @@ def play(scenario: Scenario, *, story: bool = False) -> World:
         world.settle_at_home()
     world.start()
     world.replicate()
+    world.look_at_voters()
     for deed in scenario.deeds:
         world.after(deed.at_ns, carry_out, world, deed)
+    ending = scenario.ending
+    if ending.healthy:
+        world.after(ending.from_ns, world.checks.watch_health, ending.healthy)
+    if ending.dead:
+        world.after(ending.from_ns + patience_ns(scenario), world.checks.must_serve, ending.dead)
     world.run(scenario.for_ns)
     return world
+
+
+def patience_ns(scenario: Scenario) -> int:
+    """Invariant 5: the lease, a promise that was given at its end, the decision, and the opening."""
+    timing = scenario.setting.timing
+    return int(2 * timing.lease_duration_ns * (1 + timing.clock_drift)) + 2 * timing.lease_duration_ns
 
 
 def shrink(scenario: Scenario) -> Scenario:

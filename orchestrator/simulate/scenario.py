@@ -3,6 +3,7 @@
 A seed's family is its remainder, so that a search may look at one family alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -33,6 +34,7 @@ class Ending:
 
     dead: str = ""
     healthy: str = ""
+    from_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class Scenario:
         setting = self.setting
         timing = setting.timing
         lines = [
-            f"  T {timing.lease_duration_ns / 1e9:g} s, D {timing.fence_within_ns / 1e9:g} s, "
-            f"e {timing.clock_drift:g}, clocks of {setting.grain_ns} ns",
+            f"  T {timing.lease_duration_ns / 1e9:g} s, D {timing.fence_within_ns / 1e9:g} s",
+            f"  e {timing.clock_drift:g}, clocks of {setting.grain_ns} ns",
             *(
                 f"  service {name}: home {service.home}, {service.mode}, "
                 + ("with a gate" if name in setting.gated else "without a gate")
@@ -77,7 +79,11 @@ class Family:
     services: tuple[dict[str, str], ...] = ({"s": "x"}, {"s": "x", "t": "y"}, {"s": "x", "t": "x"})
     manual_share: float = 0.0
     cold_share: float = 0.1
-    ending: str = ""
+    gated_share: float = 0.6
+    prompt: bool = False
+    change: bool = False
+    first: str = ""
+    script: str = ""
 
 
 FAULTS = {
@@ -85,7 +91,11 @@ FAULTS = {
     "stall_keeper": 5, "stall_controller": 3, "stall_guard": 3, "pause_host": 3, "crash_keeper": 5,
     "crash_controller": 2, "crash_guard": 2, "reboot_host": 2, "site_down": 3, "spare": 2, "slow_disk": 2,
 }  # fmt: skip
-ORDERS = {"switch_over": 8, "give_up_dead": 4, "take_over": 4, "claim": 3, "set_mode": 2, "fence_here": 1}
+ORDERS = {
+    "switch_over": 8, "give_up_dead": 4, "take_over": 4, "claim": 3, "set_mode": 2, "fence_here": 1,
+    "certify_down": 1,
+}  # fmt: skip
+ONE_EACH = ({"s": "x"}, {"s": "x", "t": "y"})
 
 
 def _only(*names: str, **more: int) -> dict[str, int]:
@@ -102,11 +112,24 @@ FAMILIES: tuple[Family, ...] = (
               "take_over", "site_down", "stall_guard"),
     ),
     Family(
+        "edge",
+        (EDGE,),
+        _only("isolate", "store_cut", "stall_keeper", "take_over", "cut", isolate=10, stall_keeper=8),
+        services=ONE_EACH, prompt=True, most=5, cold_share=0.0,
+    ),
+    Family(
         "moves",
         (ROUGH, LATE, EDGE),
         _only("switch_over", "give_up_dead", "claim", "take_over", "store_cut", "crash_keeper",
               "stall_keeper", "guard_cut", switch_over=16, give_up_dead=8),
-        services=({"s": "x"}, {"s": "x", "t": "y"}),
+        services=ONE_EACH,
+    ),
+    Family(
+        "late",
+        (LATE,),
+        _only("switch_over", "give_up_dead", "take_over", "crash_keeper", "stall_keeper", "isolate",
+              "store_cut", "election", switch_over=12, give_up_dead=10, store_cut=10),
+        services=ONE_EACH, least=5, most=10, leases=14,
     ),
     Family(
         "promises",
@@ -115,34 +138,69 @@ FAMILIES: tuple[Family, ...] = (
               store_cut=14, take_over=6, isolate=3),
     ),
     Family(
+        "restarts",
+        (FAIR, ROUGH, EDGE),
+        _only("crash_keeper", "store_cut", "isolate", "take_over", "give_up_dead", "slow_disk",
+              crash_keeper=14, store_cut=10),
+        prompt=True,
+    ),
+    Family(
         "guards",
         (FAIR, ROUGH, EDGE, SLOW),
         _only("guard_cut", "stall_guard", "pause_host", "crash_guard", "reboot_host", "stall_keeper",
               "isolate", "store_cut", "give_up_dead", "switch_over", "slow_disk", "spare", "crash_keeper"),
     ),
     Family(
+        "pauses",
+        (FAIR, EDGE),
+        _only("pause_host", "stall_guard", "crash_guard", "reboot_host", "isolate", "stall_keeper",
+              pause_host=12, isolate=8),
+        gated_share=1.0, services=ONE_EACH,
+    ),
+    Family(
         "hold",
         (FAIR, ROUGH, EDGE),
-        _only("part", "store_cut", "crash_keeper", "stall_keeper", "isolate", "take_over", "spare",
-              "switch_over", "slow_disk", "crash_guard", witness_lost=16, part=8),
-        leases=16,
+        _only("store_cut", "crash_keeper", "stall_keeper", "isolate", "take_over", "spare",
+              "switch_over", "slow_disk", "crash_guard", "give_up_dead", witness_lost=12, part=10),
+        leases=18, least=4, most=10, first="witness_lost",
     ),
     Family(
         "modes",
         (FAIR, ROUGH, LATE, EDGE),
-        _only("set_mode", "isolate", "store_cut", "stall_keeper", "crash_keeper", "take_over", "reboot_host",
-              "guard_cut", "switch_over", set_mode=16, isolate=8),
-        manual_share=0.5,
+        _only("isolate", "store_cut", "stall_keeper", "crash_keeper", "take_over", "reboot_host",
+              "guard_cut", "switch_over", "certify_down", set_mode=16, isolate=8, site_down=4),
+        manual_share=0.5, services=ONE_EACH,
     ),
     Family(
         "spares",
         (FAIR, ROUGH, EDGE),
-        _only("spare", "stall_keeper", "give_up_dead", "switch_over", "isolate", "store_cut", "guard_cut",
-              "crash_keeper", spare=14, stall_keeper=10),
-        services=({"s": "x"}, {"s": "x", "t": "y"}),
+        _only("give_up_dead", "switch_over", "isolate", "store_cut", "guard_cut", "crash_keeper",
+              "part", spare=14, stall_keeper=10),
+        services=ONE_EACH,
     ),
-    Family("healthy", (FAIR,), FAULTS | ORDERS, ending="healthy", cold_share=0.0),
-    Family("dead", (FAIR, ROUGH), FAULTS | ORDERS, ending="dead", cold_share=0.0, most=5),
+    Family(
+        "two",
+        (FAIR, ROUGH, EDGE),
+        _only("isolate", "store_cut", "stall_keeper", "crash_keeper", "take_over", "cut", take_over=10),
+        services=({"s": "x", "t": "x"},), prompt=True,
+    ),
+    Family(
+        "change",
+        (FAIR, EDGE),
+        _only("isolate", "store_cut", "stall_keeper", "take_over", "crash_keeper", isolate=8),
+        services=ONE_EACH, prompt=True, change=True,
+    ),
+    Family(
+        "glass",
+        (FAIR, ROUGH, EDGE),
+        _only("crash_keeper", "part", "isolate", "slow_disk", "store_cut", "stall_keeper", "crash_guard",
+              certify_peer=2, part=6, crash_keeper=8, break_glass=4),
+        services=ONE_EACH, leases=20, script="glass",
+    ),
+    Family("healthy", (FAIR,), FAULTS | {"take_over": 6}, cold_share=0.0, script="healthy"),
+    Family("outage", (FAIR,), {"crash_keeper": 8, "stall_controller": 1}, cold_share=0.0, leases=14,
+           script="outage"),
+    Family("dead", (FAIR,), FAULTS | ORDERS, cold_share=0.0, most=4, leases=18, script="dead"),
 )  # fmt: skip
 NAMES = {family.name: family for family in FAMILIES}
 
@@ -158,36 +216,45 @@ def draw(seed: int) -> Scenario:
     family = family_of(seed)
     drift = random.choice((0.005, 0.05, 0.25))
     coarse = random.random() < 0.3
-    timing = LeaseTiming(
-        lease_duration_ns=T_NS,
-        renew_every_ns=SECOND,
-        fence_within_ns=500 * MS,
-        clock_drift=drift,
-        hold_clear_ns=T_NS // 2,
-    )
     homes = random.choice(family.services)
     services = {
         name: ServiceSetting(home, Mode.MANUAL if random.random() < family.manual_share else Mode.AUTOMATIC)
         for name, home in homes.items()
     }
     weather = random.choice(family.weathers)
+    timings = {}
+    if family.change:
+        timings[random.choice(("x", "y"))] = timing_of(T_NS * random.choice((3, 5, 6)) // 4, drift)
+    prompt = family.prompt or coarse
     setting = Setting(
-        timing=timing,
+        timing=timing_of(T_NS, drift),
+        timings=timings,
         services=services,
         weather=weather,
         near=replace(weather, late_share=0.0) if random.random() < 0.5 else FAIR,
         guard_every_ns=700 * MS,
         rates=_rates(random, drift, list(services)),
-        gated=frozenset(name for name in services if random.random() < 0.6),
+        gated=frozenset(name for name in services if random.random() < family.gated_share),
         grain_ns=50 * MS if coarse else 1,
-        lateness_ns=0 if coarse or random.random() < 0.5 else 400 * MS,
-        fence_share=random.choice((0.0, 0.5, 1.0)),
+        lateness_ns=0 if prompt or random.random() < 0.5 else 300 * MS,
+        fence_share=random.choice((0.5, 1.0)) if family.prompt else random.choice((0.0, 0.5, 1.0)),
     )
     steady = random.random() >= family.cold_share
     for_ns = family.leases * T_NS
     begin_ns = T_NS // 2 if steady else 3 * T_NS
-    deeds = _deeds(random, family, services, begin_ns, for_ns - 2 * T_NS)
-    return Scenario(seed, family.name, setting, deeds, for_ns, steady)
+    deeds, ending = SCRIPTS[family.script](random, family, services, begin_ns, for_ns - 2 * T_NS)
+    return Scenario(seed, family.name, setting, tuple(deeds), for_ns, steady, ending)
+
+
+def timing_of(lease_ns: int, drift: float) -> LeaseTiming:
+    """The timing of a site with that T."""
+    return LeaseTiming(
+        lease_duration_ns=lease_ns,
+        renew_every_ns=SECOND,
+        fence_within_ns=500 * MS,
+        clock_drift=drift,
+        hold_clear_ns=T_NS // 2,
+    )
 
 
 def _rates(random: Random, drift: float, services: list[str]) -> dict[str, int]:
@@ -196,24 +263,106 @@ def _rates(random: Random, drift: float, services: list[str]) -> dict[str, int]:
     return {owner: random.choice((PARTS, fast, random.randint(PARTS, fast))) for owner in owners}
 
 
-def _deeds(
-    random: Random, family: Family, services: dict[str, ServiceSetting], begin_ns: int, end_ns: int
-) -> tuple[Deed, ...]:
+# --- what befalls it -------------------------------------------------------------------------------------
+
+Services = dict[str, ServiceSetting]
+Script = tuple[list[Deed], Ending]
+
+
+def _any(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
     names, weights = list(family.deeds), list(family.deeds.values())
+    count = random.randint(family.least, family.most)
+    chosen = random.choices(names, weights, k=count)
+    if family.first:
+        chosen[0] = family.first
     deeds = []
     at_ns = begin_ns
-    count = random.randint(family.least, family.most)
-    for name in random.choices(names, weights, k=count):
+    for name in chosen:
         # Bunched at times: most dangerous things need two faults at once.
         if random.random() < 0.5:
             at_ns += random.randrange(2 * (end_ns - begin_ns) // count)
         else:
             at_ns += random.randrange(400 * MS)
         deeds.append(Deed(at_ns, name, _arguments(random, name, services)))
-    return tuple(deed for deed in deeds if deed.at_ns < end_ns)
+    return [deed for deed in deeds if deed.at_ns < end_ns], Ending()
 
 
-def _arguments(random: Random, name: str, services: dict[str, ServiceSetting]) -> tuple[Any, ...]:
+def _glass(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """The witness and x are lost, y serves by a certificate; x comes back, at times before y is reached."""
+    lost_ns = begin_ns + T_NS + random.randrange(2 * T_NS)
+    x_back_ns = random.randrange(4 * T_NS, 9 * T_NS)
+    w_back_ns = random.randrange(3 * T_NS, 9 * T_NS)
+    broken_ns = lost_ns + random.randrange(T_NS // 2, 3 * T_NS)
+    deeds = [
+        Deed(lost_ns + random.randrange(T_NS), "voter_lost", ("w", w_back_ns)),
+        Deed(lost_ns + random.randrange(T_NS // 2), "site_down", ("x", x_back_ns)),
+        *(Deed(broken_ns + random.randrange(SECOND), "break_glass", ("y", name)) for name in services),
+    ]
+    if random.random() < 0.5:
+        apart_ns = broken_ns + random.randrange(T_NS)
+        deeds.append(Deed(apart_ns, "isolate", ("y", random.randrange(2 * T_NS, 9 * T_NS))))
+    if random.random() < 0.7:
+        deeds.append(Deed(broken_ns + random.randrange(4 * T_NS), "crash_keeper", ("y", 100 * MS)))
+    more, ending = _any(random, replace(family, least=0, most=4), services, broken_ns, end_ns)
+    return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
+
+
+def _healthy(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """x is well, and reaches a majority; whatever befalls y must not cost x its services."""
+    begin_ns += 2 * T_NS
+    deeds, _ = _any(random, replace(family, least=4, most=9), services, begin_ns, end_ns)
+    return [deed for deed in deeds if _leaves_alone(deed)], Ending(healthy="x", from_ns=begin_ns)
+
+
+def _leaves_alone(deed: Deed) -> bool:
+    """Nothing that touches x, or the way between x and the witness."""
+    if deed.name in ("cut", "part"):
+        return "y" in deed.arguments
+    if deed.name == "voter_lost":
+        return deed.arguments[0] == "y"
+    if deed.name == "election":
+        return bool(deed.arguments[0] < SECOND // 2)
+    return deed.name != "witness_lost" and deed.arguments[0] == "y"
+
+
+def _outage(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """The store is lost whole, the link between the sites holds, and y's keeper restarts again and again."""
+    begin_ns += 2 * T_NS
+    lost_ns = begin_ns + T_NS + random.randrange(T_NS)
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", 60 * T_NS)),
+        Deed(lost_ns, "voter_lost", (random.choice(("x", "y")), 60 * T_NS)),
+    ]
+    at_ns = lost_ns
+    while at_ns < end_ns:
+        at_ns += random.randrange(T_NS, 4 * T_NS)
+        deeds.append(Deed(at_ns, "crash_keeper", ("y", random.randrange(50 * MS, 600 * MS))))
+    return deeds, Ending(healthy="x", from_ns=begin_ns)
+
+
+def _dead(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """After some trouble x fails for good, and y is well: everything that is automatic comes up at y."""
+    dead_ns = end_ns - 7 * T_NS
+    deeds, _ = _any(random, family, services, begin_ns, dead_ns - 4 * T_NS)
+    deeds = [_ends_before(deed, dead_ns - 2 * T_NS) for deed in deeds if deed.name != "set_mode"]
+    how = random.choice(("site_down", "site_down", "isolate", "stall_controller", "crash_keeper"))
+    return [*deeds, Deed(dead_ns, how, ("x", 100 * T_NS))], Ending(dead="x", from_ns=dead_ns)
+
+
+def _ends_before(deed: Deed, end_ns: int) -> Deed:
+    """The same deed, over in time."""
+    last = deed.arguments[-1]
+    if isinstance(last, int) and not isinstance(last, bool) and deed.at_ns + last > end_ns:
+        return replace(deed, arguments=(*deed.arguments[:-1], max(1, end_ns - deed.at_ns)))
+    return deed
+
+
+SCRIPTS: dict[str, Callable[[Random, Family, Services, int, int], Script]] = {
+    "": _any, "glass": _glass, "healthy": _healthy, "outage": _outage, "dead": _dead,
+}  # fmt: skip
+
+
+def _arguments(random: Random, name: str, services: Services) -> tuple[Any, ...]:
     site = "x" if random.random() < 0.65 else "y"
     other = "y" if site == "x" else "x"
     service = random.choice(list(services))
@@ -256,6 +405,10 @@ def _arguments(random: Random, name: str, services: dict[str, ServiceSetting]) -
             return (other, both, random.random() < 0.3)
         case "claim":
             return (site, service, random.random() < 0.2)
+        case "certify_down":
+            return (other, tuple(services))
+        case "certify_peer" | "break_glass":
+            return ("y",) if name == "certify_peer" else ("y", service)
         case "set_mode":
             return (site, service, random.choice((Mode.AUTOMATIC, Mode.MANUAL)).value)
         case _:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -33,6 +33,7 @@ class Setting:
     timing: LeaseTiming
     services: dict[str, "ServiceSetting"]
     weather: Weather
+    timings: dict[str, LeaseTiming] = field(default_factory=dict)
     near: Weather | None = None
     rates: dict[str, int] = field(default_factory=dict)
     guard_every_ns: int = 500 * MS
@@ -56,6 +57,8 @@ class SiteDisk:
     """What a site keeps across its keeper's life. `deadline_ns`, `open_here`: of this boot only."""
 
     note: Note = EMPTY
+    note_boot: int = 0
+    boot: int = 0
     fails: bool = False
     slow_ns: int = 0
     deadline_ns: int = 0
@@ -190,21 +193,25 @@ class World:
         """A keeper's process at that site: everything volatile is fresh."""
         here = self.sites[site]
         name = f"{site}{self.number()}"
+        note = here.disk.note
+        if here.disk.note_boot != here.disk.boot:
+            note = replace(note, hold_incarnation=0, hold_services=())  # after a boot nothing is open
         state = new_state(
             site=site,
             peer=self.other(site),
             keeper=name,
             home_services=frozenset(n for n, service in self.services.items() if service.home == site),
             modes={n: service.mode for n, service in self.services.items()},
-            timing=self.timing,
+            timing=self.setting.timings.get(site, self.timing),
             now_ns=here.clock.read(self.now_ns),
             inherited_open=frozenset(here.disk.open_here),
             inherited_deadline_ns=here.disk.deadline_ns,
             guarded=frozenset(self.services) if self.setting.guarded else frozenset(),
-            note=here.disk.note,
+            note=note,
         )
+        # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.
         node = KeeperNode(self, site, name, here.clock, state)
-        here.keepers = [one for one in here.keepers if one.alive] + [node]
+        here.keepers = [*(one for one in here.keepers if one.alive), node]
         if self.story is not None:
             self.story.say(f"keeper {name}", "starts")
         node.start()
@@ -214,6 +221,7 @@ class World:
         """Everything of a site starts: its clocks began anew, its gates are shut."""
         here = self.sites[site]
         here.clock = self.new_clock(site)
+        here.disk.boot += 1
         here.disk.deadline_ns = 0
         here.disk.open_here = []
         for name in self.services:
@@ -299,6 +307,15 @@ class World:
             )
             self.store.items[SERVICES + name] = (self.store.revision, record)
             self.checks.recorded(SERVICES + name, None, record)
+
+    def look_at_voters(self) -> None:
+        """Each keeper is told which members of the store answer."""
+        for site in SITES_HERE:
+            seen = self.network.voters_seen(site)
+            message = m.VotersSeen(seen[site], seen[self.other(site)], seen["w"])
+            for node in self.sites[site].keepers:
+                node.run(node.tell, message)
+        self.after(self.turn_ns, self.look_at_voters)
 
     # --- the links -----------------------------------------------------------------------------------
 
