@@ -69,7 +69,8 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class DeskStatistics:
-    """What has happened at the desk so far, each counted by code."""
+    """What has happened at the desk so far, each counted by code. `lost`: connections that were ended here,
+    for a reason; guards that went by themselves are not among them."""
 
     connected: Mapping[str, Hello]
     not_let_in: Mapping[str, int]
@@ -241,9 +242,11 @@ class GuardDesk:
     def gone(self, line: "_GuardLine", code: str, evidence: str) -> None:
         """A connection has ended, called once for each."""
         self._strangers.discard(line)
-        self._lost[code] = self._lost.get(code, 0) + 1
         service = line.service
-        say = log.info if code in (GONE, CLOSED) else log.warning
+        usual = code in (GONE, CLOSED)
+        if not usual:
+            self._lost[code] = self._lost.get(code, 0) + 1
+        say = log.info if usual else log.warning
         say("guard-gone", service=service, code=code, evidence=evidence)
         if self._there.get(service) is line:
             del self._there[service]

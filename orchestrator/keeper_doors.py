@@ -4,6 +4,7 @@ Two doors, both with certificates on both sides: guards dial `sites.<site>.guard
 `sites.<site>.controller`. A site without them has no guards and no promise, and says so in its status.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from orchestrator.certificates.renewal import follow_renewals
 from orchestrator.core import messages as m
 from orchestrator.core.messages import Message
 from orchestrator.guard_desk import GuardDesk, Hello
@@ -111,6 +113,8 @@ class TlsDoors:
     def __init__(self, estate: Estate, site: str, files: CertificateFiles, guarded: frozenset[str]) -> None:
         self._take: Take = lambda message: None
         self._refused: dict[str, int] = {}
+        self._files = files
+        self._renewals: asyncio.Task[None] | None = None
         peer = estate.other_data_site(site)
         timing = estate.ownership
         # Longer than a renewal interval and an answer is of no use: the next request is on its way.
@@ -153,9 +157,18 @@ class TlsDoors:
             await self._desk.start()
         if self._server is not None:
             await self._server.start()
+        self._renewals = asyncio.create_task(follow_renewals(self._files, self._reload))
+
+    async def _reload(self) -> None:
+        for door in (self._desk, self._server, self._client):
+            if door is not None:
+                await door.reload()
 
     async def aclose(self) -> None:
         """Close both, and the way to the peer."""
+        if self._renewals is not None:
+            self._renewals.cancel()
+            await asyncio.gather(self._renewals, return_exceptions=True)
         for door in (self._desk, self._server, self._client):
             if door is not None:
                 await door.aclose()
@@ -244,6 +257,7 @@ class TlsDoors:
         found = dict(self._refused)
         counts = [self._desk.statistics().not_let_in, self._desk.statistics().lost] if self._desk else []
         counts += [self._server.not_let_in, self._server.refused] if self._server else []
+        counts += [self._client.refused] if self._client else []
         for codes in counts:
             for code, count in codes.items():
                 found[code] = found.get(code, 0) + count

@@ -32,6 +32,7 @@ from orchestrator.promise_wire import (
 )
 from orchestrator.tls_door import Pace, TlsDoor
 from sites.identity import (
+    CODES,
     CertificateFiles,
     CertificateMisuse,
     client_context,
@@ -54,6 +55,16 @@ REQUESTS_A_SECOND = 50
 MOST_OPEN_REQUESTS = 4
 MOST_CONNECTIONS = 64
 ADDRESSES_KEPT_SECONDS = 3600  # a lost link often takes the way to the name servers with it
+SHOWN_BY_PEER = frozenset(
+    {
+        "certificate-expired",
+        "certificate-not-yet-valid",
+        "certificate-foreign",
+        "identity-wrong",
+        "host-wrong",
+    }
+)
+NOT_BELIEVED = SHOWN_BY_PEER | {"reply-of-another", "not-understood"}
 PROMISE = "/v1/promise"
 HELLO = "/v1/hello"
 
@@ -244,6 +255,11 @@ class PeerClient:
         """What came of all requests so far, by code; `granted` and the peer's own codes among them."""
         return MappingProxyType(dict(self._counts))
 
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """What the peer's address showed or said so far that was not believed, by code."""
+        return {f"peer-{code}": count for code, count in self._counts.items() if code in NOT_BELIEVED}
+
     async def ask_promise(
         self,
         number: int,
@@ -294,7 +310,8 @@ class PeerClient:
         except NotAnAnswer as fault:
             return self._failed(fault.code, str(fault))
         except aiohttp.ClientError as fault:
-            return self._failed(_code_of(fault), _words_of(fault))
+            code = _code_of(fault)
+            return self._failed(code, _words_of(code, fault))
         except CertificateMisuse as fault:
             return self._failed("certificates-unusable", str(fault))
         except ValueError as fault:
@@ -344,10 +361,12 @@ def _code_of(fault: aiohttp.ClientError) -> str:
     return "no-connection" if isinstance(fault, aiohttp.ClientConnectorError) else "broken-off"
 
 
-def _words_of(fault: aiohttp.ClientError) -> str:
-    if isinstance(fault, aiohttp.ServerDisconnectedError):
+def _words_of(code: str, fault: aiohttp.ClientError) -> str:
+    if code == "broken-off":
         return "it broke the connection off; if this lasts, its log says whether it accepts our certificate"
-    return str(fault) or type(fault).__name__
+    inner = getattr(fault, "certificate_error", None) or getattr(fault, "os_error", None) or fault
+    evidence = str(getattr(inner, "verify_message", "") or inner or type(inner).__name__)
+    return f"it showed {CODES[code]}: {evidence}" if code in SHOWN_BY_PEER else evidence
 
 
 def _json(status: int, said: dict[str, Any]) -> "web.StreamResponse":

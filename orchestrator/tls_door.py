@@ -27,6 +27,7 @@ CLOSE_SECONDS = 1.0
 TROUBLE_PAUSE_SECONDS = 1.0
 SAID_AGAIN_SECONDS = 60.0
 MOST_SAID = 64
+OTHERS_CAME = "others came meanwhile"
 
 
 class DoorTaken(OrchestratorTrouble):
@@ -124,7 +125,8 @@ class TlsDoor:
                 await asyncio.sleep(TROUBLE_PAUSE_SECONDS)
                 continue
             if len(self._opening) >= MOST_HANDSHAKES:
-                next(iter(self._opening)).cancel()  # who came first has had the longest time
+                slowest = next(iter(self._opening))  # who came first has had the longest time
+                slowest.cancel(msg=OTHERS_CAME)
             task = asyncio.create_task(self._open(taken, str(address[0])))
             self._opening[task] = None
             task.add_done_callback(self._opened)
@@ -143,8 +145,9 @@ class TlsDoor:
             )
         except OSError as fault:
             self._refuse(trouble_of(fault), address, str(fault))
-        except asyncio.CancelledError:
-            self._refuse("handshake-slow", address, "others came meanwhile")
+        except asyncio.CancelledError as stop:
+            if OTHERS_CAME in stop.args:
+                self._refuse("handshake-slow", address, OTHERS_CAME)
             raise
         except BaseException:
             taken.close()

@@ -358,6 +358,7 @@ async def test_a_replayed_reply_is_no_promise_and_is_counted(pki: Pki) -> None:
         reply = await ask(client, 1)
         assert (reply.granted, reply.code) == (False, "reply-of-another")
         assert client.counts == {"reply-of-another": 1}
+        assert client.refused == {"peer-reply-of-another": 1}
 
 
 @pytest.mark.parametrize(
