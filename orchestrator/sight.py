@@ -60,7 +60,6 @@ class Sight:
             keeper=keeper,
             services=services,
             lab=self._estate.lab,
-            guarded=False,
             peer_reached=any(reached) if reached else None,
         )
 
@@ -101,6 +100,7 @@ class Sight:
             nobody_for_seconds=(now_ns - mind.nobody_since_ns) / 1e9 if mind.nobody_since_ns else 0.0,
             not_a_standby_for_seconds=self._eyes.not_streaming_seconds(name, self._site, now_ns),
             rejoin_wait_seconds=max(0, mind.rejoin_again_at_ns - now_ns) / 1e9,
+            guarded=is_guarded(self._estate, service),
         )
 
     def _note_nobody(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> None:
@@ -145,3 +145,9 @@ def _flap_left(service: Service, record: ServiceRecord | None) -> float | None:
         return service.min_time_between_failovers_seconds or None
     left = service.min_time_between_failovers_seconds - passed
     return left if left > 0 else None
+
+
+def is_guarded(estate: Estate, service: Service) -> bool:
+    """The estate sets a guard up for it, and both its sites can hear theirs."""
+    places = [estate.sites[site] for site in service.sites]
+    return service.guard is not None and all(place.guards and place.tls for place in places)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sites.draft import Draft, one_of
 from sites.marks import Finding, Trail
-from sites.model import FailoverPolicy, Service
+from sites.model import FailoverPolicy, Service, Site
 
 
 def nothing_lost_needs_synchronous_replication(draft: Draft) -> Iterator[Finding]:
@@ -54,10 +54,10 @@ def automatic_moves_need_driver_and_guard(draft: Draft) -> Iterator[Finding]:
             continue
         if service.watch_only:
             yield _warning(trail, f"{name} is watch only: automatic moves are refused with driver-missing")
-        elif not draft.estate.lab:
+        elif service.guard is None and not draft.estate.lab:
             yield _warning(
                 trail,
-                f"there is no guard yet to fence {name} when its controller stalls:"
+                f"no guard is set for {name}, so nothing fences it when its controller stalls:"
                 " automatic moves are refused with guard-missing",
             )
 
@@ -66,10 +66,11 @@ def what_is_not_carried_out_is_said(draft: Draft) -> Iterator[Finding]:
     """Sections that the file may have and nobody acts upon yet: one sentence each, at the first of them."""
     services = draft.estate.services.items()
     guarded = [name for name, service in services if service.guard is not None]
-    if guarded:
+    deaf = [site for site in draft.estate.data_sites if not _hears_guards(draft.estate.sites[site])]
+    if guarded and deaf:
         sentence = (
-            f"guards are not carried out yet (here for {one_of(guarded, 'and')}):"
-            " nothing on the hosts cuts clients off when a controller stalls"
+            f"{one_of(deaf, 'and')} cannot hear guards, which needs `guards` and `tls` there:"
+            f" automatic moves of {one_of(guarded, 'and')} are refused with guard-missing"
         )
         yield _warning(("services", guarded[0], "guard"), sentence)
     steered = [name for name, service in services if service.traffic]
@@ -81,6 +82,10 @@ def what_is_not_carried_out_is_said(draft: Draft) -> Iterator[Finding]:
         yield _warning(("services", steered[0], "traffic"), sentence)
     if draft.estate.drills:
         yield _warning(("drills",), "drills are not carried out yet: nothing in this calendar will run")
+
+
+def _hears_guards(site: Site) -> bool:
+    return site.guards is not None and site.tls is not None
 
 
 def _warning(trail: Trail, sentence: str) -> Finding:

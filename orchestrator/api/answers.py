@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from orchestrator import PRODUCT
+from orchestrator.api.right_words import guard_warnings, right_warnings
 from orchestrator.api.shapes import (
     DecisionEntry,
     Evidence,
@@ -71,17 +72,7 @@ def _overall(names: set[Diagnosis], view: View) -> str:
 
 def _warnings(controller: Controller, view: View) -> list[str]:
     lines = []
-    if not view.guarded:
-        automatic = [
-            service.service.name
-            for service in view.services
-            if service.record is not None and service.record.mode == "automatic"
-        ]
-        if automatic:
-            lines.append(
-                f"no guard: a stalled controller is not fenced ({', '.join(automatic)}); "
-                + ("the lab moves them all the same" if view.lab else "no automatic move is made")
-            )
+    lines += guard_warnings(view) + right_warnings(view)
     if view.keeper is None:
         lines.append(
             "the keeper does not answer: what is shown is what the databases say, ownership is unknown"

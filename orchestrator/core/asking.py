@@ -121,8 +121,6 @@ def _answer_at_once(
         ]
     if isinstance(what, MayAct) and what.epoch != epoch:
         return [Reply(ask, False, "right-lost", f"{what.service} is at epoch {epoch}, not {what.epoch}")]
-    if service.guard is not None and not service.guard.open:
-        return [Reply(ask, False, "guard-closed", f"the guard of {what.service} here has not opened (P19)")]
     if isinstance(what, InstanceOpened):
         service.shut = False
         service.open_here = True

@@ -96,7 +96,7 @@ FOLLOWED = When(
 MANUAL = When("the service is manual", lambda v, s: s.record is not None and s.record.mode is Mode.MANUAL)
 PAUSED = When("automatic moves of it are paused", lambda v, s: s.pause_left_seconds is not None)
 # An automatic move outside the lab needs the guard: a stalled controller is not fenced without it.
-UNGUARDED = When("no guard is there, and this is no lab", lambda v, s: not v.guarded and not v.lab)
+UNGUARDED = When("no guard is there, and this is no lab", lambda v, s: not s.guarded and not v.lab)
 FLAPPING = When(
     "it moved by itself a short while ago, unseen by anybody", lambda v, s: bool(s.flap_left_seconds)
 )
@@ -125,6 +125,13 @@ BEING_GIVEN_UP = When(
 OPENING_FAILS = When(
     "it could not be opened here three times within five minutes, and no run is under way",
     lambda v, s: s.open_failures >= OPEN_TRIES and not s.run_here and _ours(v, s),
+)
+
+OPENING_FAILS_UNDER_GLASS = When(
+    "it could not be opened here three times within five minutes", lambda v, s: s.open_failures >= OPEN_TRIES
+)
+NOT_WRITABLE_HERE = When(
+    "its instance here does not accept writes", lambda v, s: s.writable_at(v.site) is not True
 )
 
 # --- whose it is ---------------------------------------------------------------------------------------

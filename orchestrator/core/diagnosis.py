@@ -19,6 +19,8 @@ class Diagnosis(StrEnum):
     WATCH_ONLY = "watch-only"
     UNKNOWN = "unknown"
     ISOLATED = "isolated"
+    BREAK_GLASS = "break-glass"
+    WORD_MISSING = "peer-word-missing"
     UNCLAIMED = "unclaimed"
     WRITABLE_WITHOUT_RIGHT = "writable-without-right"
     HANDED_OVER = "handed-over"
@@ -102,14 +104,25 @@ TABLE: tuple[Row, ...] = (
         "there is no driver for it: it is only watched",
     ),
     Row(
+        Diagnosis.BREAK_GLASS,
+        lambda v, s: s.held is not None and bool(s.held.under_glass),
+        "it is served here under an operator's certificate, outside the store",
+    ),
+    Row(
+        Diagnosis.WORD_MISSING,
+        # Somebody may have opened it since: then it is named by that.
+        lambda v, s: v.word_needed and s.writable_at(v.site) is not True,
+        "this site's lease was broken, and the other site has not said that no glass was broken there",
+    ),
+    Row(
         Diagnosis.UNKNOWN,
         lambda v, s: v.keeper is None or s.held is None or not s.held.known,
         "who owns it is not known here: the keeper has not registered with the store yet",
     ),
     Row(
         Diagnosis.ISOLATED,
-        lambda v, s: v.lease_left_ns == 0,
-        "this site cannot renew its lease: the store is out of reach",
+        lambda v, s: not v.right_lasts or v.word_needed,
+        "this site cannot renew its lease: the store and the other site are out of reach",
     ),
     Row(Diagnosis.UNCLAIMED, lambda v, s: s.record is None, "no site has ever been primary for it"),
     Row(

@@ -27,11 +27,6 @@ RIGHT = ReasonGroup(
             "Bring the other controller back; is that site known to be off, `twinsite certify SITE --down`.",
         ),
         Reason(
-            "guard-closed",
-            "The guard on the database host here has not opened; only it lifts a fence.",
-            "See in `twinsite status` whether the guard runs and reaches its controller.",
-        ),
-        Reason(
             "quorum-there",
             "The glass may be broken only where the store is out of reach, and here it is not.",
             "Use `twinsite failover SERVICE`; `twinsite status` says what it would wait for.",

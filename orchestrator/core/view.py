@@ -33,7 +33,8 @@ class ServiceView:
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
     ended without success. `run_in_doubt`: it stands still because a step's end is not known.
-    `open_failures`: how often opening it here failed lately.
+    `open_failures`: how often opening it here failed lately. `guarded`: a guard stands at the database host
+    of either site, as the estate says, so that a stalled controller is fenced.
     """
 
     service: Service
@@ -58,6 +59,7 @@ class ServiceView:
     nobody_for_seconds: float = 0.0
     not_a_standby_for_seconds: float = 0.0
     rejoin_wait_seconds: float = 0.0
+    guarded: bool = False
 
     @property
     def record(self) -> ServiceRecord | None:
@@ -84,8 +86,7 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The whole picture of one turn. `guarded`: a guard protects automatic moves (there is none yet);
-    `lab`: the estate is a lab's, where automatic moves need none."""
+    """The whole picture of one turn. `lab`: the estate is a lab's, where automatic moves need no guard."""
 
     site: str
     peer: str
@@ -93,7 +94,6 @@ class View:
     keeper: KeeperView | None
     services: tuple[ServiceView, ...]
     lab: bool = False
-    guarded: bool = False
     peer_reached: bool | None = None
 
     @property
@@ -105,6 +105,16 @@ class View:
     def lease_left_ns(self) -> int:
         """What is left of our own lease; 0 when it is over."""
         return max(0, self.keeper.deadline_ns - self.now_ns) if self.keeper is not None else 0
+
+    @property
+    def right_lasts(self) -> bool:
+        """This site has a right at all: a lease that runs, or hold that it relies on (P6, P29)."""
+        return self.lease_left_ns > 0 or (self.keeper is not None and self.keeper.hold_relied)
+
+    @property
+    def word_needed(self) -> bool:
+        """P32: this site's lease was broken and the peer's word is missing."""
+        return self.keeper is not None and self.keeper.word_needed
 
     @property
     def peer_lease_over(self) -> bool:

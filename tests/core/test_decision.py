@@ -43,6 +43,7 @@ STRAYED = THEIRS.but(here=STRAY, not_a_standby_for_seconds=10.0)
 UNCLAIMED = HEALTHY.but(claimed=False, here=STANDBY, there=STANDBY)
 ISOLATED = HEALTHY.but(lease_left_seconds=0.0)
 BEHIND = Instance(position=at(900))
+GLASS = HEALTHY.but(under_glass=True, lease_left_seconds=0.0)
 GONE = {"peer_lease_over": True, "peer_silent_seconds": 60.0, "there": None, "peer_reached": False}
 
 
@@ -72,6 +73,25 @@ CASES: dict[str, Case] = {
     ),
     "a followed service is rejoined by whatever moves it": Case(
         105, Act.HOLD, "followed", STRAYED.but(**FOLLOWED)
+    ),
+    "a run of a service under a certificate goes on": Case(
+        106, Act.HOLD, "moving", GLASS.but(run_here="run-1")
+    ),
+    "a service under a certificate that does not open is shown to people": Case(
+        107, Act.ASK, "reopen-failed", GLASS.but(here=STANDBY, open_failures=3)
+    ),
+    "a service under a certificate is opened here": Case(108, Act.REOPEN, "reopen", GLASS.but(here=STANDBY)),
+    "a service under a certificate is served until a person reconciles it": Case(
+        109, Act.ASK, "break-glass", GLASS
+    ),
+    "a site that starts cold opens nothing before the other one's word": Case(
+        112, Act.HOLD, "peer-word-missing", CLOSED.but(word_needed=True)
+    ),
+    "what was opened by hand before the other one's word is cut off": Case(
+        118, Act.FENCE, "writable-without-right", HEALTHY.but(word_needed=True)
+    ),
+    "a site that relies on hold goes on without a lease": Case(
+        900, Act.HOLD, "healthy", HEALTHY.but(lease_left_seconds=0.0, hold_relied=True)
     ),
     "nothing is done while ownership is unknown": Case(110, Act.HOLD, "no-quorum", HEALTHY.but(keeper=False)),
     "what accepts writes without a lease is cut off": Case(

@@ -26,6 +26,14 @@ CASES: dict[str, tuple[Diagnosis, Scene]] = {
         D.WATCH_ONLY,
         HEALTHY.but(watch_only=True, keeper=False),
     ),
+    "a service under a certificate is named by that, without a lease": (
+        D.BREAK_GLASS,
+        HEALTHY.but(under_glass=True, lease_left_seconds=0.0),
+    ),
+    "a site that started cold says whose word is missing": (
+        D.WORD_MISSING,
+        HEALTHY.but(word_needed=True, here=STANDBY),
+    ),
     "without a keeper nobody here knows who owns it": (D.UNKNOWN, HEALTHY.but(keeper=False)),
     "a view that was dropped is not known": (D.UNKNOWN, HEALTHY.but(known=False)),
     "a site whose lease is over is isolated, whoever owns the service": (

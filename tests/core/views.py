@@ -94,6 +94,9 @@ class Scene:
     peer_holds: bool = False
     shut: bool = False
     giving_up: bool = False
+    word_needed: bool = False
+    hold_relied: bool = False
+    under_glass: bool = False
     # the instances
     here: Instance | None = PRIMARY
     there: Instance | None = STANDBY
@@ -155,7 +158,6 @@ class Scene:
             keeper=self._keeper(service.held) if self.keeper else None,
             services=(service,),
             lab=self.lab,
-            guarded=self.guarded,
             peer_reached=self.peer_reached,
         )
         return view, service
@@ -177,6 +179,7 @@ class Scene:
             shut=self.shut,
             giving_up=self.giving_up,
             fence_evidence="",
+            under_glass="certificate-1" if self.under_glass else "",
         )
         safe = self.safe_seconds_ago
         instances = {"x": self.here, "y": self.there}
@@ -198,6 +201,7 @@ class Scene:
             restarts_left=self.restarts_left,
             open_failures=self.open_failures,
             fence_confirmed=self.fence_confirmed,
+            guarded=self.guarded,
             nobody_for_seconds=self.nobody_for_seconds,
             not_a_standby_for_seconds=self.not_a_standby_for_seconds,
             rejoin_wait_seconds=self.rejoin_wait_seconds,
@@ -222,6 +226,8 @@ class Scene:
             store_problem="",
             store_round_trip_seconds=0.01,
             services=(held,) if held is not None else (),
+            word_needed=self.word_needed,
+            hold_relied=self.hold_relied,
         )
 
 
