@@ -5,14 +5,17 @@ nothing and decides nothing.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from orchestrator.clock import boottime_ns
-from orchestrator.core.records import InstanceSeen, ObservationRecord
+from orchestrator.core.clients import OutsideProbe
+from orchestrator.core.records import InstanceSeen, ObservationRecord, ProbeSeen, WaySeen
 from orchestrator.core.view import OutsideWord
+from orchestrator.scouting import INSTANCES, Scouts, summed
+from probes.model import Observation
 from sites.errors import SitesError
 from sites.model import Estate
 from sites.replication.positions import Lag, PositionHistory, lag, received, replayed, safe_until_ns, written
@@ -22,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 FRESH_SECONDS = 3.0
 LOST_AGAIN_SECONDS = 0.2
+MOST_PROBES_PUBLISHED = 200
 
 
 def sample_every_seconds(lease_duration_seconds: float) -> float:
@@ -51,6 +55,7 @@ class Eyes:
 
     `on_change` is called when something worth an immediate look happened: an instance was lost, a role
     changed. `watch_losses_at`: the site whose instances' kept connections are watched (our own).
+    `scouts`: who tries the ways to the other sites; `probes`: what the probes from here have lately seen.
     """
 
     def __init__(
@@ -60,8 +65,12 @@ class Eyes:
         *,
         watch_losses_at: str | None,
         on_change: Callable[[], None],
+        scouts: Scouts | None = None,
+        probes: Callable[[], Iterable[Observation]] = tuple,
     ) -> None:
         self._estate = estate
+        self._scouts = scouts
+        self._probes = probes
         self._drivers = drivers
         self._watch_losses_at = watch_losses_at
         self._on_change = on_change
@@ -85,6 +94,8 @@ class Eyes:
             if self._watch_losses_at is not None:
                 for name in self._drivers:
                     group.create_task(self._watch_loss(name, self._watch_losses_at))
+            if self._scouts is not None:
+                group.create_task(self._scouts.run())
 
     # --- looking -------------------------------------------------------------------------------------
 
@@ -215,35 +226,108 @@ class Eyes:
         """Every other observer's latest record with the seconds since it arrived."""
         return tuple((each.record, max(0, now_ns - each.arrived_ns) / 1e9) for each in self._outside.values())
 
+    def outside_probes(self, service: str, now_ns: int) -> tuple[OutsideProbe, ...]:
+        """What the others' probes say of this service, their ages counted on."""
+        words = []
+        for observer, outside in self._outside.items():
+            waited_seconds = max(0, now_ns - outside.arrived_ns) / 1e9
+            words += [
+                OutsideProbe(
+                    observer=observer,
+                    site=seen.site,
+                    probe=seen.probe,
+                    kind=seen.kind,
+                    verdict=seen.verdict,
+                    reason=seen.reason,
+                    age_seconds=seen.age_seconds + waited_seconds,
+                )
+                for seen in outside.record.probes
+                if seen.service == service
+            ]
+        return tuple(words)
+
+    # --- whom we reach -------------------------------------------------------------------------------
+
+    def ways(self, now_ns: int) -> tuple[WaySeen, ...]:
+        """Every way from here to every other site, and whether it gets through."""
+        tried = self._scouts.ways(now_ns) if self._scouts is not None else ()
+        sites = {way.site for way in tried}
+        return (
+            *tried,
+            *(
+                self._by_instance(service, site, eye.sample, now_ns, others=site in sites)
+                for (service, site), eye in self._instances.items()
+                if eye.sample is not None and site != self._watch_losses_at
+            ),
+        )
+
+    def _by_instance(self, service: str, site: str, sample: Sample, now_ns: int, *, others: bool) -> WaySeen:
+        """An instance that answers proves the way; one that does not proves little, where there are others
+        to ask: it may be its account, or the database alone."""
+        age_seconds = max(0, now_ns - sample.taken_at_ns) / 1e9
+        reached = None
+        if age_seconds <= FRESH_SECONDS:
+            reached = True if sample.role is not Role.UNKNOWN else None if others else False
+        reason = sample.reason or str(sample.role)
+        return WaySeen(
+            site=site, way=f"{INSTANCES} {service}", reached=reached, reason=reason, age_seconds=age_seconds
+        )
+
+    def reached(self, site: str, now_ns: int) -> WaySeen | None:
+        """Whether another site is reached from here, by the way that says so; None: there is no way."""
+        return summed(self.ways(now_ns), site)
+
+    def members(self, now_ns: int) -> dict[str, bool | None]:
+        """Which members of the store are reached from here, by `store:<site>` or `store:<host>:<port>`."""
+        return self._scouts.members(now_ns) if self._scouts is not None else {}
+
+    # --- what we publish -----------------------------------------------------------------------------
+
     def observation(self, observer: str, number: int, clock_unix_seconds: float) -> ObservationRecord:
         """What we see, ready to be published."""
         now_ns = boottime_ns()
-        seen = []
-        reaches: dict[str, bool | None] = {}
-        for (service, site), eye in self._instances.items():
-            if eye.sample is None:
-                continue
-            sample = eye.sample
-            seen.append(
-                InstanceSeen(
-                    service=service,
-                    site=site,
-                    role=str(sample.role),
-                    writable=sample.writable,
-                    reason=sample.reason,
-                    age_seconds=max(0, now_ns - sample.taken_at_ns) / 1e9,
-                    position=sample.position,
-                    replayed=sample.replayed,
-                    system_id=sample.system_id,
-                    timeline=sample.timeline,
-                )
-            )
-            answered = sample.role is not Role.UNKNOWN
-            reaches[site] = bool(reaches.get(site)) or answered
+        ways = self.ways(now_ns)
+        sites = dict.fromkeys(way.site for way in ways if way.site != observer)
+        reaches = {site: found.reached for site in sites if (found := summed(ways, site)) is not None}
         return ObservationRecord(
             observer=observer,
             number=number,
-            instances=tuple(seen),
-            reaches=reaches,
+            instances=tuple(
+                _instance_seen(service, site, eye.sample, now_ns)
+                for (service, site), eye in self._instances.items()
+                if eye.sample is not None
+            ),
+            probes=tuple(_probe_seen(seen, now_ns) for seen in self._probes())[:MOST_PROBES_PUBLISHED],
+            reaches={**reaches, **self.members(now_ns)},
+            ways=tuple(way for way in ways if way.site != observer),
             clock_unix_seconds=clock_unix_seconds,
         )
+
+
+def _probe_seen(seen: Observation, now_ns: int) -> ProbeSeen:
+    at_ns = seen.last.at_ns if seen.last is not None else seen.since_ns
+    return ProbeSeen(
+        service=seen.service,
+        site=seen.site,
+        probe=seen.probe,
+        kind=seen.kind,
+        verdict=seen.verdict.value,
+        reason=seen.last.reason if seen.last is not None else "not tried yet",
+        age_seconds=max(0, now_ns - at_ns) / 1e9,
+        since_seconds=max(0, now_ns - seen.since_ns) / 1e9,
+    )
+
+
+def _instance_seen(service: str, site: str, sample: Sample, now_ns: int) -> InstanceSeen:
+    return InstanceSeen(
+        service=service,
+        site=site,
+        role=str(sample.role),
+        writable=sample.writable,
+        reason=sample.reason,
+        age_seconds=max(0, now_ns - sample.taken_at_ns) / 1e9,
+        position=sample.position,
+        replayed=sample.replayed,
+        system_id=sample.system_id,
+        timeline=sample.timeline,
+    )

@@ -208,12 +208,11 @@ def _members(reach: Reach, asked: Sequence[str], found: Sequence[Found]) -> Iter
         no = [each for each in no if of_site is None or frozenset({each, of_site}) not in links]
         if not no or of_site in down:
             continue
-        where = f"{member} ({of_site})" if of_site is not None else member
+        where = f"the store's member {f'at {of_site}' if of_site is not None else member}"
         if yes:
-            words_told = f"{listed(yes)} {_reaches(yes)} the store's member {where}, {listed(no)} " + (
-                "does not" if len(no) == 1 else "do not"
-            )
-            yield Found(Finding.MEMBER_LINK, (member,), words_told)
+            others = "does not" if len(no) == 1 else "do not"
+            told = f"{listed(yes)} {_reaches(yes)} {where}, {listed(no)} {others}"
+            yield Found(Finding.MEMBER_LINK, (member,), told)
         else:
             yield Found(Finding.MEMBER_DOWN, (member,), f"nobody reaches {where} ({listed(no)} tried)")
 

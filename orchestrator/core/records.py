@@ -114,7 +114,10 @@ class StepState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """`runs/<id>`: the plan and how far it is. Never evidence that a site is not writable (P25)."""
+    """`runs/<id>`: the plan and how far it is. Never evidence that a site is not writable (P25).
+
+    `automatic`: a controller started it by itself, so that it counts as such a move for gate 6.
+    """
 
     run: str
     kind: str
@@ -133,6 +136,7 @@ class RunRecord:
     loss_bound_seconds: float | None = None
     ended: str = ""
     outcome: str = ""
+    automatic: bool = False
     steps: tuple[StepState, ...] = ()
 
 
@@ -154,7 +158,7 @@ class InstanceSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeSeen:
-    """One probe's verdict as an observer lately saw it."""
+    """One probe's verdict as an observer lately saw it. `since_seconds`: how long it has had that verdict."""
 
     service: str
     site: str
@@ -162,17 +166,36 @@ class ProbeSeen:
     verdict: str
     reason: str
     age_seconds: float
+    kind: str = ""
+    since_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaySeen:
+    """One way to a site, as an observer lately found it: its controller, one of its hosts, its member of the
+    store, its instances. `reached` None: it could not be tried, or not lately."""
+
+    site: str
+    way: str
+    reached: bool | None
+    reason: str
+    age_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationRecord:
-    """`observations/<site>`: what that site or the witness sees, every two seconds."""
+    """`observations/<site>`: what that site or the witness sees, every two seconds.
+
+    `reaches`: by site, and by member of the store as `store:<site>` or `store:<host>:<port>`; `ways`: what
+    that was made from.
+    """
 
     observer: str
     number: int
     instances: tuple[InstanceSeen, ...] = ()
     probes: tuple[ProbeSeen, ...] = ()
     reaches: dict[str, bool | None] = field(default_factory=dict)
+    ways: tuple[WaySeen, ...] = ()
     clock_unix_seconds: float = 0.0
 
 

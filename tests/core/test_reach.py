@@ -124,7 +124,7 @@ def test_two_observers_that_reach_each_other_and_not_the_third_find_it_down() ->
 def test_a_member_of_the_store_is_told_apart_from_its_site() -> None:
     all_see = matrix() + words(f"{D}>@etcd-m no", f"{W}>@etcd-m no", f"{M}>@etcd-m no")
     assert told(Reach(all_see, ALIVE)) == [
-        "store member down: nobody reaches etcd-m (durham, derwentside and morpeth tried)"
+        "store member down: nobody reaches the store's member etcd-m (durham, derwentside and morpeth tried)"
     ]
     some = matrix() + words(f"{D}>@etcd-m no", f"{W}>@etcd-m yes", f"{M}>@etcd-m yes")
     assert told(Reach(some, ALIVE)) == [

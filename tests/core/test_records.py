@@ -21,6 +21,7 @@ from orchestrator.core.records import (
     ServiceRecord,
     SiteRecord,
     StepState,
+    WaySeen,
     decode,
     encode,
 )
@@ -97,9 +98,19 @@ OBSERVATION = ObservationRecord(
         ),
     ),
     probes=(
-        ProbeSeen(service="ebs", site="durham", probe="login", verdict="up", reason="", age_seconds=1.0),
+        ProbeSeen(
+            service="ebs",
+            site="durham",
+            probe="login",
+            kind="http",
+            verdict="up",
+            reason="answered",
+            age_seconds=1.0,
+            since_seconds=3600.0,
+        ),
     ),
-    reaches={"durham": True, "morpeth": False, "derwentside": None},
+    reaches={"durham": True, "morpeth": False, "derwentside": None, "store:durham": True},
+    ways=(WaySeen(site="morpeth", way="host db", reached=False, reason="timed-out", age_seconds=0.3),),
     clock_unix_seconds=1714554000.0,
 )
 
