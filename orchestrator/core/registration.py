@@ -59,6 +59,8 @@ def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> lis
         return superseded(state, found)
     if found is not None and adopt(state, found) and state.incarnation == state.next_incarnation:
         return registered(state, now_ns)  # P3: the registration was committed, its reply was lost
+    if not state.may_renew(now_ns):
+        return []  # P1: to register is to renew; the key is read again until a turn has been completed
     highest = max(found.record.incarnation if found else 0, state.incarnation)
     state.next_incarnation = max(state.next_incarnation, highest + 1)
     state.incarnation = state.next_incarnation
