@@ -36,10 +36,12 @@ class KeeperNote:
     def write(self, state: OwnershipState) -> None:
         """Note the state, if it changed. A disk that takes nothing is told of, and never stops the keeper."""
         open_here = tuple(sorted(name for name, service in state.services.items() if service.open_here))
-        now = (state.deadline_ns, open_here)
+        # A lease without the peer's word entitles to nothing, and must not look unbroken to the next (P32).
+        deadline_ns = 0 if state.word_needed else state.deadline_ns
+        now = (deadline_ns, open_here)
         if now == self._last:
             return
-        text = json.dumps({"boot": boot_id(), "deadline_ns": state.deadline_ns, "open": open_here})
+        text = json.dumps({"boot": boot_id(), "deadline_ns": deadline_ns, "open": open_here})
         fresh = self._path.with_suffix(".new")
         try:
             fresh.write_text(text, encoding="utf-8")

@@ -32,13 +32,9 @@ from orchestrator.ownership_actions import KeeperDesk, with_ownership
 from orchestrator.paths import controller_socket, keeper_socket
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
-from orchestrator.store.base import KeyValue, Store, StoreError
+from orchestrator.store.base import KeyValue, Store
 from orchestrator.store.status import StoreStatus
-from probes.catalogue import make_probe, sites_probed
-from probes.model import Observation, ProbeResult
-from probes.patrol import Patrol
-from probes.place import ProbeContext
-from probes.trial import PatrolEntry
+from orchestrator.vantage import Vantage, context_at
 from runbooks.actions import shipped_actions
 from runbooks.context import Sql
 from runbooks.library import Library
@@ -51,7 +47,6 @@ log = structlog.get_logger(__name__)
 
 RUNS_KEPT = 500
 KEEPER_AGAIN_SECONDS = 0.2
-STORE_STATUS_EVERY_SECONDS = 10.0
 
 
 class StartedKeeper(Protocol):
@@ -90,12 +85,28 @@ class SiteController:
         self._wake = asyncio.Event()
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
-        self._observations: dict[tuple[str, str, str], Observation] = {}
         tally = Tally()
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
-        self._eyes = Eyes(self._estate, means.drivers, watch_losses_at=self._site, on_change=self._wake.set)
         desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
-        context = ProbeContext(means.transport, means.drivers, means.base, on_lost=self._on_lost)
+        context = context_at(
+            self._estate,
+            self._site,
+            means.base,
+            transport=means.transport,
+            drivers=means.drivers,
+            on_lost=self._on_lost,
+        )
+        self._vantage = Vantage(
+            self._estate, self._site, context, store_status=means.store_status, on_store=self._on_store
+        )
+        self._eyes = Eyes(
+            self._estate,
+            means.drivers,
+            watch_losses_at=self._site,
+            on_change=self._wake.set,
+            scouts=self._vantage.scouts,
+            probes=self._vantage.seen,
+        )
         self._probes = {
             name: ServiceProbes(self._estate, service, context)
             for name, service in self._estate.services.items()
@@ -114,7 +125,6 @@ class SiteController:
             tally=tally,
             wake=self._wake,
         )
-        self._patrol = Patrol(_entries(self._estate, context), on_observation=self._on_observation)
         self._page = MetricsPage()
         self.controller.on_turn = self._on_turn
 
@@ -141,7 +151,7 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        api = LocalApi(self.controller, Orders(self.controller), self._seen)
+        api = LocalApi(self.controller, Orders(self.controller), self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics
         async with contextlib.AsyncExitStack() as stack:
             for tried in self._probes.values():
@@ -162,23 +172,12 @@ class SiteController:
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
-            self._patrol.run(),
+            self._vantage.patrol.run(),
             controller.watch_settings(),
-            self._watch_store(),
             publish(store, self._site, self._eyes.observation),
             follow(store, OBSERVATIONS, taking_observations(self._site, self._eyes.take_outside)),
             follow(store, RUNS, self._on_run),
         )
-
-    async def _watch_store(self) -> None:
-        """How each member is, now and then: for metrics and warnings, never for a decision."""
-        while self._means.store_status is not None:
-            try:
-                self.controller.store_status = await self._means.store_status()
-                self._link.voters(voters_of(self.controller.store_status, self._estate, self._site))
-            except StoreError as fault:
-                log.debug("store-status-unknown", problem=str(fault))
-            await asyncio.sleep(STORE_STATUS_EVERY_SECONDS)
 
     # --- the keeper ----------------------------------------------------------------------------------
 
@@ -232,18 +231,16 @@ class SiteController:
     # --- what arrives --------------------------------------------------------------------------------
 
     def _on_turn(self, view: View) -> None:
-        self._page.take(readings(self.controller, view, self._seen()))
+        self._page.take(readings(self.controller, view, self._vantage.seen()))
+
+    def _on_store(self, status: StoreStatus) -> None:
+        """How each member is: for metrics, warnings and hold, never for a decision."""
+        self.controller.store_status = status
+        self._link.voters(voters_of(status, self._estate, self._site))
 
     def _on_lost(self, service: str, site: str) -> None:
         self._eyes.nudge(service, site)
-        self._patrol.nudge(service, site)
-
-    def _on_observation(self, observation: Observation, result: ProbeResult) -> None:
-        key = (observation.service, observation.site, observation.probe)
-        self._observations[key] = observation
-
-    def _seen(self) -> tuple[Observation, ...]:
-        return tuple(self._observations.values())
+        self._vantage.patrol.nudge(service, site)
 
     def _on_run(self, item: KeyValue) -> None:
         try:
@@ -289,28 +286,3 @@ async def _until(ended: asyncio.Event, tasks: "list[asyncio.Task[None]]") -> int
     for fault in faults:
         log.error("controller-task-failed", exc_info=fault)
     return 1 if faults else 0
-
-
-def _entries(estate: Estate, context: ProbeContext) -> list[PatrolEntry]:
-    entries = []
-    for service in estate.services.values():
-        for spec in service.probes:
-            k, n = spec.fails_after_counts
-            for site in sites_probed(spec, service):
-                probe = make_probe(
-                    spec, service=service, site=estate.sites[site], estate=estate, context=context
-                )
-                entries.append(
-                    PatrolEntry(
-                        probe=probe,
-                        name=spec.name,
-                        service=service.name,
-                        site=site,
-                        kind=spec.kind,
-                        every_seconds=spec.every_seconds,
-                        timeout_seconds=spec.timeout_seconds,
-                        k=k,
-                        n=n,
-                    )
-                )
-    return entries

@@ -141,7 +141,8 @@ def _shut_first(state: OwnershipState, name: str, *, planned: bool, now_ns: int)
 
 
 def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list[Order]:
-    """P23: closed: from now on the answer for this service is no, then the give-up is written."""
+    """P23: closed: from now on the answer for this service is no, the guard is told so, and when it has
+    acknowledged the give-up is written."""
     service = state.services[message.service]
     service.closing = False
     if not message.closed:
@@ -150,7 +151,7 @@ def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list
     service.shut = True
     service.giving_up = True
     service.final_position = message.final_position
-    return []
+    return guarding.order_fence(state, message.service, "it is given up", now_ns)
 
 
 def _refuse_give_up(state: OwnershipState, name: str, evidence: str) -> list[Order]:

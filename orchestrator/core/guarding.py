@@ -84,10 +84,11 @@ def _on_note(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Or
 def fence(state: OwnershipState, name: str, why: str, now_ns: int) -> list[Order]:
     """Cut the instance here off: by its guard where one listens, and by the driver in any case."""
     state.services[name].fencing = True
-    return [*_order_fence(state, name, why, now_ns), FenceInstance(name, why)]
+    return [*order_fence(state, name, why, now_ns), FenceInstance(name, why)]
 
 
-def _order_fence(state: OwnershipState, name: str, why: str, now_ns: int) -> list[Order]:
+def order_fence(state: OwnershipState, name: str, why: str, now_ns: int) -> list[Order]:
+    """P20: the guard drops its outstanding question; nothing asked before this counts."""
     guard = state.services[name].guard
     if guard is None or not guard.connected:
         return []
@@ -200,7 +201,7 @@ def _again(state: OwnershipState, name: str, guard: GuardState, now_ns: int) -> 
     service = state.services[name]
     wants_cut = service.giving_up and not guard.cut
     if guard.fence_order or wants_cut:
-        return _order_fence(state, name, "it is given up" if wants_cut else "cut it off", now_ns)
+        return order_fence(state, name, "it is given up" if wants_cut else "cut it off", now_ns)
     if service.made_automatic and not guard.automatic:
         guard.automatic_order = 0
         return make_automatic(state, name, now_ns)

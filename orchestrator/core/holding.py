@@ -55,8 +55,8 @@ def _clear(state: OwnershipState) -> None:
 def wanted(state: OwnershipState, now_ns: int) -> bool:
     """P29: both sites miss the witness's voter for T; or a lost peer's services are all served here."""
     peer = state.peer_item
-    if peer is None:
-        return False
+    if peer is None or None in (state.own_voter_seen, state.peer_voter_seen, state.witness_seen):
+        return False  # without a word about every voter it could never be cleared again
     missing_ns = state.witness_missing_since_ns
     both_miss = (
         missing_ns is not None

@@ -33,7 +33,7 @@ def _hold(state: OwnershipState) -> tuple[int, tuple[tuple[str, int], ...]]:
     """P30: while this keeper relies; and from a start until it has registered, what was noted before."""
     if not state.registered:
         return state.start_note.hold_incarnation, state.start_note.hold_services
-    if not state.hold_relied:
+    if not state.hold_relied or state.word_needed:  # P32: what is closed is not held open by a note
         return 0, ()
     held = tuple(
         (name, service.item.record.epoch)

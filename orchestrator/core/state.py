@@ -258,7 +258,8 @@ def new_state(
             automatic=mode is Mode.AUTOMATIC,
             open_here=name in inherited_open,
             right_until_ns=inherited_deadline_ns if name in inherited_open else 0,
-            guard=GuardState() if name in guarded else None,
+            # What a keeper before this one answered may keep it open as long as a lease (P18).
+            guard=GuardState(told_until_ns=now_ns + timing.lease_duration_ns) if name in guarded else None,
         )
         for name, mode in modes.items()
     }
