@@ -1,7 +1,7 @@
 """Who is at the other end of a TLS connection.
 
 An identity is a URI among a certificate's subjectAltNames: `twinsite:controller/<site>`,
-`twinsite:guard/<site>/<service>`, `twinsite:witness/<site>`, `twinsite:etcd/<host>`,
+`twinsite:guard/<site>/<service>`, `twinsite:witness/<site>`, `twinsite:etcd/<host>`, `twinsite:store/<site>`,
 `twinsite:operator/<name>`. A certificate carries exactly one. The contexts made here look at it within the
 handshake, on both sides: nothing that a stranger says is ever read, though the same authority signed for it.
 
@@ -40,6 +40,11 @@ def witness_identity(site: str) -> str:
 def etcd_identity(host: str) -> str:
     """A member of the store, by the host under which the others reach it."""
     return f"{PREFIX}etcd/{host}"
+
+
+def store_identity(site: str) -> str:
+    """A site as a client of the store, where it shows the store another certificate than its controller's."""
+    return f"{PREFIX}store/{site}"
 
 
 def operator_identity(name: str) -> str:

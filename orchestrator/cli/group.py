@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import daemons, look, move, prove, quieten, setup
+from orchestrator.cli import certs, daemons, look, move, prove, quieten, setup
 from orchestrator.cli.failures import INTERRUPTED, Failure, ended_by
 from orchestrator.cli.options import Settings
 
@@ -14,7 +14,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Look", look.COMMANDS),
     ("Move", move.COMMANDS),
     ("Quieten", quieten.COMMANDS),
-    ("Set up", setup.COMMANDS),
+    ("Set up", (*setup.COMMANDS, *certs.COMMANDS)),
     ("Run", daemons.COMMANDS),
     ("Prove", prove.COMMANDS),
 )
