@@ -55,7 +55,7 @@ class Checks:
             self.violated(
                 1, f"{host.service} accepts client writes at {host.site} and at {other.site} at once"
             )
-        planned = self.planned.get(host.service)
+        planned = None if self.world.setting.eager else self.planned.get(host.service)
         if planned is not None and planned.giver != host.site and not planned.loss_accepted:
             if host.written() < planned.final_bytes:
                 lost = planned.final_bytes - host.written()

@@ -36,7 +36,7 @@ class Host:
         self.guard: GuardNode | None = None
         self.up = True
         self.stalls = 0
-        self.promoted = False
+        self.promoted = world.setting.eager
         self.closed = False
         self.gate_until_ns = SHUT
         self.position = 0

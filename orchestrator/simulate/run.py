@@ -77,7 +77,8 @@ def shrink(scenario: Scenario) -> Scenario:
     at = 0
     while at < len(deeds):
         fewer = deeds[:at] + deeds[at + 1 :]
-        if still(fewer):
+        the_end = scenario.ending.dead and deeds[at].at_ns == scenario.ending.from_ns
+        if not the_end and still(fewer):
             deeds = fewer
         else:
             at += 1

@@ -28,7 +28,11 @@ SITES_HERE = ("x", "y")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a scenario's world is made of. `rates`: parts in a million for each clock's owner."""
+    """What a scenario's world is made of. `rates`: parts in a million for each clock's owner.
+
+    `eager`: every database is written to as soon as its gate is open, promoted or not, which is the worst that
+    can be; what it holds is then not looked at (invariant 3).
+    """
 
     timing: LeaseTiming
     services: dict[str, "ServiceSetting"]
@@ -40,6 +44,7 @@ class Setting:
     guarded: bool = True
     gated: frozenset[str] = frozenset()
     grain_ns: int = 1
+    eager: bool = False
     lateness_ns: int = 0
     fence_share: float = 0.5
 
@@ -93,7 +98,7 @@ class World:
         self.network = Network()
         self.checks = Checks(self)
         timing = self.timing
-        self.tick_ns = timing.lease_duration_ns // 5
+        self.tick_ns = timing.lease_duration_ns // 3
         self.turn_ns = timing.lease_duration_ns // 5
         self.timeout_ns = timing.lease_duration_ns * 3 // 5
         weather = setting.weather
@@ -315,7 +320,7 @@ class World:
             message = m.VotersSeen(seen[site], seen[self.other(site)], seen["w"])
             for node in self.sites[site].keepers:
                 node.run(node.tell, message)
-        self.after(self.turn_ns, self.look_at_voters)
+        self.after(self.timing.lease_duration_ns // 2, self.look_at_voters)
 
     # --- the links -----------------------------------------------------------------------------------
 
@@ -345,7 +350,7 @@ class World:
         """The standby gets what the primary wrote until a moment ago."""
         for name in self.services:
             x, y = self.hosts["x", name], self.hosts["y", name]
-            if x.promoted == y.promoted:
+            if self.setting.eager or x.promoted == y.promoted:
                 continue
             source, standby = (x, y) if x.promoted else (y, x)
             linked = self.network.passes(source.site, standby.site)
@@ -358,7 +363,8 @@ class World:
     def make_standby(self, host: Host) -> None:
         """The instance is made a standby of the other one; what only it had is set aside first."""
         other = self.hosts[self.other(host.site), host.service]
-        if host.promoted and other.promoted and other.up and not host.writable():
+        eager = self.setting.eager
+        if not eager and host.promoted and other.promoted and other.up and not host.writable():
             host.promoted = False
             host.position = min(host.position, other.written())
             host.changed("made a standby")
