@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from orchestrator.clock import boottime_ns
 from orchestrator.core.records import WaySeen
 from orchestrator.store.base import StoreError
 from orchestrator.store.status import MemberStatus, StoreStatus
@@ -32,6 +31,7 @@ log = structlog.get_logger(__name__)
 STORE = "store:"
 CONTROLLER, MEMBER, INSTANCES, HOST = "controller", "store member", "databases", "host "
 LOOK = "true"  # what is run on a host to see that it answers
+SHORTEST_MEMBER_BEAT_SECONDS = 1.0
 _SHORTEST_BEAT_SECONDS, _LONGEST_BEAT_SECONDS = 0.5, 2.0
 _AGREEING, _OF_LAST = 2, 3
 MISSES = 2  # in a row, before a member counts as not reached
@@ -82,7 +82,8 @@ class _Member:
 
 
 class Scouts:
-    """The ways from one place. `store_status`: how its members are asked; None where it cannot tell."""
+    """The ways from one place. `store_status`: how the store's members are asked, and `on_store` who else is
+    told; None where it cannot tell."""
 
     def __init__(
         self,
@@ -91,10 +92,13 @@ class Scouts:
         context: ProbeContext,
         *,
         store_status: Callable[[], Awaitable[StoreStatus]] | None,
+        on_store: Callable[[StoreStatus], None] = lambda status: None,
     ) -> None:
+        self._on_store = on_store
         self._estate = estate
         self._observer = observer
         self._every_seconds = beat_seconds(estate.ownership.lease_duration_seconds)
+        self._members_every_seconds = max(SHORTEST_MEMBER_BEAT_SECONDS, self._every_seconds)
         self._hosts_every_seconds = host_beat_seconds(estate.ownership.lease_duration_seconds)
         self._store_status = store_status
         self._members: dict[str, _Member] = {}
@@ -104,8 +108,8 @@ class Scouts:
             for name, site in estate.sites.items()
             if site.store_member is not None
         }
-        self._patrol = Patrol(self._entries(context), on_observation=self._take)
-        self.status: StoreStatus | None = None
+        self._now_ns = context.now_ns
+        self._patrol = Patrol(self._entries(context), on_observation=self._take, now_ns=context.now_ns)
 
     async def run(self) -> None:
         """Try until cancelled."""
@@ -145,16 +149,16 @@ class Scouts:
                 self.take_members(await self._store_status())
             except StoreError as fault:
                 log.debug("store-status-unknown", problem=str(fault))
-            await asyncio.sleep(self._every_seconds)
+            await asyncio.sleep(self._members_every_seconds)
 
     def take_members(self, status: StoreStatus) -> None:
         """How the members of the store were found just now."""
-        now_ns = boottime_ns()
-        self.status = status
+        now_ns = self._now_ns()
         for found in status.members:
             before = self._members.get(found.endpoint)
             misses = 0 if found.reachable else (before.misses if before is not None else 0) + 1
             self._members[found.endpoint] = _Member(found, now_ns, misses)
+        self._on_store(status)
 
     # --- what is known -------------------------------------------------------------------------------
 
@@ -198,7 +202,7 @@ class Scouts:
         }
 
     def _member_reached(self, member: _Member, now_ns: int) -> bool | None:
-        if self._stale(member.taken_at_ns, now_ns, self._every_seconds):
+        if self._stale(member.taken_at_ns, now_ns, self._members_every_seconds):
             return None
         if member.status.reachable:
             return True

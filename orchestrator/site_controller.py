@@ -172,7 +172,7 @@ class SiteController:
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
-            self._vantage.patrol.run(),
+            self._vantage.run(),
             controller.watch_settings(),
             publish(store, self._site, self._eyes.observation),
             follow(store, OBSERVATIONS, taking_observations(self._site, self._eyes.take_outside)),

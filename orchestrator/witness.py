@@ -11,6 +11,9 @@ import structlog
 from orchestrator.assembly import load_ground, make_drivers, open_store, open_transport, set_up_logging
 from orchestrator.eyes import Eyes
 from orchestrator.observing import publish
+from orchestrator.vantage import NOT_FROM_OUTSIDE, Vantage, context_at
+from probes.catalogue import SETTINGS as PROBE_SETTINGS
+from probes.catalogue import faults as probe_faults
 
 log = structlog.get_logger(__name__)
 
@@ -22,11 +25,20 @@ def run_witness(estate_path: Path, site: str) -> int:
 
 
 async def _run(estate_path: Path, site: str) -> int:
-    ground = load_ground(estate_path, site)
+    ground = load_ground(estate_path, site, probe_settings=PROBE_SETTINGS, probe_faults=probe_faults)
     store = open_store(ground)
     transport = open_transport(ground)
     drivers = make_drivers(ground, transport)
-    eyes = Eyes(ground.estate, drivers, watch_losses_at=None, on_change=lambda: None)
+    context = context_at(ground.estate, site, ground.base, transport=transport, drivers=drivers)
+    vantage = Vantage(ground.estate, site, context, store_status=store.status, leaving_out=NOT_FROM_OUTSIDE)
+    eyes = Eyes(
+        ground.estate,
+        drivers,
+        watch_losses_at=None,
+        on_change=lambda: None,
+        scouts=vantage.scouts,
+        probes=vantage.seen,
+    )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -34,6 +46,7 @@ async def _run(estate_path: Path, site: str) -> int:
     log.info("witness-started", services=sorted(drivers))
     tasks = [
         asyncio.create_task(eyes.run()),
+        asyncio.create_task(vantage.run()),
         asyncio.create_task(publish(store, site, eyes.observation)),
     ]
     try:
