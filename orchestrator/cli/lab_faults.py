@@ -327,7 +327,7 @@ def clock(settings: Settings, site: str, offset: float, directory: Path | None) 
     """Let the wall clock of a site's twinsite processes jump.
 
     OFFSET is how far it is off from now on, such as +90s, -5m or +0s. Time since boot goes on as before.
-    Needs libfaketime when the lab is started; `tools/fetch-faketime` gets it. etcd and PostgreSQL see no jump.
+    Needs libfaketime when the lab starts; `tools/fetch-faketime` gets it. etcd and PostgreSQL see no jump.
 
     \b
     Examples:

@@ -5,7 +5,7 @@ import click
 
 from orchestrator.cli import lab_faults
 
-STORIES = ("tour", "site-loss", "database-loss", "switchover")
+STORIES = ("tour", "site-loss", "database-loss", "switchover", "controller-loss", "link-loss")
 _JSON = click.option(
     "--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it."
 )

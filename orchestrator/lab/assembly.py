@@ -99,7 +99,11 @@ def _prepare(lab: RunningLab) -> Parts:
     whom = postgres.run_as()
     found = postgres.reachable(postgres.find_postgres(), whom, layout.directory / "programs")
     authority = create_authority(layout.directory / "certs", title="twinsite lab")
-    clients = {site: authority.client(site) for site in SITES}
+    clients = {site: authority.controller(site, [network.address(site)]) for site in DATA_SITES}
+    clients[WITNESS] = authority.witness(WITNESS)
+    for site in DATA_SITES:
+        for service in HOME:
+            authority.guard(site, service)
     members = {
         site: etcd.MemberPlace(site, network.address(site), network.port("etcd"), network.port("etcd-peer"))
         for site in SITES
@@ -311,6 +315,7 @@ def _client(parts: Parts, service: str, inside: str) -> Program:
         service=service,
         databases={inside: places[inside]} if inside else places,
         records=str(layout.records(service, inside)),
+        ends=str(layout.ends(service, inside)),
         live=str(layout.live(service, inside)),
     )
     if inside:

@@ -26,7 +26,7 @@ from typing import Any
 import asyncpg
 
 from orchestrator.clock import boottime_ns
-from orchestrator.lab.measure import Acknowledged
+from orchestrator.lab.measure import Acknowledged, Broken
 
 TABLE = "twinsite_lab_rows"
 CREATE = (
@@ -59,11 +59,13 @@ RECORD_LIMIT_BYTES = 256 << 20
 @dataclass(frozen=True, slots=True)
 class ClientSpec:
     """What one client is to do. `databases`: for each site what asyncpg's connect takes. `records` grows by
-    a line per acknowledged commit, `live` is one line about now."""
+    a line per acknowledged commit, `ends` by one each time that writing came to an end at a site, `live` is
+    one line about now."""
 
     service: str
     databases: dict[str, dict[str, Any]]
     records: str
+    ends: str
     live: str
     write_every_seconds: float = 0.005
     first_n: int = 1  # of its rows: every client of a service has numbers of its own
@@ -131,6 +133,15 @@ def read_records(path: Path, from_offset: int = 0) -> Iterator[Acknowledged]:
                 yield Acknowledged(int(n), site, int(sent_ns), int(acknowledged_ns))
 
 
+def read_ends(path: Path) -> Iterator[Broken]:
+    """Each time that writing came to an end at a site, in order."""
+    with contextlib.suppress(FileNotFoundError), path.open(encoding="ascii") as file:
+        for line in file:
+            if line.endswith("\n"):
+                site, at_ns, last_n, state, detail = line.rstrip("\n").split("\t", 4)
+                yield Broken(site, int(at_ns), int(last_n), state == "refused", detail)
+
+
 class Writer:
     """Writes at every site of one service until it is cancelled."""
 
@@ -143,6 +154,7 @@ class Writer:
         self._pending: list[str] = []
         flags = os.O_WRONLY | os.O_CREAT
         self._records = os.open(spec.records, flags | os.O_APPEND, 0o644)
+        self._ends = os.open(spec.ends, flags | os.O_APPEND, 0o644)
         self._live = os.open(spec.live, flags | os.O_TRUNC, 0o644)
 
     def slow_down(self) -> None:
@@ -159,6 +171,7 @@ class Writer:
         finally:
             self._flush()
             os.close(self._records)
+            os.close(self._ends)
             os.close(self._live)
 
     async def _keep_records(self) -> None:
@@ -245,12 +258,13 @@ class Writer:
 
     def _met(self, site: str, state: str, fault: BaseException | None = None) -> None:
         now = self._sites[site]
+        ended = now.state == "writing" and state != "writing"
         now.state = state
-        now.detail = (
-            ""
-            if fault is None
-            else f"{type(fault).__name__}: {fault}"[:120].encode("ascii", "replace").decode()
-        )
+        now.detail = "" if fault is None else " ".join(f"{type(fault).__name__}: {fault}"[:120].split())
+        now.detail = now.detail.encode("ascii", "replace").decode()
+        if ended:
+            line = f"{site}\t{boottime_ns()}\t{now.last_n}\t{state}\t{now.detail}\n"
+            os.write(self._ends, line.encode("ascii"))
 
 
 async def _run(spec: ClientSpec) -> None:

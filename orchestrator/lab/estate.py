@@ -72,6 +72,10 @@ class Layout:
         """What the service's client was acknowledged: the one outside, or the one inside a site."""
         return self.directory / "clients" / f"{service}{inside and '-'}{inside}.acknowledged"
 
+    def ends(self, service: str, inside: str = "") -> Path:
+        """When the client's writing came to an end at a site."""
+        return self.records(service, inside).with_suffix(".ends")
+
     def live(self, service: str, inside: str = "") -> Path:
         """What the service's client says of now."""
         return self.directory / "clients" / f"{service}{inside and '-'}{inside}.live"
@@ -126,6 +130,7 @@ def _site(network: Network, layout: Layout, site: str, certificate: CertificateF
         ssh=network.port("ssh"),
         user=SSH_USER,
         controller=f"https://{network.place(site, 'controller')}",
+        guards=network.place(site, "guards"),
         metrics=network.place(site, "metrics"),
         state=_relative(layout, layout.state(site)),
         endpoints=endpoints,
@@ -203,6 +208,8 @@ _DATA_SITE = """
     title: {title}
     owner: {site}
     controller: {controller}
+    guards: {guards}        # where the guards on its database hosts reach its keeper
+    tls: &{site}-tls {{ca: {ca}, cert: {cert}, key: {key}}}
     metrics: {metrics}
     state: {state}
     hosts:                         # by role, the same names at both sites, so that runbooks work both ways
@@ -211,7 +218,7 @@ _DATA_SITE = """
       endpoints: [{endpoints}]
       election_timeout: {election}
       round_trip: 10ms
-      tls: {{ca: {ca}, cert: {cert}, key: {key}}}
+      tls: *{site}-tls
       user: {site}
       password: !file {password}
 """
@@ -221,13 +228,14 @@ _WITNESS = """
     title: {title}
     owner: {site}
     witness: true                  # votes and observes; hosts no service
+    tls: &{site}-tls {{ca: {ca}, cert: {cert}, key: {key}}}
     metrics: {metrics}
     state: {state}
     store:                         # may read, and write what it observes, nothing else
       endpoints: [{endpoints}]
       election_timeout: {election}
       round_trip: 10ms
-      tls: {{ca: {ca}, cert: {cert}, key: {key}}}
+      tls: *{site}-tls
       user: {site}
       password: !file {password}
 """

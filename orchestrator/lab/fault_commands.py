@@ -80,11 +80,11 @@ def delay_command(
 
 def links_command(*, directory: Path | None = None) -> int:
     """Show every link, what it does to packets, and what it has done."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("from", "to", "link"):
         table.add_column(column, no_wrap=True)
-    for column in ("passed", "dropped by a cut", "lost", "too many"):
-        table.add_column(column, justify="right")
+    for column in ("passed", "cut off", "lost", "too many"):
+        table.add_column(column, justify="right", no_wrap=True)
     for link in Faults(lab_at(directory)).links():
         counts = link["counts"]
         numbers = (str(counts[key]) for key in ("passed", "cut", "lost", "full"))

@@ -71,6 +71,11 @@ class Faults:
         """Where its things lie."""
         return Layout(Path(self.state.directory))
 
+    @property
+    def has_links(self) -> bool:
+        """Whether it is in network namespaces, and so has links, disks and clocks to hurt."""
+        return bool(self.state.prefix)
+
     # --- the network ---------------------------------------------------------------------------------
 
     def links(self) -> list[dict[str, Any]]:

@@ -24,6 +24,18 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """A writing client met its first failure after row `last_n` at `site`. `refused`: the database said that
+    it takes no writes; else its connection broke, or no answer came in time."""
+
+    site: str
+    at_ns: int
+    last_n: int
+    refused: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """The time that belongs to one event: from the end of the one before to when all was well again."""
 
@@ -83,6 +95,34 @@ def two_writable_seconds(records: Sequence[Acknowledged], window: Window) -> flo
     return max([0, *overlaps]) / NS
 
 
+def writable_spans(records: Sequence[Acknowledged], gap_ns: int) -> dict[str, list[tuple[int, int]]]:
+    """When each site took writes: from the sending of an acknowledged row to the acknowledgement of the last
+    that followed without a longer gap."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for record in sorted(records, key=lambda record: record.sent_ns):
+        spans = found.setdefault(record.site, [])
+        if spans and record.sent_ns - spans[-1][1] <= gap_ns:
+            spans[-1] = spans[-1][0], max(spans[-1][1], record.acknowledged_ns)
+        else:
+            spans.append((record.sent_ns, record.acknowledged_ns))
+    return found
+
+
+def margin_seconds(
+    records: Sequence[Acknowledged], ends: Sequence[Broken], window: Window, source: str, target: str
+) -> float | None:
+    """From the first proof that `source` takes no writes any more to the sending of the first row that
+    `target` took; below zero when the proof came later. The proof is the first failure, met by any client,
+    after the last row that `source` acknowledged. None: one of the two never came."""
+    inside = window.records_of(records)
+    started = min((record.sent_ns for record in inside if record.site == target), default=None)
+    last_ns = max((record.acknowledged_ns for record in inside if record.site == source), default=0)
+    proofs = [one.at_ns for one in ends if one.site == source and last_ns < one.at_ns <= window.end_ns]
+    if started is None or not proofs:
+        return None
+    return (started - min(proofs)) / NS
+
+
 def lost(records: Iterable[Acknowledged], found: Collection[int]) -> list[Acknowledged]:
     """What was acknowledged and is not among the rows found, in the order of acknowledgement."""
     present = found if isinstance(found, set | frozenset) else set(found)
@@ -105,9 +145,11 @@ def figures_of(
     window: Window,
     missing: Sequence[Acknowledged],
     reported_loss_seconds: float | None,
+    within: Sequence[Acknowledged] = (),
 ) -> EventFigures:
-    """Everything about one event and one service. `missing`: what this event lost, which may have been
-    acknowledged before its window began."""
+    """Everything about one event and one service. `records`: of the client outside, whose outage it is;
+    `within`: of those inside the sites; `missing`: what this event lost, which may have been acknowledged
+    before its window began."""
     inside = window.records_of(records)
     return EventFigures(
         event=event,
@@ -117,5 +159,5 @@ def figures_of(
         lost_rows=len(missing),
         lost_span_seconds=round(lost_span_seconds(missing), 3),
         reported_loss_seconds=reported_loss_seconds,
-        two_writable_seconds=round(two_writable_seconds(inside, window), 3),
+        two_writable_seconds=round(two_writable_seconds([*inside, *within], window), 3),
     )

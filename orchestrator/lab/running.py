@@ -19,11 +19,11 @@ import asyncpg
 
 from orchestrator.clock import boottime_ns
 from orchestrator.lab import namespaces, processes, wan
-from orchestrator.lab.client import BROKEN, TABLE, read_records
+from orchestrator.lab.client import BROKEN, TABLE, read_ends, read_records
 from orchestrator.lab.errors import LabMisuse, LabTrouble
 from orchestrator.lab.estate import LEASE_DURATION_SECONDS, Layout
 from orchestrator.lab.faults import Faults, wait_for_network
-from orchestrator.lab.measure import Acknowledged
+from orchestrator.lab.measure import Acknowledged, Broken
 from orchestrator.lab.places import DATA_SITES, HOME, PLACES, PREFIX_BITS, SITES, LabState, Network
 from orchestrator.lab.processes import Blow, Tree
 from orchestrator.lab.site_supervisor import Description
@@ -159,6 +159,11 @@ class RunningLab:
         """What the clients inside the sites have recorded of the service so far."""
         found = [read_records(self.layout.records(service, inside=site)) for site in DATA_SITES]
         return [record for records in found for record in records]
+
+    def ends(self, service: str) -> list[Broken]:
+        """Each time that writing of the service came to an end at a site, for any of its clients."""
+        paths = [self.layout.ends(service), *(self.layout.ends(service, site) for site in DATA_SITES)]
+        return sorted((one for path in paths for one in read_ends(path)), key=lambda one: one.at_ns)
 
     async def rows(self, service: str, site: str, up_to_n: int, from_n: int = 0) -> set[int]:
         """The numbers up to one that the database at `site` holds. Raises LabTrouble if it does not say."""

@@ -12,13 +12,25 @@ from typing import Protocol
 
 from orchestrator.api.shapes import RunDetail
 from orchestrator.clock import boottime_ns
-from orchestrator.lab.client import FLUSH_EVERY_SECONDS
+from orchestrator.lab.client import FLUSH_EVERY_SECONDS, INSIDE_FIRST_N
 from orchestrator.lab.errors import StoryFailed
-from orchestrator.lab.measure import Acknowledged, EventFigures, Window, figures_of, lost, outage_seconds
+from orchestrator.lab.faults import Faults
+from orchestrator.lab.measure import (
+    Acknowledged,
+    Broken,
+    EventFigures,
+    Window,
+    figures_of,
+    lost,
+    margin_seconds,
+    outage_seconds,
+    writable_spans,
+)
 from orchestrator.lab.processes import Blow
 from orchestrator.lab.view import LabNow
 
 QUIET_SECONDS = 1.0
+SPAN_GAP_NS = 500_000_000  # a longer time without a write taken ends a span in which a site was writable
 FLUSHED_AFTER_SECONDS = 5 * FLUSH_EVERY_SECONDS
 
 
@@ -37,6 +49,11 @@ class Sites(Protocol):
         """Sites that were killed and not healed."""
         ...
 
+    @property
+    def faults(self) -> Faults:
+        """What else can be done to them: links, single processes, disks, clocks."""
+        ...
+
     def kill_site(self, site: str) -> Blow:
         """Every process of the site, at once."""
         ...
@@ -50,11 +67,19 @@ class Sites(Protocol):
         ...
 
     def records(self, service: str) -> list[Acknowledged]:
-        """What the service's client has recorded so far."""
+        """What the service's client outside has recorded so far."""
         ...
 
-    async def rows(self, service: str, site: str, up_to_n: int) -> set[int]:
-        """The numbers of the rows that the database at `site` holds, up to one."""
+    def inside(self, service: str) -> list[Acknowledged]:
+        """What the service's clients inside the sites have recorded so far; nothing on loopback addresses."""
+        ...
+
+    def ends(self, service: str) -> list[Broken]:
+        """Each time that writing came to an end at a site, for any of the service's clients."""
+        ...
+
+    async def rows(self, service: str, site: str, up_to_n: int, from_n: int = 0) -> set[int]:
+        """The numbers of the rows that the database at `site` holds, from one to another."""
         ...
 
 
@@ -168,16 +193,50 @@ class Stage:
         """
         window = Window(self.window_start_ns, boottime_ns())
         await asyncio.sleep(FLUSHED_AFTER_SECONDS)
-        records = [r for r in self.sites.records(service) if r.acknowledged_ns <= window.end_ns]
+        outside, within = (
+            [record for record in records if record.acknowledged_ns <= window.end_ns]
+            for records in (self.sites.records(service), self.sites.inside(service))
+        )
         primary = self.view.now.primary(service)
         if primary is None:
             raise StoryFailed(f"nobody agrees who is primary for {service}, so its rows cannot be counted")
-        found = await self.sites.rows(service, primary, max((r.n for r in records), default=0))
-        missing = [r for r in lost(records, found) if (service, r.n) not in self.lost_before]
+        found = await self.sites.rows(service, primary, max((r.n for r in outside), default=0))
+        if within:
+            found |= await self.sites.rows(service, primary, max(r.n for r in within), INSIDE_FIRST_N)
+        missing = [r for r in lost([*outside, *within], found) if (service, r.n) not in self.lost_before]
         self.lost_before.update((service, record.n) for record in missing)
-        figures = figures_of(event, service, records, window, missing, reported_loss_seconds)
+        figures = figures_of(event, service, outside, window, missing, reported_loss_seconds, within)
         self.events.append(figures)
         return figures
+
+    def everybody(self, service: str) -> list[Acknowledged]:
+        """What all clients of the service have recorded, outside and inside."""
+        return [*self.sites.records(service), *self.sites.inside(service)]
+
+    def margin_seconds(self, service: str, source: str, target: str) -> float | None:
+        """In the window so far: from the proof that `source` takes no writes any more to the first row that
+        `target` took. None: one of them has not come."""
+        window = Window(self.window_start_ns, boottime_ns())
+        return margin_seconds(self.everybody(service), self.sites.ends(service), window, source, target)
+
+    def failed_writes(self, service: str, site: str) -> list[Broken]:
+        """Each time, in the window so far, that a client that wrote at `site` could not go on."""
+        return [
+            one for one in self.sites.ends(service) if one.site == site and one.at_ns >= self.window_start_ns
+        ]
+
+    def spans(self, service: str) -> str:
+        """When each site took writes in the window so far, in seconds since its start, for people."""
+        window = Window(self.window_start_ns, boottime_ns())
+        found = writable_spans(window.records_of(self.everybody(service)), SPAN_GAP_NS)
+        return "; ".join(
+            f"{site} "
+            + ", ".join(
+                f"{(start - window.start_ns) / 1e9:.3f}..{(end - window.start_ns) / 1e9:.3f}"
+                for start, end in spans
+            )
+            for site, spans in found.items()
+        )
 
     def longest_gap_seconds(self, service: str) -> float:
         """The longest time without an acknowledged commit of a service, in the window so far."""

@@ -106,8 +106,8 @@ class Wan:
                     return
 
     def _inhabited(self) -> bool:
-        own = self._spec.prefix + namespaces.OBSERVER
-        return bool(namespaces.living_in([self._spec.prefix + p for p in self._places if p != own]))
+        observed = [place for place in self._places if place != namespaces.OBSERVER]
+        return bool(namespaces.living_in([self._spec.prefix + place for place in observed]))
 
     def _patience_seconds(self) -> float:
         if self._waiting:

@@ -108,7 +108,7 @@ async def pair(folder: Path, network: Network) -> AsyncIterator[Pair]:
             "database": "postgres",
             "ssl": False,
         }
-    spec = ClientSpec("crm", databases, str(folder / "records"), str(folder / "live"))
+    spec = ClientSpec("crm", databases, str(folder / "records"), str(folder / "ends"), str(folder / "live"))
     (folder / "spec.json").write_text(spec.to_json())
     client = (sys.executable, "-P", "-m", "orchestrator.lab.client", str(folder / "spec.json"))
     programs.append(Program("client", client, str(folder / "client.log"), str(folder), restart=True))

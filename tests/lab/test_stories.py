@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.lab import bench, picture, run, stage, stories
+from orchestrator.lab import acts, bench, picture, run, stage, stories
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.stage import Check, Stage
 from orchestrator.lab.view import LabNow
@@ -19,8 +19,8 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The world answers at once, so what does not come soon never comes."""
     monkeypatch.setattr(stage, "QUIET_SECONDS", 0.02)
     for name in ("STEADY_WITHIN_SECONDS", "TAKEN_WITHIN_SECONDS", "REJOINED_WITHIN_SECONDS"):
-        monkeypatch.setattr(stories, name, 2.0)
-    monkeypatch.setattr(stories, "REPLAY_LOOKS", 3)
+        monkeypatch.setattr(acts, name, 2.0)
+    monkeypatch.setattr(acts, "REPLAY_LOOKS", 3)
 
 
 async def told(name: str, *faults: str, loss_said: float | None = 0.0) -> Stage:
@@ -95,7 +95,7 @@ async def test_what_does_not_come_ends_the_story_and_is_named_with_the_place_of_
     fault: str, awaited: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TAKEN_WITHIN_SECONDS", "REJOINED_WITHIN_SECONDS"):
-        monkeypatch.setattr(stories, name, 0.3)
+        monkeypatch.setattr(acts, name, 0.3)
     played = await told("site-loss", fault)
     check = played.checks[-1]
     assert not played.ok
@@ -109,9 +109,48 @@ async def test_going_home_moves_what_is_away_and_measures_nothing() -> None:
     world.move("ebs", "durham")
     world.rejoin()
     played = Stage(world, world, world)
-    await stories.go_home(played)
+    await acts.go_home(played)
     assert world.primary == {"crm": "durham", "ebs": "morpeth"}
     assert played.events == []
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stories, "GUARDED", True)
+    monkeypatch.setattr(stories, "LINK_DOWN_SECONDS", 0.05)
+    monkeypatch.setattr(stories, "WORDS_WITHIN_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize("name", ["controller-loss", "link-loss", "tour"])
+async def test_a_sound_product_with_guards_passes_these_too(name: str) -> None:
+    played = await told(name)
+    assert failed(played) == set()
+    assert played.ok
+
+
+@pytest.mark.usefixtures("guarded")
+async def test_a_guard_that_cuts_off_only_after_the_promotion_is_found() -> None:
+    played = await told("controller-loss", "fences-late")
+    assert "morpeth was cut off before durham took writes" in failed(played)
+
+
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [
+        ("moves-on-link-down", "nothing was promoted by mistake"),
+        ("fails-writes", "link-loss: not one write of ebs failed"),
+        ("silent-link", "the story came to its end"),
+    ],
+)
+async def test_what_a_cut_link_must_not_do_is_found(fault: str, check: str) -> None:
+    assert check in failed(await told("link-loss", fault))
+
+
+async def test_a_lab_without_guards_does_not_pretend_to_have_them() -> None:
+    with pytest.raises(LabMisuse, match="guards"):
+        await told("controller-loss")
 
 
 async def test_the_json_has_exactly_the_documented_keys(tmp_path: Path) -> None:

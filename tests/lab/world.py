@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.api.shapes import InstanceStatus, LagStatus, RunDetail, ServiceStatus, Status
 from orchestrator.clock import boottime_ns
 from orchestrator.lab.client import Live, SiteNow
-from orchestrator.lab.measure import Acknowledged
+from orchestrator.lab.measure import Acknowledged, Broken
 from orchestrator.lab.places import DATA_SITES, HOME
 from orchestrator.lab.processes import Blow
 from orchestrator.lab.view import LabNow
@@ -20,18 +20,21 @@ MS = 1_000_000
 
 class World:
     """Sites, View and Screen of a stage in one. `faults`: two-writable, loses-rows, no-takeover, ping-pong,
-    no-rejoin."""
+    no-rejoin, fences-late, silent-link, moves-on-link-down, fails-writes."""
 
     def __init__(self, *faults: str) -> None:
-        self.faults: AbstractSet[str] = frozenset(faults)
+        self.wrong: AbstractSet[str] = frozenset(faults)
         self.directory = Path("/lab")
         self.lease_duration_seconds = 3.0
         self.dead: frozenset[str] = frozenset()
+        self.link_down = False
         self.said: list[str] = []
         self.primary = dict(HOME)
         self.epoch = dict.fromkeys(HOME, 1)
         self.following = dict.fromkeys(HOME, True)
         self.kept: dict[str, list[Acknowledged]] = {service: [] for service in HOME}
+        self.within: dict[str, list[Acknowledged]] = {service: [] for service in HOME}
+        self.broken: dict[str, list[Broken]] = {service: [] for service in HOME}
         self.lost: set[int] = set()
         self.loss_said: float | None = 0.0
         self.number = 0
@@ -53,10 +56,10 @@ class World:
         former, self.primary[service] = self.primary[service], to_site
         self.epoch[service] += 1
         self.following[service] = False
-        if "loses-rows" in self.faults:
+        if "loses-rows" in self.wrong:
             self.lost.add(self.kept[service][-1].n)
         self.write(service)
-        if "two-writable" in self.faults:
+        if "two-writable" in self.wrong:
             self.write(service, former)
 
     # Sites
@@ -65,7 +68,7 @@ class World:
         self.dead = frozenset({site})
         for service in HOME:
             self.following[service] = False
-            if self.primary[service] == site and "no-takeover" not in self.faults:
+            if self.primary[service] == site and "no-takeover" not in self.wrong:
                 self.move(service, next(other for other in DATA_SITES if other != site))
         return Blow(boottime_ns(), 30, 0.01)
 
@@ -79,16 +82,27 @@ class World:
         self.rejoin()
 
     def rejoin(self) -> None:
-        if "no-rejoin" not in self.faults:
+        if "no-rejoin" not in self.wrong:
             self.following = dict.fromkeys(HOME, True)
-        if "ping-pong" in self.faults:
+        if "ping-pong" in self.wrong:
             self.epoch["crm"] += 1
 
     def records(self, service: str) -> list[Acknowledged]:
         return list(self.kept[service])
 
-    async def rows(self, service: str, site: str, up_to_n: int) -> set[int]:
-        return {record.n for record in self.kept[service] if record.n <= up_to_n} - self.lost
+    def inside(self, service: str) -> list[Acknowledged]:
+        return list(self.within[service])
+
+    def ends(self, service: str) -> list[Broken]:
+        return list(self.broken[service])
+
+    async def rows(self, service: str, site: str, up_to_n: int, from_n: int = 0) -> set[int]:
+        records = [*self.kept[service], *self.within[service]]
+        return {record.n for record in records if from_n <= record.n <= up_to_n} - self.lost
+
+    @property
+    def faults(self) -> "WorldFaults":
+        return WorldFaults(self)
 
     # View
 
@@ -144,7 +158,7 @@ class World:
             store_age_seconds=0.0,
             keeper="",
             overall="ok",
-            warnings=[],
+            warnings=["link down: the sites are not"] if self.link_down else [],
             sites=[],
             services=[self.service(service) for service in HOME],
         )
@@ -192,3 +206,37 @@ class World:
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+
+class WorldFaults:
+    """What is done to the world's processes and links, and what a sound guard and link make of it."""
+
+    has_links = True
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def stop(self, site: str, process: str) -> int:
+        if process == "keeper":
+            world = self.world
+            last = world.kept["ebs"][-1]
+            proof_ns = last.acknowledged_ns + (10**10 if "fences-late" in world.wrong else 1)
+            world.broken["ebs"].append(Broken(site, proof_ns, last.n, False, "gone"))
+            world.move("ebs", next(other for other in DATA_SITES if other != site))
+        return 1
+
+    def go(self, site: str, process: str | None = None) -> int:
+        self.world.rejoin()
+        return 2
+
+    def cut(self, one: str, other: str, **_: object) -> None:
+        world = self.world
+        world.link_down = "silent-link" not in world.wrong
+        if "moves-on-link-down" in world.wrong:
+            world.move("ebs", "durham")
+        if "fails-writes" in world.wrong:
+            world.broken["ebs"].append(Broken(world.primary["ebs"], boottime_ns(), 1, False, "timeout"))
+
+    def mend(self, one: str, other: str) -> None:
+        self.world.link_down = False
+        self.world.rejoin()
