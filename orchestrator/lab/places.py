@@ -34,6 +34,7 @@ WANTED_PORTS = {
     "crm": 5432,
     "ebs": 5433,
     "controller": 8300,
+    "guards": 8301,
     "metrics": 9300,
 }
 PORT_STEP = 10_000
