@@ -28,6 +28,7 @@ from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
 from orchestrator.link import KeeperGone
 from orchestrator.ownership_actions import Errand
+from orchestrator.refusing import OrderRefused
 from runbooks.errors import PlanRefused, RunbooksError
 from runbooks.model import Kind
 from runbooks.planned import Plan
@@ -38,17 +39,6 @@ from sites.replication.words import Role
 PLANS_KEPT = 50
 LONGEST_PAUSE_SECONDS = 7 * 86400.0
 ASK_SECONDS = 30.0
-
-
-class OrderRefused(Exception):
-    """No, with the refusal to show. `wrong`: the request itself makes no sense."""
-
-    def __init__(
-        self, code: str, message: str, evidence: list[str] | None = None, *, wrong: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.refusal = Refusal(code=code, message=message, evidence=evidence or [])
-        self.wrong = wrong
 
 
 @dataclass(frozen=True, slots=True)

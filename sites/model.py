@@ -16,6 +16,7 @@ from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+OperatorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,40}$")]
 
 _FAILS_AFTER = re.compile(r"^(\d{1,3}) of (\d{1,3})$")
 MOST_RESULTS_KEPT = 100
@@ -278,6 +279,41 @@ class Service(Noun):
         return self.home, self.standby
 
 
+class Approval(Noun):
+    """Whose word one kind of certificate needs."""
+
+    second_person: bool = Field(
+        False, description="another person must agree, from their own login, before it counts"
+    )
+
+
+class Approvals(Noun):
+    """What needs more than one person."""
+
+    certify_down: Approval = Field(
+        default_factory=lambda: Approval.model_validate({}),
+        description="`failover --certify-down` while the store answers",
+    )
+    break_glass: Approval = Field(
+        default_factory=lambda: Approval.model_validate({}),
+        description="the same without the store, and `certify SITE --down`",
+    )
+
+
+class Access(Noun):
+    """Who may do what."""
+
+    operators: dict[OperatorName, str] = Field(
+        default_factory=dict,
+        description="public keys (PEM files) of those who sign certificates, by name; where any is named,"
+        " every certificate must be signed by one of them",
+    )
+    approvals: Approvals = Field(
+        default_factory=lambda: Approvals.model_validate({}), description="what needs a second person"
+    )
+    roles: dict[str, Any] = Field(default_factory=dict, description="not carried out yet")
+
+
 class Estate(Noun):
     """Everything `sites.yaml` says."""
 
@@ -299,7 +335,7 @@ class Estate(Noun):
     )
     drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
     notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
-    access: dict[str, Any] = Field(default_factory=dict, description="who may do what")
+    access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
 
     @property
     def data_sites(self) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.api import answers
 from orchestrator.api.shapes import MoveOrder, MoveRequest, QuietRequest, Refusal, RunDetail, Shape
 from orchestrator.controller import Controller
-from orchestrator.orders import OrderRefused, Orders
+from orchestrator.orders import Orders
+from orchestrator.refusing import OrderRefused
 from probes.model import Observation
 
 log = structlog.get_logger(__name__)

@@ -11,6 +11,12 @@ UTC strings, for people only.
     POST /v1/plan                      MoveRequest -> MovePlan        (changes nothing)
     POST /v1/moves                     MoveOrder -> MoveAccepted      (starts the run of that very plan)
     POST /v1/pause, /v1/resume, /v1/acknowledge    QuietRequest -> Acted
+    POST /v1/certificates              CertifyRequest -> CertificateStatus    (drawn up; it does not count yet)
+    GET  /v1/certificates/{id}         CertificateStatus
+    POST /v1/certificates/{id}/approve ApproveOrder -> CertificateStatus      (a second person)
+    POST /v1/certificates/{id}/use     CertificateOrder -> Acted              (it counts, and is acted upon)
+    POST /v1/reconcile                 ReconcileRequest -> Acted
+    GET  /v1/history                   History
 
 A refusal is status 409 with a Refusal, a wrong request 400 with a Refusal, no controller: no answer.
 """
@@ -214,8 +220,31 @@ class MoveRequest(Shape):
     reason: str = ""
 
 
+class CertificateStatus(Shape):
+    """A certificate: what it states and what it still needs. `body` is what is signed; `expires_in_seconds`
+    is None for one that counts already."""
+
+    id: str
+    kind: Literal["down", "break-glass", "peer", "owner"]
+    site: str
+    down: str
+    service: str
+    epoch: int
+    states: list[str]
+    reason: str
+    who: str
+    when: str
+    second_person: str
+    needs_second: bool
+    needs_signature: bool
+    expires_in_seconds: float | None
+    kept_at: str
+    body: dict[str, Any]
+
+
 class MovePlan(Shape):
-    """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself."""
+    """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself,
+    `certificate` what whoever orders it certifies by that."""
 
     run: str
     verb: str
@@ -229,6 +258,7 @@ class MovePlan(Shape):
     refusal: Refusal | None
     confirm_site: str
     plan: dict[str, Any]
+    certificate: CertificateStatus | None = None
 
 
 class PlanList(Shape):
@@ -239,12 +269,13 @@ class PlanList(Shape):
 
 
 class MoveOrder(Shape):
-    """Order the run of a plan that `/v1/plan` gave out."""
+    """Order the run of a plan that `/v1/plan` gave out. `signature`: of its certificate's body, in base64."""
 
     run: str
     confirmed_site: str
     accept_loss_seconds: float | None = Field(None, ge=0)
     reason: str = ""
+    signature: str = ""
 
 
 class MoveAccepted(Shape):
@@ -268,3 +299,48 @@ class Acted(Shape):
     """What was changed, a line each."""
 
     lines: list[str]
+
+
+class CertifyRequest(Shape):
+    """Certify that `site`, the other one, is off and has broken no glass."""
+
+    site: str
+    reason: str
+    accept_broken_glass: bool = False
+
+
+class ApproveOrder(Shape):
+    """A second person agrees to a certificate."""
+
+    confirmed_site: str
+
+
+class CertificateOrder(Shape):
+    """Whoever drew a certificate up has it count."""
+
+    confirmed_site: str
+    signature: str = ""
+
+
+class ReconcileRequest(Shape):
+    """Write to the store what a certificate made so."""
+
+    service: str
+    reason: str
+
+
+class HistoryEntry(Shape):
+    """One entry of the journal: a decision, a certificate, what each side had accepted."""
+
+    number: int
+    at: str
+    kind: str
+    service: str
+    text: str
+    data: dict[str, Any]
+
+
+class History(Shape):
+    """What is on file, newest first."""
+
+    entries: list[HistoryEntry]
