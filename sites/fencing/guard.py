@@ -1232,8 +1232,8 @@ class Relay:
             self._poll.unregister(self._door.fileno())
             self._door.close()
             self._door = None
-        for place in list(self._by_place):
-            self._drop(place)
+        while self._by_place:
+            self._drop(next(iter(self._by_place)))
         self._shared.connections = 0
         self._shared.seen = asked
 
@@ -1713,7 +1713,10 @@ class Line(threading.Thread):
     def _talk(self, address: str) -> None:
         settings = self._settings
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.options |= ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1
+        if hasattr(ssl, "TLSVersion"):
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        else:
+            context.options |= ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1
         context.check_hostname = False  # a controller is known by its identity and not by where it is
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(settings.tls["ca"])
