@@ -12,7 +12,8 @@ from dataclasses import replace
 import structlog
 
 from orchestrator.clock import boottime_ns
-from orchestrator.core.decision import Act, Decision, automatic_wish
+from orchestrator.core.clients import cut_off_by
+from orchestrator.core.decision import Act, Decision, automatic_wish, wish_of
 from orchestrator.core.messages import (
     Ask,
     Claim,
@@ -21,6 +22,7 @@ from orchestrator.core.messages import (
     InstanceOpened,
     Reply,
     Settle,
+    StartRun,
 )
 from orchestrator.core.records import Movement, RunRecord
 from orchestrator.core.statement import statement
@@ -96,6 +98,7 @@ class Deeds:
             Act.REOPEN: self._open_here,
             Act.RESTART: self._restart,
             Act.GIVE_UP: self._give_up,
+            Act.HAND_OVER: self._hand_over,
             Act.CLAIM: self._claim,
             Act.CLAIM_BACK: self._claim_back,
             Act.TAKE_OVER: self._take_over,
@@ -177,6 +180,37 @@ class Deeds:
         await self.ask(
             GiveUpDead(service=service.service.name, why=service.dead_here or "its database is dead")
         )
+
+    async def _hand_over(self, view: View, service: ServiceView) -> None:
+        """The planned move that a person would order: the other site carries it out, and this one closes the
+        service in order when it is asked to (P23, P26). Until then it stays open here."""
+        record, held = service.record, service.held
+        if record is None or held is None:
+            return
+        name, mind = service.service.name, self._minds[service.service.name]
+        wish = wish_of(Act.HAND_OVER, view, service)
+        words, bound = statement(view, service, wish)
+        told = " and ".join(cut_off_by(service.client_probes, self._site))
+        why = f"its clients cannot reach it at {self._site}: {told} say so"
+        plan = self._mover.draw(
+            Kind.SWITCHOVER,
+            service.service,
+            from_site=self._site,
+            to_site=view.peer,
+            epoch=record.epoch + 1,
+            frame="hand-over",
+            reason=why,
+            known=known_of(view, service),
+        )
+        who = f"controller of {self._site}"
+        run = self._mover.record_of(plan, who=who, why=why, statement=words, loss_bound_seconds=bound)
+        mind.handed_over_at_ns = view.now_ns
+        await self.ask(
+            StartRun(
+                service=name, record=replace(run, automatic=True), revision=held.revision, who=who, why=why
+            )
+        )
+        log.warning("handing-over", service=name, run=plan.id, why=why)
 
     async def _claim_back(self, view: View, service: ServiceView) -> None:
         record = service.record
@@ -324,7 +358,7 @@ class Deeds:
             return
         plan = Plan.from_json(json.dumps(run.plan))
         run = replace(run, state="running", outcome="", ended="")  # it may stand as stopped: it goes on now
-        errand = Errand(run, ordered_by_operator=True, who=run.who, why=run.why)
+        errand = Errand(run, ordered_by_operator=True, by_itself=run.automatic, who=run.who, why=run.why)
         await self.carry_out(plan, errand, publish=False)
 
     async def _after_failed_run(self, plan: Plan) -> None:

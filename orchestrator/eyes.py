@@ -5,16 +5,17 @@ nothing and decides nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from orchestrator.clock import boottime_ns
 from orchestrator.core.clients import OutsideProbe
+from orchestrator.core.reach import ReachWord, Target
 from orchestrator.core.records import InstanceSeen, ObservationRecord, ProbeSeen, WaySeen
 from orchestrator.core.view import OutsideWord
-from orchestrator.scouting import INSTANCES, Scouts, summed
+from orchestrator.scouting import INSTANCES, STORE, Scouts, summed
 from probes.model import Observation
 from sites.errors import SitesError
 from sites.model import Estate
@@ -44,10 +45,12 @@ class InstanceEye:
 
 @dataclass(slots=True)
 class Outside:
-    """The latest observation of another observer, and when it arrived here."""
+    """The latest observation of another observer, and when it arrived here. `lives`: it is not the first one
+    from there, which may be of any age: whoever wrote it may be long gone."""
 
     record: ObservationRecord
     arrived_ns: int
+    lives: bool = False
 
 
 class Eyes:
@@ -201,7 +204,9 @@ class Eyes:
 
     def take_outside(self, record: ObservationRecord) -> None:
         """An observation of another observer has arrived."""
-        self._outside[record.observer] = Outside(record, boottime_ns())
+        before = self._outside.get(record.observer)
+        lives = before is not None and (before.lives or before.record.number != record.number)
+        self._outside[record.observer] = Outside(record, boottime_ns(), lives)
 
     def outside(self, service: str, now_ns: int) -> tuple[OutsideWord, ...]:
         """What the others say of this service's instances, its age counted on."""
@@ -231,6 +236,8 @@ class Eyes:
         words = []
         for observer, outside in self._outside.items():
             waited_seconds = max(0, now_ns - outside.arrived_ns) / 1e9
+            if not outside.lives:
+                continue
             words += [
                 OutsideProbe(
                     observer=observer,
@@ -249,7 +256,8 @@ class Eyes:
     # --- whom we reach -------------------------------------------------------------------------------
 
     def ways(self, now_ns: int) -> tuple[WaySeen, ...]:
-        """Every way from here to every other site, and whether it gets through."""
+        """Every way from here to every other site and every member of the store, and whether it gets
+        through."""
         tried = self._scouts.ways(now_ns) if self._scouts is not None else ()
         sites = {way.site for way in tried}
         return (
@@ -273,13 +281,40 @@ class Eyes:
             site=site, way=f"{INSTANCES} {service}", reached=reached, reason=reason, age_seconds=age_seconds
         )
 
-    def reached(self, site: str, now_ns: int) -> WaySeen | None:
-        """Whether another site is reached from here, by the way that says so; None: there is no way."""
-        return summed(self.ways(now_ns), site)
+    def reach(self, observer: str, now_ns: int) -> tuple[ReachWord, ...]:
+        """Who reaches whom, by our own word and by the others', their ages counted on. `observer`: us."""
+        found = list(self._reach_words(observer, self.ways(now_ns), 0.0))
+        for name, outside in self._outside.items():
+            if outside.lives:
+                waited_seconds = max(0, now_ns - outside.arrived_ns) / 1e9
+                found += self._reach_words(name, outside.record.ways, waited_seconds)
+        return tuple(found)
 
-    def members(self, now_ns: int) -> dict[str, bool | None]:
-        """Which members of the store are reached from here, by `store:<site>` or `store:<host>:<port>`."""
-        return self._scouts.members(now_ns) if self._scouts is not None else {}
+    def _reach_words(
+        self, observer: str, ways: tuple[WaySeen, ...], waited_seconds: float
+    ) -> Iterator[ReachWord]:
+        for target in dict.fromkeys(
+            (*(site for site in self._estate.sites if site != observer), *(way.site for way in ways))
+        ):
+            name = target.removeprefix(STORE)
+            by = summed(ways, target)
+            yield ReachWord(
+                observer=observer,
+                target=name,
+                kind=Target.MEMBER if target != name else Target.SITE,
+                reached=by.reached if by is not None else None,
+                age_seconds=by.age_seconds + waited_seconds if by is not None else None,
+                detail=f"{by.way}: {by.reason}" if by is not None else "there is no way to try",
+                of_site=name if name in self._estate.sites else None,
+            )
+
+    def heard(self, now_ns: int) -> dict[str, float]:
+        """Every other observer that was heard publishing, with the seconds since it was."""
+        return {
+            name: max(0, now_ns - outside.arrived_ns) / 1e9
+            for name, outside in self._outside.items()
+            if outside.lives
+        }
 
     # --- what we publish -----------------------------------------------------------------------------
 
@@ -298,7 +333,7 @@ class Eyes:
                 if eye.sample is not None
             ),
             probes=tuple(_probe_seen(seen, now_ns) for seen in self._probes())[:MOST_PROBES_PUBLISHED],
-            reaches={**reaches, **self.members(now_ns)},
+            reaches=reaches,
             ways=tuple(way for way in ways if way.site != observer),
             clock_unix_seconds=clock_unix_seconds,
         )

@@ -40,3 +40,7 @@ class ServiceMind:
     fence_tried_at_ns: int = 0
     unprotected_since_unix_seconds: float | None = None
     run_in_doubt: str = ""
+    ways_epoch: int = -1
+    ways_seen_up: set[tuple[str, str]] = field(default_factory=set)
+    cut_off_since_ns: int | None = None
+    handed_over_at_ns: int | None = None

@@ -30,10 +30,12 @@ class NoArguments(Arguments):
 
 @dataclass(slots=True)
 class Errand:
-    """One run's business with the keepers, beyond what its plan says."""
+    """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
+    that it counts for gate 6."""
 
     record: RunRecord
     automatic: bool = False
+    by_itself: bool = False
     ordered_by_operator: bool = False
     certified_down: bool = False
     accept_loss: bool = False
@@ -185,7 +187,7 @@ async def _claim(desk: KeeperDesk, context: ActionContext, call: Call) -> Result
             mode_if_new=record.mode,
             who=errand.who,
             why=errand.why,
-            automatic=errand.automatic,
+            automatic=errand.automatic or errand.by_itself,
             at_unix_seconds=wall_unix_seconds(),
         ),
         ASK_TIMEOUT_SECONDS,

@@ -163,7 +163,8 @@ class Scouts:
     # --- what is known -------------------------------------------------------------------------------
 
     def ways(self, now_ns: int) -> tuple[WaySeen, ...]:
-        """Every way to every other site, with its age; what is stale is unknown."""
+        """Every way to every other site, and to every member of the store (by `store:` and the site it stands
+        at, or its address), with its age; what is stale is unknown."""
         found = [
             WaySeen(
                 site=seen.site,
@@ -179,27 +180,19 @@ class Scouts:
         ]
         for endpoint, member in self._members.items():
             site = self._stands_at.get(_place(endpoint))
+            reached = self._member_reached(member, now_ns)
+            way = WaySeen(
+                site=STORE + (site or _place(endpoint)),
+                way=MEMBER,
+                reached=reached,
+                reason=member.status.problem or Reason.ANSWERED.value,
+                age_seconds=max(0, now_ns - member.taken_at_ns) / 1e9,
+            )
+            found.append(way)
             if site is not None and site != self._observer:
                 refused = "refused" in member.status.problem.lower()
-                found.append(
-                    WaySeen(
-                        site=site,
-                        way=MEMBER,
-                        reached=True if refused else self._member_reached(member, now_ns),
-                        reason=member.status.problem or Reason.ANSWERED.value,
-                        age_seconds=max(0, now_ns - member.taken_at_ns) / 1e9,
-                    )
-                )
+                found.append(replace(way, site=site, reached=True if refused else reached))
         return tuple(found)
-
-    def members(self, now_ns: int) -> dict[str, bool | None]:
-        """Every member of the store, by `store:` and the site it stands at, or its address."""
-        return {
-            STORE + self._stands_at.get(_place(endpoint), _place(endpoint)): self._member_reached(
-                member, now_ns
-            )
-            for endpoint, member in self._members.items()
-        }
 
     def _member_reached(self, member: _Member, now_ns: int) -> bool | None:
         if self._stale(member.taken_at_ns, now_ns, self._members_every_seconds):

@@ -1,10 +1,14 @@
 """Put everything a controller knows at one instant into one immutable View. Names and decides nothing."""
 
+import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from orchestrator.clock import boottime_ns
+from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
 from orchestrator.core.keeper_view import KeeperView
+from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
 from orchestrator.core.records import Pause, RunRecord, ServiceRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.eyes import Eyes
@@ -12,8 +16,9 @@ from orchestrator.link import KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.ownership_actions import KeeperDesk
 from sites.model import Estate, Service
-from sites.replication.words import ReplicationDriver, Role
+from sites.replication.words import ReplicationDriver
 
+HANDED_OVER_SECONDS = 600.0  # a hand-over that came to nothing is not tried again at once
 RESTART_WINDOW_SECONDS = 3600.0
 OPEN_FAILURES_SECONDS = 300.0
 
@@ -48,11 +53,7 @@ class Sight:
         now_ns = boottime_ns()
         keeper = self._desk.view() if self._link.connected else None
         services = tuple(self._service_view(name, keeper, now_ns) for name in self._estate.services)
-        reached = [
-            view.samples[self._peer].role is not Role.UNKNOWN
-            for view in services
-            if self._peer in view.samples
-        ]
+        reach = Reach(self._eyes.reach(self._site, now_ns), self._alive(keeper, now_ns))
         return View(
             site=self._site,
             peer=self._peer,
@@ -60,8 +61,23 @@ class Sight:
             keeper=keeper,
             services=services,
             lab=self._estate.lab,
-            peer_reached=any(reached) if reached else None,
+            peer_reached=reach.said(self._site, self._peer),
+            reach=reach,
         )
+
+    def _alive(self, keeper: KeeperView | None, now_ns: int) -> dict[str, bool | None]:
+        """Signs of life through the store: a renewed lease, a published observation. While the store does not
+        answer us, nobody's silence says anything."""
+        heard = self._eyes.heard(now_ns)
+        store_answers = keeper is not None and not keeper.store_problem
+        alive: dict[str, bool | None] = {}
+        for site in self._estate.sites:
+            publishes = heard.get(site, math.inf) <= FRESH_WORD_SECONDS
+            if site == self._site or publishes or (site == self._peer and _renews(keeper, now_ns)):
+                alive[site] = True
+            else:
+                alive[site] = False if store_answers and (site == self._peer or site in heard) else None
+        return alive
 
     def _service_view(self, name: str, keeper: KeeperView | None, now_ns: int) -> ServiceView:
         service = self._estate.services[name]
@@ -75,6 +91,7 @@ class Sight:
         standby = service.peer_of(primary)
         lag = self._eyes.lag(name, primary, standby, now_ns)
         self._note_nobody(mind, record, now_ns)
+        clients = self._client_probes(mind, record, name, now_ns)
         return ServiceView(
             service=service,
             held=held,
@@ -101,7 +118,33 @@ class Sight:
             not_a_standby_for_seconds=self._eyes.not_streaming_seconds(name, self._site, now_ns),
             rejoin_wait_seconds=max(0, mind.rejoin_again_at_ns - now_ns) / 1e9,
             guarded=is_guarded(self._estate, service),
+            client_probes=clients,
+            cut_off_for_seconds=(now_ns - mind.cut_off_since_ns) / 1e9 if mind.cut_off_since_ns else 0.0,
+            handed_over_lately=mind.handed_over_at_ns is not None
+            and now_ns - mind.handed_over_at_ns <= HANDED_OVER_SECONDS * 1e9,
         )
+
+    def _client_probes(
+        self, mind: ServiceMind, record: ServiceRecord | None, name: str, now_ns: int
+    ) -> tuple[OutsideProbe, ...]:
+        """What the others' probes say, and whether each has been up since the present primary became that."""
+        words = self._eyes.outside_probes(name, now_ns)
+        primary = record.primary if record is not None else None
+        epoch = record.epoch if record is not None else -1
+        if epoch != mind.ways_epoch:
+            mind.ways_epoch, mind.ways_seen_up = epoch, set()
+        mind.ways_seen_up |= {
+            (word.observer, word.probe) for word in words if word.site == primary and word.verdict == "up"
+        }
+        judged = tuple(
+            replace(word, was_up=word.site == primary and (word.observer, word.probe) in mind.ways_seen_up)
+            for word in words
+        )
+        if primary is None or len(cut_off_by(judged, primary)) < ENOUGH_OBSERVERS:
+            mind.cut_off_since_ns = None
+        elif mind.cut_off_since_ns is None:
+            mind.cut_off_since_ns = now_ns
+        return judged
 
     def _note_nobody(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> None:
         nobody = record is not None and record.primary is None
@@ -130,6 +173,13 @@ class Sight:
         window_ns = int(RESTART_WINDOW_SECONDS * 1e9)
         lately = sum(1 for at in mind.restarts_ns if now_ns - at <= window_ns)
         return max(0, service.local_restarts - lately)
+
+
+def _renews(keeper: KeeperView | None, now_ns: int) -> bool:
+    """The peer's key has moved within half a lease."""
+    if keeper is None or keeper.peer is None or keeper.peer.revoked:
+        return False
+    return now_ns - keeper.peer_seen_ns <= keeper.peer.lease_duration_ns / 2
 
 
 def _pause_words(pause: Pause) -> str:

@@ -167,6 +167,14 @@ RESTARTS_LEFT = When(
     "a restart in place is left (`local_restarts`, counted over an hour)", lambda v, s: s.restarts_left > 0
 )
 STANDBY_MISSING = When("the instance at the other site does not answer as a standby", _standby_missing)
+CUT_OFF_LATELY = When(
+    "that has been so for no longer than the service's `hold_down`",
+    lambda v, s: s.cut_off_for_seconds <= s.service.hold_down_seconds,
+)
+HANDED_OVER_LATELY = When(
+    "this site has tried to hand it over within the last ten minutes, and still has it",
+    lambda v, s: s.handed_over_lately,
+)
 PRIMARY_SILENT = When(
     "the primary does not answer as one", lambda v, s: s.role_at(v.peer) is not Role.PRIMARY
 )

@@ -21,11 +21,18 @@ def decide(view: View, service: ServiceView, diagnosis: Diagnosis) -> Decision:
     )
     answers: tuple[Gate, ...] = ()
     if rule.gated:
-        answers = gates(view, service, automatic_wish(view, service))
+        answers = gates(view, service, wish_of(rule.act, view, service))
         closed = first_closed(answers)
         if closed is not None:
             return Decision(rule.row, Act.REFUSE, closed.code, f"{closed.name}: {closed.evidence}", answers)
     return Decision(rule.row, rule.act, rule.code, rule.why, answers)
+
+
+def wish_of(act: Act, view: View, service: ServiceView) -> Wish:
+    """The promotion that an act leads to: at the other site for a hand-over, else here."""
+    if act is Act.HAND_OVER:
+        return Wish(to_site=view.peer, from_site=view.site, planned=True, automatic=True)
+    return automatic_wish(view, service)
 
 
 def automatic_wish(view: View, service: ServiceView) -> Wish:
@@ -35,4 +42,4 @@ def automatic_wish(view: View, service: ServiceView) -> Wish:
     return Wish(to_site=view.site, from_site=from_site, planned=False, automatic=True)
 
 
-__all__ = ["ACTS_ON_THE_WORLD", "TABLE", "Act", "Decision", "Rule", "automatic_wish", "decide"]
+__all__ = ["ACTS_ON_THE_WORLD", "TABLE", "Act", "Decision", "Rule", "automatic_wish", "decide", "wish_of"]

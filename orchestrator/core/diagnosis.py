@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.clients import ENOUGH_OBSERVERS, cut_off_by
 from orchestrator.core.view import ServiceView, View
 from sites.replication.words import Role
 
@@ -33,6 +34,7 @@ class Diagnosis(StrEnum):
     PEER_SILENT = "peer-silent"
     NOT_A_STANDBY = "not-a-standby"
     LINK_DOWN = "link-down"
+    CUT_OFF_FROM_CLIENTS = "cut-off-from-clients"
     UNPROTECTED = "unprotected"
     LAGGING = "lagging"
     HEALTHY = "healthy"
@@ -93,6 +95,20 @@ def _without_right(view: View, service: ServiceView) -> bool:
     return True
 
 
+def _link_down(view: View, service: ServiceView) -> bool:
+    """The other site gives signs of life, and neither it nor its instance answers us."""
+    unseen = service.role_at(view.peer) is Role.UNKNOWN
+    return unseen and view.peer_reached is False and not _silent(view)
+
+
+def _cut_off_from_clients(view: View, service: ServiceView) -> bool:
+    """Its instance finds itself well, and enough observers outside its site find no way to it."""
+    site = _primary_site(view, service)
+    owned = _ours(view, service) or _peers(view, service)
+    well = service.writable_at(site) is True
+    return owned and well and len(cut_off_by(service.client_probes, site)) >= ENOUGH_OBSERVERS
+
+
 def _lagging(view: View, service: ServiceView) -> bool:
     return service.lag_seconds is None or service.lag_seconds > service.service.objectives.rpo_seconds
 
@@ -138,7 +154,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         Diagnosis.SITE_DARK,
         lambda v, s: _peers(v, s) and v.peer_lease_over,
-        "its site is silent and its lease is over",
+        "site down: it is silent, and its lease is over",
     ),
     Row(Diagnosis.MOVING, lambda v, s: s.moving, "a run is moving it"),
     Row(
@@ -179,13 +195,19 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         Diagnosis.LINK_DOWN,
-        lambda v, s: _peers(v, s) and s.role_at(v.peer) is Role.UNKNOWN and v.peer_reached is False,
-        "the other site renews its lease, but cannot be reached from here: the link is down, the site is not",
+        _link_down,
+        "link down: the other site renews its lease but cannot be reached from here; the site is not down",
     ),
     Row(
         Diagnosis.NOT_A_STANDBY,
         lambda v, s: _peers(v, s) and _not_a_standby(v, s),
         "the instance here should be a standby of the other site, and is not",
+    ),
+    Row(
+        Diagnosis.CUT_OFF_FROM_CLIENTS,
+        _cut_off_from_clients,
+        "its database finds itself well, but no client's way leads to it: the other site and the witness say "
+        "so",
     ),
     Row(
         Diagnosis.UNPROTECTED,

@@ -20,20 +20,21 @@ class Target(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReachWord:
     """What one observer says of reaching one target. `age_seconds`: since it was found out, as far as that is
-    known here; `detail`: what was tried and what came of it; `of_site`: where a store member stands."""
+    known here (None: never); `detail`: by which way; `of_site`: where a store member stands."""
 
     observer: str
     target: str
     kind: Target = Target.SITE
     reached: bool | None = None
-    age_seconds: float = 0.0
+    age_seconds: float | None = None
     detail: str = ""
     of_site: str | None = None
 
     @property
     def said(self) -> bool | None:
         """What counts: yes or no while it is fresh, else nothing."""
-        return self.reached if self.age_seconds <= FRESH_WORD_SECONDS else None
+        fresh = self.age_seconds is not None and self.age_seconds <= FRESH_WORD_SECONDS
+        return self.reached if fresh else None
 
 
 class Finding(StrEnum):
@@ -191,7 +192,7 @@ def _site(reach: Reach, site: str, no: Sequence[str], asked: Sequence[str]) -> F
 
 def _age(reach: Reach, observer: str, site: str) -> str:
     word = reach.word(observer, site)
-    return f"{word.age_seconds:.0f} s ago" if word is not None else "never"
+    return f"{word.age_seconds or 0:.0f} s ago" if word is not None else "never"
 
 
 def _members(reach: Reach, asked: Sequence[str], found: Sequence[Found]) -> Iterable[Found]:

@@ -52,6 +52,16 @@ DECISIONS = ReasonGroup(
             "Nothing to do: the other site takes it; then read the dead database's log.",
         ),
         Reason(
+            "hand-over",
+            "The database is well, but no client reaches it, by two observers' word: it moves.",
+            "Follow the run: `twinsite runs`; then mend the clients' way to the site it left.",
+        ),
+        Reason(
+            "hand-over-failed",
+            "The service was to be handed over because its clients cannot reach it, and that has not worked.",
+            "Read the run (`twinsite runs`); mend the clients' way, or order `twinsite switchover SERVICE`.",
+        ),
+        Reason(
             "release",
             "The site that was to carry a run out is lost: the run ends, and the service stays where it is.",
             "Nothing to do for the service; when that site is back, order the move again if it is wanted.",
@@ -84,12 +94,12 @@ DECISIONS = ReasonGroup(
         ),
         Reason(
             "hold-down",
-            "The site is lost, and it is given some time to come back before anything moves.",
+            "The site, or the clients' way to it, is lost, and is given some time to come back.",
             "Wait, or order it yourself: `twinsite failover SERVICE`.",
         ),
         Reason(
             "link-down",
-            "The other site renews its lease but cannot be reached from here: the link is down, not it.",
+            "Link down: the other site renews its lease, and cannot be reached from here. It is not down.",
             "Mend the link; until then nothing moves, and what could be lost grows.",
         ),
         Reason(

@@ -18,6 +18,7 @@ class Act(StrEnum):
     REOPEN = "reopen"
     RESTART = "restart"
     GIVE_UP = "give-up"
+    HAND_OVER = "hand-over"
     CLAIM = "claim"
     CLAIM_BACK = "claim-back"
     TAKE_OVER = "take-over"
@@ -37,6 +38,7 @@ ACT_WORDS = {
     Act.REOPEN: "opens the instance here, at the site that owns the service",
     Act.RESTART: "starts the dead database again, at the site that owns the service",
     Act.GIVE_UP: "cuts the dead database off for good and gives the service up, for the other site to claim",
+    Act.HAND_OVER: "starts a planned move to the other site: closed here in order, opened there",
     Act.CLAIM: "claims what the other site gave up, and opens it here",
     Act.CLAIM_BACK: "claims what this site gave up, and opens it here again",
     Act.TAKE_OVER: "takes the service from the lost site, and opens it here",
@@ -60,8 +62,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row. `diagnosis` None: whatever the diagnosis is. With `gated`, the gates of an automatic
-    promotion here are examined before it acts, and a closed one makes it a refusal."""
+    """One row. `diagnosis` None: whatever the diagnosis is. With `gated`, the gates of the automatic
+    promotion that it leads to are examined before it acts, and a closed one makes it a refusal."""
 
     row: int
     diagnosis: Diagnosis | None

@@ -5,7 +5,9 @@ Instants are CLOCK_BOOTTIME of this machine in nanoseconds.
 
 from dataclasses import dataclass, field
 
+from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
+from orchestrator.core.reach import Reach
 from orchestrator.core.records import Movement, ServiceRecord
 from sites.model import Service
 from sites.replication.words import Role, Sample
@@ -60,6 +62,9 @@ class ServiceView:
     not_a_standby_for_seconds: float = 0.0
     rejoin_wait_seconds: float = 0.0
     guarded: bool = False
+    client_probes: tuple[OutsideProbe, ...] = ()
+    cut_off_for_seconds: float = 0.0
+    handed_over_lately: bool = False
 
     @property
     def record(self) -> ServiceRecord | None:
@@ -86,7 +91,8 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The whole picture of one turn. `lab`: the estate is a lab's, where automatic moves need no guard."""
+    """The whole picture of one turn. `lab`: the estate is a lab's, where automatic moves need no guard.
+    `reach`: who reaches whom, by everybody's word."""
 
     site: str
     peer: str
@@ -95,6 +101,7 @@ class View:
     services: tuple[ServiceView, ...]
     lab: bool = False
     peer_reached: bool | None = None
+    reach: Reach = field(default_factory=Reach)
 
     @property
     def registered(self) -> bool:

@@ -20,6 +20,7 @@ from tests.core.views import (
     HEALTHY,
     LOST,
     MUTE,
+    NO_CLIENTS,
     NOBODY,
     PRIMARY,
     STANDBY,
@@ -28,6 +29,7 @@ from tests.core.views import (
     Instance,
     Scene,
     at,
+    probe,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -306,6 +308,40 @@ CASES: dict[str, Case] = {
     "an instance that stands by for nobody rejoins": Case(576, Act.REJOIN, "rejoin", STRAYED),
     "a service without a standby runs on": Case(580, Act.HOLD, "unprotected", HEALTHY.but(there=STRAY)),
     "a service with a late standby runs on": Case(590, Act.HOLD, "lagging", HEALTHY.but(lag_seconds=90.0)),
+    # --- cut off from its clients ---
+    "a run that is under way moves it already": Case(
+        600, Act.HOLD, "moving", NO_CLIENTS.but(run_here="run-1")
+    ),
+    "the other site's is the other site's to hand over": Case(
+        602,
+        Act.HOLD,
+        "not-the-holder",
+        THEIRS.but(client_probes=(probe("x", "y"), probe("w", "y")), cut_off_for_seconds=31.0),
+    ),
+    "what is being given up is handed over already": Case(
+        604, Act.HOLD, "moving", NO_CLIENTS.but(giving_up=True)
+    ),
+    "a paused service is not handed over": Case(606, Act.REFUSE, "paused", NO_CLIENTS.but(paused=True)),
+    "a manual service is not handed over": Case(608, Act.ASK, "manual", NO_CLIENTS.but(**MANUAL)),
+    "without a guard nothing is handed over": Case(
+        610, Act.ASK, "guard-missing", NO_CLIENTS.but(**UNGUARDED)
+    ),
+    "nothing is handed over to a site that could not take it": Case(
+        612, Act.ASK, "standby-not-eligible", NO_CLIENTS.but(there=DOWN)
+    ),
+    "a service that flaps is not handed over": Case(
+        614, Act.REFUSE, "flap-damped", NO_CLIENTS.but(flap_left_seconds=100.0)
+    ),
+    "a hand-over that came to nothing is not tried again and again": Case(
+        616, Act.ASK, "hand-over-failed", NO_CLIENTS.but(handed_over_lately=True)
+    ),
+    "the clients' way is given time to come back": Case(
+        618, Act.HOLD, "hold-down", NO_CLIENTS.but(cut_off_for_seconds=30.0)
+    ),
+    "what no client reaches is handed over in order": Case(620, Act.HAND_OVER, "hand-over", NO_CLIENTS),
+    "it is not handed over to a standby that is too far behind": Case(
+        620, Act.REFUSE, "lag-above-limit", NO_CLIENTS.but(lag_seconds=90.0)
+    ),
     "nothing is done about what is healthy": Case(900, Act.HOLD, "healthy", HEALTHY),
 }
 
@@ -348,7 +384,7 @@ def test_every_diagnosis_ends_in_a_row_that_always_fits_and_has_none_behind_it(d
 
 
 def test_only_rows_that_promote_an_instance_elsewhere_are_gated() -> None:
-    promotes = {Act.CLAIM, Act.TAKE_OVER}
+    promotes = {Act.CLAIM, Act.TAKE_OVER, Act.HAND_OVER}
     assert all(rule.gated is (rule.act in promotes) for rule in TABLE)
 
 

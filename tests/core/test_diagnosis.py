@@ -11,12 +11,14 @@ from tests.core.views import (
     HEALTHY,
     LOST,
     MUTE,
+    NO_CLIENTS,
     PRIMARY,
     STANDBY,
     STRAY,
     THEIRS,
     Instance,
     Scene,
+    probe,
 )
 
 D = Diagnosis
@@ -109,6 +111,55 @@ CASES: dict[str, tuple[Diagnosis, Scene]] = {
     "an owner that renews and cannot be reached is behind a broken link": (
         D.LINK_DOWN,
         THEIRS.but(there=MUTE, peer_reached=False),
+    ),
+    "a standby that cannot be reached while its site renews is behind a broken link": (
+        D.LINK_DOWN,
+        HEALTHY.but(there=None, peer_reached=False),
+    ),
+    "a standby that cannot be reached while its site is silent is no sign of a broken link": (
+        D.UNPROTECTED,
+        HEALTHY.but(there=None, peer_reached=False, peer_silent_seconds=6.0),
+    ),
+    "an instance that is well, and that two observers find no way to, is cut off from its clients": (
+        D.CUT_OFF_FROM_CLIENTS,
+        NO_CLIENTS,
+    ),
+    "the other site's too, seen from here": (
+        D.CUT_OFF_FROM_CLIENTS,
+        THEIRS.but(client_probes=(probe("x", "y"), probe("w", "y"))),
+    ),
+    "one observer alone may be cut off itself": (D.HEALTHY, HEALTHY.but(client_probes=(probe("y"),))),
+    "two probes of one observer are one observer": (
+        D.HEALTHY,
+        HEALTHY.but(client_probes=(probe("y"), probe("y", name="port"))),
+    ),
+    "an observer that finds one way finds that clients get through": (
+        D.HEALTHY,
+        HEALTHY.but(client_probes=(probe("y"), probe("w"), probe("w", name="port", verdict="up"))),
+    ),
+    "a probe that never worked from there says nothing": (
+        D.HEALTHY,
+        HEALTHY.but(client_probes=(probe("y"), probe("w", was_up=False))),
+    ),
+    "a probe that was not tried lately says nothing": (
+        D.HEALTHY,
+        HEALTHY.but(client_probes=(probe("y"), probe("w", age_seconds=15.1))),
+    ),
+    "a probe that could not be tried says nothing": (
+        D.HEALTHY,
+        HEALTHY.but(client_probes=(probe("y"), probe("w", verdict="unknown"))),
+    ),
+    "a certificate that ends soon keeps nobody out": (
+        D.HEALTHY,
+        HEALTHY.but(client_probes=(probe("y"), probe("w", kind="tls"))),
+    ),
+    "what its own site's probes say is not said from outside": (
+        D.HEALTHY,
+        HEALTHY.but(client_probes=(probe("y"), probe("x"))),
+    ),
+    "an instance that does not find itself well is called by that": (
+        D.PRIMARY_DEAD,
+        NO_CLIENTS.but(here=DOWN),
     ),
     "an instance that stands by for nobody, for a while, is not a standby": (
         D.NOT_A_STANDBY,

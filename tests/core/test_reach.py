@@ -136,7 +136,12 @@ def test_a_member_behind_a_link_or_at_a_site_that_is_down_is_not_told_twice() ->
     def of_morpeth(*said: str) -> tuple[ReachWord, ...]:
         return tuple(
             ReachWord(
-                observer=word.observer, target=word.target, kind=word.kind, reached=word.reached, of_site=M
+                observer=word.observer,
+                target=word.target,
+                kind=word.kind,
+                reached=word.reached,
+                age_seconds=word.age_seconds,
+                of_site=M,
             )
             for word in words(*said)
         )

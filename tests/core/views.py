@@ -7,6 +7,7 @@ something that the world does; nothing here knows what should be decided.
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.decision import Decision, decide
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
@@ -102,6 +103,9 @@ class Scene:
     there: Instance | None = STANDBY
     dead_here: str = ""
     outside: tuple[OutsideWord, ...] = ()
+    client_probes: tuple[OutsideProbe, ...] = ()
+    cut_off_for_seconds: float = 0.0
+    handed_over_lately: bool = False
     peer_reached: bool | None = True
     lag_seconds: float | None = 0.2
     safe_seconds_ago: float | None = 0.5
@@ -205,6 +209,9 @@ class Scene:
             nobody_for_seconds=self.nobody_for_seconds,
             not_a_standby_for_seconds=self.not_a_standby_for_seconds,
             rejoin_wait_seconds=self.rejoin_wait_seconds,
+            client_probes=self.client_probes,
+            cut_off_for_seconds=self.cut_off_for_seconds,
+            handed_over_lately=self.handed_over_lately,
         )
 
     def _keeper(self, held: ServiceHeld | None) -> KeeperView:
@@ -260,7 +267,32 @@ def word(observer: str, site: str, *, writable: bool | None = True, age_seconds:
     )
 
 
+def probe(
+    observer: str,
+    site: str = "x",
+    *,
+    verdict: str = "down",
+    kind: str = "http",
+    name: str = "login page",
+    was_up: bool = True,
+    age_seconds: float = 1.0,
+) -> OutsideProbe:
+    """What another observer's probe of the service at `site` says."""
+    return OutsideProbe(
+        observer=observer,
+        site=site,
+        probe=name,
+        kind=kind,
+        verdict=verdict,
+        reason="timed-out" if verdict == "down" else "answered",
+        age_seconds=age_seconds,
+        was_up=was_up,
+    )
+
+
 HEALTHY = Scene()
+# x's own instance is well, and no client reaches it: y and the witness both say so.
+NO_CLIENTS = Scene(client_probes=(probe("y"), probe("w")), cut_off_for_seconds=31.0)
 THEIRS = Scene(owner="y", here=STANDBY, there=PRIMARY)
 # y is gone: its lease is over, its instance does not answer, and hold-down has passed.
 LOST = THEIRS.but(
