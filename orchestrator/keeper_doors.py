@@ -157,6 +157,8 @@ class TlsDoors:
             await self._desk.start()
         if self._server is not None:
             await self._server.start()
+        if self._client is not None:
+            await self._client.start()
         self._renewals = asyncio.create_task(follow_renewals(self._files, self._reload))
 
     async def _reload(self) -> None:

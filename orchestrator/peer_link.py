@@ -11,7 +11,7 @@ seen a second time binds nobody (`promise_wire`). What either end may send and l
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,9 @@ IDLE_CONNECTION_SECONDS = 75.0
 REQUESTS_A_SECOND = 50
 MOST_OPEN_REQUESTS = 4
 MOST_CONNECTIONS = 64
+GREET_EVERY_SECONDS = 5.0
+GIVEN_UP_AFTER_SECONDS = 5.0
+MOST_UNDERWAY = 4
 ADDRESSES_KEPT_SECONDS = 3600  # a lost link often takes the way to the name servers with it
 SHOWN_BY_PEER = frozenset(
     {
@@ -232,7 +235,8 @@ class _TooMany(asyncio.Protocol):
 
 
 class PeerClient:
-    """This site's end that asks. One connection is kept, for as long as it works."""
+    """This site's end that asks. Connections are kept, and one is there before it is needed: a greeting now
+    and then keeps it warm, and tells of trouble with the peer while no promise is needed yet."""
 
     def __init__(self, url: str, files: CertificateFiles, site: str, peer: str) -> None:
         """`url`: the peer's controller, `https://host:port`."""
@@ -242,12 +246,14 @@ class PeerClient:
         self._peer = controller_identity(peer)
         self._session: aiohttp.ClientSession | None = None
         self._context: ssl.SSLContext | None = None
+        self._greeting: asyncio.Task[None] | None = None
+        self._underway: dict[asyncio.Task[PromiseReply], None] = {}  # in the order of their sending
         self._problem = ""
         self._counts: dict[str, int] = {}
 
     @property
     def problem(self) -> str:
-        """Why the last request was not answered as it should be; "" when it was, granted or not."""
+        """Why the last request or greeting was not answered as it should be; "" when it was."""
         return self._problem
 
     @property
@@ -260,6 +266,10 @@ class PeerClient:
         """What the peer's address showed or said so far that was not believed, by code."""
         return {f"peer-{code}": count for code, count in self._counts.items() if code in NOT_BELIEVED}
 
+    async def start(self) -> None:
+        """Greet the peer now and then from now on. Whether it answers is told by `problem`."""
+        self._greeting = asyncio.create_task(self._keep_greeting())
+
     async def ask_promise(
         self,
         number: int,
@@ -268,10 +278,21 @@ class PeerClient:
         lease_duration_ns: int,
         timeout_seconds: float,
     ) -> PromiseReply:
-        """P14: ask once, and over a new connection once more if the kept one had broken meanwhile. Whatever
-        goes wrong is not granted. `number` is never used for another request of this `keeper`."""
+        """P14: ask, and over a new connection once more if the kept one had broken meanwhile. Whatever goes
+        wrong is not granted. `number` is never used for another request of this `keeper`."""
         asked = PromiseRequest(self._site, number, "", keeper, incarnations, lease_duration_ns)
-        reply = await self._asking(asked, timeout_seconds)
+        sent = asyncio.create_task(self._ask(asked))
+        if len(self._underway) >= MOST_UNDERWAY:
+            next(iter(self._underway)).cancel()
+        self._underway[sent] = None
+        sent.add_done_callback(lambda done: self._underway.pop(done, None))
+        # One that takes longer is not cut off: on a busy machine none would ever get through its handshake.
+        # Its answer is let fall, and the next one finds the connection.
+        await asyncio.wait({sent}, timeout=timeout_seconds)
+        if sent.done() and not sent.cancelled():
+            reply = sent.result()
+        else:
+            reply = self._failed("no-answer", f"no answer within {timeout_seconds:g} s")
         name = "granted" if reply.granted else reply.code or "refused"
         self._counts[name] = self._counts.get(name, 0) + 1
         return reply
@@ -279,13 +300,19 @@ class PeerClient:
     async def reload(self) -> None:
         """Read the certificates again; the next request goes over a new connection. Raises CertificateMisuse,
         and then what was read before still counts."""
-        self._context = await asyncio.to_thread(
-            client_context, self._files, lambda found: found == self._peer
-        )
+        self._context = await self._read_context()
         await self._forget_session()
 
+    async def _read_context(self) -> "ssl.SSLContext":
+        return await asyncio.to_thread(client_context, self._files, lambda found: found == self._peer)
+
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connections; whoever waits is told that there was no answer."""
+        tasks: list[asyncio.Task[Any]] = [*self._underway]
+        tasks += [self._greeting] if self._greeting is not None else []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._forget_session()
 
     async def _forget_session(self) -> None:
@@ -293,34 +320,34 @@ class PeerClient:
         if session is not None:
             await session.close()
 
-    async def _asking(self, asked: "PromiseRequest", timeout_seconds: float) -> PromiseReply:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                if self._context is None:
-                    await self.reload()
-                for again in (False, True):
-                    try:
-                        return await self._post(replace(asked, nonce=secrets.token_hex(16)))
-                    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as fault:
-                        if again or isinstance(fault, aiohttp.ClientConnectorError):
-                            raise
-                raise AssertionError("the second try returns or raises")
-        except TimeoutError:
-            return self._failed("no-answer", f"no answer within {timeout_seconds:g} s")
-        except NotAnAnswer as fault:
-            return self._failed(fault.code, str(fault))
-        except aiohttp.ClientError as fault:
-            code = _code_of(fault)
-            return self._failed(code, _words_of(code, fault))
-        except CertificateMisuse as fault:
-            return self._failed("certificates-unusable", str(fault))
-        except ValueError as fault:
-            return self._failed("not-understood", str(fault))
-        except OSError as fault:
-            return self._failed("no-connection", str(fault))
+    async def _keep_greeting(self) -> None:
+        while True:
+            if (trouble := await self._mapped(self._greet())) is not None:
+                self._failed(*trouble)
+            await asyncio.sleep(GREET_EVERY_SECONDS)
 
-    async def _post(self, asked: "PromiseRequest") -> PromiseReply:
-        async with self._open().post(
+    async def _greet(self) -> None:
+        async with (await self._open()).get(self._url + HELLO, allow_redirects=False) as response:
+            await bounded(response.content)
+            if response.status != 200:
+                raise NotAnAnswer("not-understood", f"HTTP {response.status} to a greeting")
+        self._problem = ""
+
+    async def _ask(self, asked: PromiseRequest) -> PromiseReply:
+        replies: list[PromiseReply] = []
+        trouble = await self._mapped(self._ask_twice(asked, replies))
+        return replies[0] if trouble is None else self._failed(*trouble)
+
+    async def _ask_twice(self, asked: PromiseRequest, replies: list[PromiseReply]) -> None:
+        try:
+            replies.append(await self._post(replace(asked, nonce=secrets.token_hex(16))))
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as fault:
+            if isinstance(fault, aiohttp.ClientConnectorError):
+                raise
+            replies.append(await self._post(replace(asked, nonce=secrets.token_hex(16))))
+
+    async def _post(self, asked: PromiseRequest) -> PromiseReply:
+        async with (await self._open()).post(
             self._url + PROMISE, data=asked.body(), allow_redirects=False
         ) as response:
             raw = await bounded(response.content)
@@ -329,6 +356,26 @@ class PeerClient:
         self._problem = ""
         return reply
 
+    async def _mapped(self, work: Coroutine[Any, Any, None]) -> tuple[str, str] | None:
+        """Code and words of what went wrong with it; None when nothing did."""
+        try:
+            async with asyncio.timeout(GIVEN_UP_AFTER_SECONDS):
+                await work
+        except TimeoutError:
+            return "no-answer", f"no answer within {GIVEN_UP_AFTER_SECONDS:g} s"
+        except NotAnAnswer as fault:
+            return fault.code, str(fault)
+        except aiohttp.ClientError as fault:
+            code = _code_of(fault)
+            return code, _words_of(code, fault)
+        except CertificateMisuse as fault:
+            return "certificates-unusable", str(fault)
+        except ValueError as fault:
+            return "not-understood", str(fault)
+        except OSError as fault:
+            return "no-connection", str(fault)
+        return None
+
     def _failed(self, code: str, problem: str) -> PromiseReply:
         problem = problem[:LONGEST_TEXT]
         if code != self._problem.partition(":")[0]:
@@ -336,11 +383,17 @@ class PeerClient:
         self._problem = f"{code}: {problem}"
         return PromiseReply(False, code, problem)
 
-    def _open(self) -> aiohttp.ClientSession:
+    async def _open(self) -> aiohttp.ClientSession:
+        if self._context is None:
+            found = await self._read_context()
+            self._context = self._context or found  # another request may have been quicker
         if self._session is None:
             assert self._context is not None
             connector = aiohttp.TCPConnector(
-                ssl=self._context, limit=2, ttl_dns_cache=ADDRESSES_KEPT_SECONDS, keepalive_timeout=60
+                ssl=self._context,
+                limit=MOST_UNDERWAY + 1,
+                ttl_dns_cache=ADDRESSES_KEPT_SECONDS,
+                keepalive_timeout=IDLE_CONNECTION_SECONDS - GREET_EVERY_SECONDS,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,

@@ -30,8 +30,9 @@ class Authority:
         return self.product.ca_file
 
     def server(self, name: str, hosts: Sequence[str]) -> CertificateFiles:
-        """For a member of the store, reached at `hosts`: names or IP addresses."""
-        return self._issue(name, Subject(etcd_identity(name), name, tuple(hosts)))
+        """For a member of the store, reached at `hosts`: names or IP addresses, the one the estate knows
+        first."""
+        return self._issue(name, Subject(etcd_identity(hosts[0]), f"etcd {name}", tuple(hosts)))
 
     def client(self, name: str) -> CertificateFiles:
         """For a client of the store that has no identity of its own."""

@@ -140,6 +140,49 @@ async def test_an_answer_that_comes_too_late_is_left_alone(client: PeerClient, c
     assert not (await ask(client, 2)).granted
 
 
+async def test_an_answer_that_takes_longer_does_not_cost_the_connection(
+    client: PeerClient, core: Core, server: PeerServer
+) -> None:
+    core.reply = None
+    assert (await ask(client, 1, within_seconds=0.01)).code == "no-answer"
+    assert core.server is not None
+    async with asyncio.timeout(LIMIT):
+        while not core.asked:
+            await asyncio.sleep(0.005)
+    core.server.answer(1, True)
+    core.reply = PromiseReply(True)
+    async with asyncio.timeout(LIMIT):
+        while client._underway:
+            await asyncio.sleep(0.005)
+    assert (await ask(client, 2)).granted
+    assert len(server._http.connections if server._http is not None else ()) == 1
+    assert client.counts == {"no-answer": 1, "granted": 1}
+
+
+async def test_only_so_many_requests_wait_for_a_peer_that_is_slow(client: PeerClient, core: Core) -> None:
+    core.reply = None
+    for number in range(1, peer_link.MOST_UNDERWAY + 4):
+        assert not (await ask(client, number, within_seconds=0.001)).granted
+    assert len(client._underway) <= peer_link.MOST_UNDERWAY
+
+
+async def test_trouble_with_the_peer_is_known_before_a_promise_is_needed(
+    server: PeerServer, pki: Pki, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer_link, "GREET_EVERY_SECONDS", 0.01)
+    async with asking(server.port, pki.controller(PEER)) as client:
+        await client.start()
+        await server.aclose()
+        async with asyncio.timeout(LIMIT):
+            while not client.problem.startswith("no-connection"):
+                await asyncio.sleep(0.005)
+        async with serving(pki.controller(SITE), core, server.port), asyncio.timeout(LIMIT):
+            while client.problem:
+                await asyncio.sleep(0.005)
+            assert (await ask(client, 1)).granted
+    assert client.counts == {"granted": 1}
+
+
 async def test_nobody_there_is_no_promise(pki: Pki, unused_port: int) -> None:
     async with asking(unused_port, pki.controller(PEER)) as client:
         reply = await ask(client, 1)
