@@ -4,6 +4,7 @@ print is `orchestrator.lab`'s; here only the arguments."""
 import click
 
 from orchestrator.cli import lab_faults
+from orchestrator.cli.failures import wrong
 
 STORIES = ("tour", "site-loss", "database-loss", "switchover", "controller-loss", "link-loss")
 _JSON = click.option(
@@ -15,9 +16,20 @@ _JSON = click.option(
 @click.option("--story", type=click.Choice(STORIES), default="tour", show_default=True, help="Which story.")
 @click.option("--keep", is_flag=True, help="Leave it running, to try every other verb on it.")
 @click.option("--netns", is_flag=True, help="Each site in a network namespace of its own; as root.")
+@click.option("--rows", metavar="NAMES", help="Instead of a story: corner cases, all or some; with --netns.")
+@click.option("--times", type=click.IntRange(1, 100), metavar="N", default=1, show_default=True,
+              help="How often each row is played.")
 @_JSON
 @click.pass_context
-def lab(ctx: click.Context, story: str, keep: bool, netns: bool, json_path: str | None) -> None:
+def lab(
+    ctx: click.Context,
+    story: str,
+    keep: bool,
+    netns: bool,
+    rows: str | None,
+    times: int,
+    json_path: str | None,
+) -> None:
     """Play a story: two sites on this machine, one dies.
 
     Three sites on loopback addresses: real etcd, real PostgreSQL replicating both ways, two controllers, the
@@ -30,9 +42,16 @@ def lab(ctx: click.Context, story: str, keep: bool, netns: bool, json_path: str 
       twinsite lab
       twinsite lab --story site-loss --json result.json
       twinsite lab --keep
+      sudo twinsite lab --netns --rows all --times 3
     """
     if ctx.invoked_subcommand is not None:
         return
+    if rows is not None:
+        if not netns or keep:
+            raise wrong("--rows needs --netns, and goes without --keep: twinsite lab --netns --rows all")
+        from orchestrator.lab.matrix import run_rows
+
+        ctx.exit(run_rows(rows, times=times, json_path=json_path))
     from orchestrator.lab.run import run_lab
 
     ctx.exit(run_lab(story, keep=keep, json_path=json_path, netns=netns))

@@ -179,6 +179,8 @@ def fenced_before(stage: Stage, service: str, source: str, target: str) -> float
         margin is not None and margin > 0,
         f"margin {shown}; {stage.spans(service)}",
     )
+    if margin is not None:
+        stage.margins.append(round(margin, 3))
     stage.screen.say(f"{source} was cut off {shown} before {target} took the first write of {service}")
     return margin
 

@@ -27,6 +27,7 @@ from orchestrator.lab.wall_clock import ADVICE, FakeTime
 WHOLE = Rule().to_json()
 SERVICES = tuple(sorted(HOME))
 STORE_PORTS = (WANTED_PORTS["etcd"], WANTED_PORTS["etcd-peer"])
+SPOILT = "a_setting_of_a_bad_release = on\n"
 FILLER = "full-by-the-lab"
 FILL_CHUNK_BYTES = 1 << 20
 NETWORK_WITHIN_SECONDS = 10.0
@@ -198,6 +199,17 @@ class Faults:
         if not chosen:
             raise LabMisuse(f"no {process} runs at {site} now; `twinsite lab heal {site}` starts a dead site")
         return chosen
+
+    def spoil(self, site: str, service: str) -> None:
+        """The database does not start any more at `site`: a setting in its files that it does not know."""
+        path = self.layout.data(site, service) / "postgresql.conf"
+        with path.open("a", encoding="utf-8") as file:
+            file.write(SPOILT)
+
+    def unspoil(self, site: str, service: str) -> None:
+        """It would start again."""
+        path = self.layout.data(site, service) / "postgresql.conf"
+        path.write_text(path.read_text(encoding="utf-8").replace(SPOILT, ""), encoding="utf-8")
 
     # --- whole sites ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ and where the logs are.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -129,6 +129,8 @@ class Stage:
     checks: list[Check] = field(default_factory=list)
     window_start_ns: int = field(default_factory=boottime_ns)
     lost_before: set[tuple[str, int]] = field(default_factory=set)  # service and row
+    margins: list[float] = field(default_factory=list)  # from the cut to the first row elsewhere
+    told_spans: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -224,6 +226,10 @@ class Stage:
         return [
             one for one in self.sites.ends(service) if one.site == site and one.at_ns >= self.window_start_ns
         ]
+
+    def keep_spans(self, services: Sequence[str]) -> None:
+        """Note when each site took writes of these services in the window so far."""
+        self.told_spans = {service: self.spans(service) for service in services}
 
     def spans(self, service: str) -> str:
         """When each site took writes in the window so far, in seconds since its start, for people."""
