@@ -117,7 +117,8 @@ def _prepare(lab: RunningLab) -> Parts:
         members=members,
         # A member is told apart by the address it calls from, and on loopback that is 127.0.0.1 for all.
         servers={
-            site: authority.server(f"etcd-{site}", [network.address(site), "127.0.0.1"]) for site in SITES
+            site: authority.server(f"etcd-{network.address(site)}", [network.address(site), "127.0.0.1"])
+            for site in SITES
         },
         clients=clients,
         ssh=generate_ssh_files(
