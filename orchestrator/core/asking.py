@@ -43,7 +43,7 @@ from orchestrator.core.records import (
     encode,
 )
 from orchestrator.core.registration import FENCE_RETRY_NS, adopt, register, see_peer, see_service
-from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk, Phase
+from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk
 from orchestrator.store.base import Compare, Put
 
 TRIES = 12
@@ -444,12 +444,9 @@ def end_glass(state: OwnershipState, now_ns: int) -> list[Order]:
     orders: list[Order] = []
     for name, glass in list(state.glass.items()):
         service = state.services.get(name)
-        item = service.item if service is not None else None
-        if service is None or item is None or not state.names_us(name) or item.record.epoch <= glass.epoch:
+        if service is None or not guarding.reconciled(state, glass, now_ns):
             continue
-        if state.phase is not Phase.ACTIVE or state.word_needed or now_ns >= state.deadline_ns:
-            continue
-        if service.guard is not None and item.record.mode is Mode.AUTOMATIC and not service.guard.automatic:
+        if service.guard is not None and _is_automatic(state, name) and not service.guard.automatic:
             orders += guarding.make_automatic(state, name, now_ns)
             continue
         del state.glass[name]

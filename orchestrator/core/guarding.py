@@ -14,6 +14,7 @@ from orchestrator.core.messages import (
     Order,
     OrderGuard,
 )
+from orchestrator.core.notes import Glass
 from orchestrator.core.state import GuardState, OwnershipState, Phase
 
 
@@ -33,7 +34,7 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     if guard.fence_order or service.fencing:
         return []  # P20: nothing that could open it overtakes the order
     glass = state.under_glass(message.service)
-    if glass is not None and not service.giving_up:  # P31
+    if glass is not None and not service.giving_up and not reconciled(state, glass, now_ns):  # P31
         known = max(state.confirmed_incarnation, message.incarnation)
         return _answer(
             state, message, known, glass.epoch, state.timing.lease_duration_ns, now_ns, manual=True
@@ -50,6 +51,20 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
         return _on_note(state, message, now_ns)
     no = service.giving_up or state.word_needed or (service.known and not state.names_us(message.service))
     return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)] if no else []
+
+
+def reconciled(state: OwnershipState, glass: Glass, now_ns: int) -> bool:
+    """P31: the store names this site above the certificate's epoch, and its lease runs. From here on the
+    guard is answered by the lease: one that a certificate has opened minds nothing but a higher epoch."""
+    item = state.services[glass.service].item
+    return (
+        state.phase is Phase.ACTIVE
+        and item is not None
+        and state.names_us(glass.service)
+        and item.record.epoch > glass.epoch
+        and not state.word_needed
+        and now_ns < state.deadline_ns
+    )
 
 
 def _answer(

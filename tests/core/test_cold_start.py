@@ -187,3 +187,18 @@ def test_p31_broken_glass_ends_when_the_store_names_us_and_the_guard_has_a_lease
     assert keeper.state.glass == {}
     assert keeper.note.glass == ()
     assert keeper.entitled()
+
+
+def test_p31_once_reconciled_the_guard_is_answered_by_the_lease_so_that_its_certificate_can_end() -> None:
+    keeper = Alone({"s": record_of("y")}, note=Note(glass=(GLASS,)))
+    keeper.register()
+    keeper.tell(m.Asked(3, m.CertifyPeer(who="ann", why="off", certificate="c")))
+    keeper.register(own=SiteRecord(incarnation=1, beat=1, keeper="k", lease_duration_ns=T))
+    before = keeper.guard_asks(is_open=True)
+    assert before is not None
+    assert (before.epoch, before.manual) == (9, True)
+    keeper.tell(m.ServiceSeen("s", ServiceItem(keeper.revision + 1, record_of("x", epoch=10))))
+    after = keeper.guard_asks(is_open=True)
+    assert after is not None
+    assert (after.epoch, after.manual) == (10, False)
+    assert 0 < after.remaining_ns <= T
