@@ -36,7 +36,8 @@ class Wish:
     """What is to be promoted where, and by whose wish. `planned`: the old primary closes in order.
 
     `holder_lives`: an unplanned move away from a site whose database is down while its keeper lives, which is
-    asked to shut it and give it up (P23): waiting for its lease would wait for ever.
+    asked to shut it and give it up (P23): waiting for its lease would wait for ever. `broken_glass`: P31, by
+    a certificate, without the store. `reopens`: the site was its primary itself, as far as is known.
     """
 
     to_site: str
@@ -45,6 +46,8 @@ class Wish:
     automatic: bool
     certified_down: bool = False
     holder_lives: bool = False
+    broken_glass: bool = False
+    reopens: bool = False
     accept_loss_seconds: float | None = None
 
     @property
@@ -110,6 +113,9 @@ def reaches(service: ServiceView, site: str, final: Position) -> bool:
 def _right(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 1: P10, P24 or P28. The transaction itself decides; this says what it would find."""
     record = service.record
+    if wish.broken_glass:
+        words = f"no quorum here; whoever orders it certifies that {view.peer} is off and stays off"
+        return Gate(1, "right to it", True, "", words)
     if not view.registered or record is None:
         return Gate(1, "right to it", None, "no-quorum", "ownership is not known here at this moment")
     if wish.holder_lives:
@@ -170,6 +176,8 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
     limit = service.service.max_data_loss_seconds
     if wish.planned:
         return _data_of_planned(service, wish)
+    if wish.reopens:
+        return Gate(3, name, True, "", f"{wish.to_site} was its primary itself, so what it wrote is there")
     final = final_position(service)
     if final is not None:
         return _data_of_closed(view, service, wish, final)
@@ -222,6 +230,8 @@ def _data_of_planned(service: ServiceView, wish: Wish) -> Gate:
 def _history(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 4: the standby continues the primary's own history."""
     name = "same history"
+    if wish.reopens:
+        return Gate(4, name, True, "", f"{wish.to_site} was its primary itself")
     standby = service.samples.get(wish.to_site)
     position = standby.position if standby is not None else None
     if position is None:
@@ -278,7 +288,7 @@ CHECKS: tuple[Check, ...] = (
         "right to it",
         "the move is planned, and the old site gives it up first; or it was given up; or it is automatic and "
         "the old site's lease is over (a run that a person ordered waits for that); or it is manual and a "
-        "person certified that site down",
+        "person certified that site down; or there is no quorum here, and a person breaks the glass",
         ("no-quorum", "manual", "lease-still-held", "peer-holds"),
         _right,
     ),
@@ -295,7 +305,8 @@ CHECKS: tuple[Check, ...] = (
         "data loss within the limit",
         "what could be lost, the age of what is known counted in, is within `max_data_loss`, or a person "
         "accepted it by name; what was closed in order must be here to its end, or a person must say so; "
-        "for a planned move the standby must be receiving, and no further behind than `max_data_loss`",
+        "for a planned move the standby must be receiving, and no further behind than `max_data_loss`; of "
+        "a service that is opened again where it was, nothing is lost",
         ("lag-unknown", "lag-above-limit", "loss-not-accepted", "below-final-position"),
         _data,
     ),

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from orchestrator.core.reason import Reason
+from orchestrator.core.reasons_certified import CERTIFICATES
 from orchestrator.core.reasons_decided import DECISIONS
 from orchestrator.core.reasons_refused import GATES, REQUESTS, RIGHT
 
-GROUPS = (RIGHT, GATES, REQUESTS, DECISIONS)
+GROUPS = (RIGHT, GATES, REQUESTS, CERTIFICATES, DECISIONS)
 
 REASONS: Mapping[str, Reason] = MappingProxyType(
     {reason.code: reason for group in GROUPS for reason in group.reasons}
