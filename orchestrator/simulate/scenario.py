@@ -82,6 +82,7 @@ class Family:
     gated_share: float = 0.5
     eager_share: float = 0.5
     prompt: bool = False
+    tight: bool = False
     change: bool = False
     first: str = ""
     script: str = ""
@@ -116,7 +117,8 @@ FAMILIES: tuple[Family, ...] = (
         "edge",
         (EDGE,),
         _only("isolate", "store_cut", "stall_keeper", "take_over", "cut", isolate=10, stall_keeper=8),
-        services=ONE_EACH, prompt=True, most=5, cold_share=0.0, gated_share=0.1, eager_share=0.9,
+        services=({"s": "x"},), prompt=True, tight=True, least=0, most=2, cold_share=0.0, gated_share=0.1,
+        eager_share=0.95, leases=7, script="tight",
     ),
     Family(
         "moves",
@@ -234,8 +236,8 @@ def draw(seed: int) -> Scenario:
         services=services,
         weather=weather,
         near=replace(weather, late_share=0.0) if random.random() < 0.5 else FAIR,
-        guard_every_ns=900 * MS,
-        rates=_rates(random, drift, list(services)),
+        guard_every_ns=150 * MS if family.tight else 900 * MS,
+        rates=_rates(random, drift, list(services), worst=0.8 if family.tight else 0.4),
         gated=frozenset(name for name in services if random.random() < family.gated_share),
         eager=random.random() < family.eager_share,
         grain_ns=50 * MS if coarse else 1,
@@ -260,10 +262,10 @@ def timing_of(lease_ns: int, drift: float) -> LeaseTiming:
     )
 
 
-def _rates(random: Random, drift: float, services: list[str]) -> dict[str, int]:
+def _rates(random: Random, drift: float, services: list[str], *, worst: float) -> dict[str, int]:
     owners = ["x", "y", *(f"{site}/{name}" for site in ("x", "y") for name in services)]
     fast = PARTS + int(PARTS * drift)
-    if random.random() < 0.4:  # the worst for what is at one site
+    if random.random() < worst:  # the worst for what is at one site
         slow = random.choice(("x", "x", "y"))
         return {owner: PARTS if owner.startswith(slow) else fast for owner in owners}
     return {owner: random.choice((PARTS, fast, random.randint(PARTS, fast))) for owner in owners}
@@ -363,8 +365,25 @@ def _ends_before(deed: Deed, end_ns: int) -> Deed:
     return deed
 
 
+def _tight(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """A site loses its lease once, for certain, and little else happens."""
+    site = random.choice(("x", "x", "x", "y"))
+    lost_ns = begin_ns + T_NS + random.randrange(T_NS)
+    for_ns = random.randrange(3 * T_NS // 2, 3 * T_NS)
+    loss = random.choice(
+        (
+            Deed(lost_ns, "store_cut", (site, "up", for_ns)),
+            Deed(lost_ns, "store_cut", (site, "down", for_ns)),
+            Deed(lost_ns, "isolate", (site, for_ns)),
+            Deed(lost_ns, "stall_keeper", (site, for_ns)),
+        )
+    )
+    more, ending = _any(random, family, services, lost_ns - T_NS, end_ns)
+    return sorted([loss, *more], key=lambda deed: deed.at_ns), ending
+
+
 SCRIPTS: dict[str, Callable[[Random, Family, Services, int, int], Script]] = {
-    "": _any, "glass": _glass, "healthy": _healthy, "outage": _outage, "dead": _dead,
+    "": _any, "tight": _tight, "glass": _glass, "healthy": _healthy, "outage": _outage, "dead": _dead,
 }  # fmt: skip
 
 

@@ -24,14 +24,20 @@ from orchestrator.simulate.story import Story
 from orchestrator.store.base import Compare
 
 SITES_HERE = ("x", "y")
+BEGIN_NS = 1000 * SECOND
+MOST_STEPS = 30_000
+
+
+class RunawayError(Exception):
+    """Time does not pass: messages cause messages without end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What a scenario's world is made of. `rates`: parts in a million for each clock's owner.
 
-    `eager`: every database is written to as soon as its gate is open, promoted or not, which is the worst that
-    can be; what it holds is then not looked at (invariant 3).
+    `eager`: every database is written to as soon as its gate is open, promoted or not, which is the worst
+    that can be; what it holds is then not looked at (invariant 3).
     """
 
     timing: LeaseTiming
@@ -85,7 +91,7 @@ class World:
 
     def __init__(self, setting: Setting, seed: int, *, story: bool = False) -> None:
         self.random = Random(seed)
-        self.now_ns = 1000 * SECOND
+        self.now_ns = BEGIN_NS
         self.setting = setting
         self.timing = setting.timing
         self.services = setting.services
@@ -144,6 +150,8 @@ class World:
             work(*arguments)
             if checks.violations:
                 return
+            if self.steps > MOST_STEPS:
+                raise RunawayError(f"more than {MOST_STEPS} steps by {(at_ns - BEGIN_NS) / 1e9:.3f} s")
         self.now_ns = end_ns
 
     def run(self, for_ns: int) -> None:
