@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 import structlog
 
+from orchestrator.accepted import EVENT as ACCEPTED
+from orchestrator.accepted import Report
+from orchestrator.certificate_desk import CertificateDesk
 from orchestrator.clock import boottime_ns, wall_text, wall_unix_seconds
 from orchestrator.core.decision import ACTS_ON_THE_WORLD, Act, decide
 from orchestrator.core.diagnosis import Diagnosis, diagnose
@@ -18,6 +21,7 @@ from orchestrator.deeds import Deeds, KeeperRefused
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.keeper import mode_of
+from orchestrator.last_known import LastKnown
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import Judgement, ServiceMind
 from orchestrator.mover import Mover
@@ -37,6 +41,7 @@ TURN_SECONDS = 0.1
 FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed"})
 SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
+POLICY_EVERY_SECONDS = 0.5
 
 
 class Controller:
@@ -96,6 +101,9 @@ class Controller:
             run_records=self.run_records,
             wake=wake,
         )
+        self.deeds.on_report = self.put_on_file
+        self.last_known = LastKnown(None)
+        self.certificates: CertificateDesk | None = None
 
     # --- the turn ------------------------------------------------------------------------------------
 
@@ -190,6 +198,13 @@ class Controller:
         except RunbooksError as fault:
             log.error("decision-not-recorded", service=service, problem=str(fault))
 
+    async def put_on_file(self, report: Report) -> None:
+        """What each side had accepted, into the journal; a disk that takes nothing is told of."""
+        try:
+            await self.journal.append_event(ACCEPTED, str(report.data["service"]), report.data)
+        except RunbooksError as fault:
+            log.error("report-not-recorded", service=report.data["service"], problem=str(fault))
+
     def _note_protection(self, mind: ServiceMind, diagnosis: Diagnosis) -> None:
         if diagnosis in (Diagnosis.HEALTHY, Diagnosis.LAGGING):
             mind.unprotected_since_unix_seconds = None
@@ -223,7 +238,7 @@ class Controller:
     async def follow_policy(self) -> None:
         """P27: the stored mode follows the estate's policy, written by the holder when nothing moves."""
         while True:
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(POLICY_EVERY_SECONDS)
             keeper = self.desk.view()
             for held in keeper.services if keeper is not None else ():
                 record = held.record

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import structlog
 
+from orchestrator.accepted import Report, rejoined
 from orchestrator.clock import boottime_ns
 from orchestrator.core.clients import cut_off_by
 from orchestrator.core.decision import Act, Decision, automatic_wish, wish_of
@@ -24,7 +25,7 @@ from orchestrator.core.messages import (
     Settle,
     StartRun,
 )
-from orchestrator.core.records import Movement, RunRecord
+from orchestrator.core.records import Mode, Movement, RunRecord
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.eyes import Eyes
@@ -37,6 +38,7 @@ from runbooks.errors import RunbooksError
 from runbooks.journal import RunOutcome
 from runbooks.model import Kind
 from runbooks.planned import Known, Plan
+from runbooks.progress import Progress
 from sites.errors import SitesError
 from sites.model import Estate, FencePolicy
 from sites.replication.words import ReplicationDriver, Role
@@ -83,6 +85,7 @@ class Deeds:
         self._run_records = run_records
         self._wake = wake
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_report: Callable[[Report], Awaitable[None]] = _kept_nowhere
 
     async def aclose(self) -> None:
         """End what is under way; runs journal what they leave."""
@@ -147,7 +150,8 @@ class Deeds:
                 record=None,
                 received=None,
                 accept_loss=False,
-                mode_if_new=mode_of(service.service),
+                # P27: automatic is written when its guard has acknowledged that it fences.
+                mode_if_new=Mode.MANUAL if service.guarded else mode_of(service.service),
                 who=f"controller of {self._site}",
                 why="first claim by its home site",
             )
@@ -341,7 +345,16 @@ class Deeds:
         run_record = self._mover.record_of(
             plan, who=who, why=plan.reason, statement="nothing is promoted", loss_bound_seconds=0.0
         )
-        outcome = await self.carry_out(plan, Errand(run_record, who=who, why=plan.reason), publish=True)
+
+        async def report(progress: Progress) -> tuple[str, ...]:
+            """P31, and after every move: what each side had accepted, before anybody asks."""
+            primary = self._eyes.sample(name, plan.to_site)
+            found = rejoined(service=name, site=self._site, record=record, progress=progress, primary=primary)
+            await self.on_report(found)
+            return found.lines
+
+        errand = Errand(run_record, who=who, why=plan.reason, report=report)
+        outcome = await self.carry_out(plan, errand, publish=True)
         if outcome is RunOutcome.DONE:
             mind.rejoin_failures = 0
             await self._eyes.look(name, self._site)
@@ -370,6 +383,10 @@ class Deeds:
             return
         if record.primary is not None:
             await self.ask(Settle(service=plan.service, run=plan.id, why="its run failed"))
+
+
+async def _kept_nowhere(report: Report) -> None:
+    """Until the controller says where."""
 
 
 def known_of(view: View, service: ServiceView) -> tuple[Known, ...]:

@@ -1,7 +1,8 @@
 """The built-in parts of a move: what the runbooks stand between. Each is one step with an `ownership` word.
 
-A failover is: take over (or claim) -> the service's promote runbook -> settle. A switchover is: the demote
-runbook -> give up -> claim -> the promote runbook -> settle. Values only.
+A failover is: take over (or claim) -> the service's promote runbook -> settle; without the store: break glass
+-> the promote runbook. A switchover is: the demote runbook -> give up -> claim -> the promote runbook ->
+settle. Values only.
 """
 
 from runbooks.model import InDoubt
@@ -26,6 +27,12 @@ def take_over(from_title: str, to_site: str, *, timeout_seconds: float) -> Part:
     """P9, P10: wait until the lost site's lease is over, then take the service in one transaction."""
     title = f"Take it over from {from_title} as soon as its lease is over"
     return _part("take-over", title, "ownership.take-over", to_site, timeout_seconds)
+
+
+def break_glass(to_title: str, to_site: str, *, timeout_seconds: float) -> Part:
+    """P31: the keeper notes the certificate on its disk, and this site serves by it."""
+    title = f"{to_title} serves it by the certificate, without the store"
+    return _part("break-glass", title, "ownership.break-glass", to_site, timeout_seconds)
 
 
 def give_up(from_title: str, from_site: str, *, timeout_seconds: float) -> Part:

@@ -26,6 +26,7 @@ from orchestrator.core.records import (
     encode,
 )
 from orchestrator.link import KeeperGone
+from orchestrator.local_run import LocalRun, steps_of
 from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.readings import Tally
 from orchestrator.store.base import Compare, Put, Store, StoreError
@@ -83,8 +84,8 @@ class Mover:
         self._tally = tally
         self._on_progress = on_progress
         self._runbooks: dict[str, Runbook] = {}
-        self._published: dict[str, Publisher] = {}
         self.progress: dict[str, Progress] = {}
+        self.on_local_run: Callable[[RunRecord], None] = lambda record: None
 
     # --- plans ---------------------------------------------------------------------------------------
 
@@ -114,7 +115,7 @@ class Mover:
         known: tuple[Known, ...] = (),
     ) -> Plan:
         """The plan of a move. `frame`: take-over, claim, hand-over (close, give up, claim),
-        shut-over (the same of a dead database), or rejoin."""
+        shut-over (the same of a dead database), break-glass, or rejoin."""
         run = run_id(service.name, kind)
         sites = self._tools.estate.sites
         from_title = sites[from_site].title or from_site
@@ -138,6 +139,10 @@ class Mover:
                 frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
                 part("promote"),
                 settle,
+            ),
+            "break-glass": lambda: (
+                frames.break_glass(to_title, to_site, timeout_seconds=60.0),
+                part("promote"),
             ),
             "claim": lambda: (frames.claim(to_title, to_site, timeout_seconds=60.0), part("promote"), settle),
             "hand-over": lambda: (
@@ -201,8 +206,11 @@ class Mover:
 
         `publish`: the record is not in the store yet and no ownership transaction will put it there.
         """
-        publisher = Publisher(self._tools.store, errand.record, self._tools.site)
-        self._published[plan.id] = publisher
+        publisher: Publisher | LocalRun = (
+            LocalRun(errand.record, self.on_local_run)
+            if errand.certificate
+            else Publisher(self._tools.store, errand.record, self._tools.site)
+        )
         self._desk.errands[plan.id] = errand
         started_ns = boottime_ns()
 
@@ -231,16 +239,30 @@ class Mover:
                 data_loss=errand.record.statement,
             )
             outcome, summary = ended.outcome, ended.summary
+            if errand.report is not None and outcome is RunOutcome.DONE:
+                publisher.report(await errand.report(ended.progress))
         finally:
             self._desk.errands.pop(plan.id, None)
             seconds_taken = (boottime_ns() - started_ns) / 1e9
             self._count(plan, outcome, seconds_taken)
             await publisher.finish(RUN_STATES.get(outcome, "stopped"), summary, background)
-            self._published.pop(plan.id, None)
         log.info(
             "run-ended", run=plan.id, outcome=str(outcome), summary=summary, seconds=round(seconds_taken, 3)
         )
         return outcome
+
+    async def publish_late(self, record: RunRecord) -> bool:
+        """Put the record of a run that has ended into the store, which could not be told of it before. False
+        when it was not taken, or stands there already."""
+        key = RUNS + record.run
+        try:
+            result = await self._tools.store.transact(
+                [Compare(key, 0)], [Put(key, encode(record))], [key], timeout_seconds=ASK_SECONDS
+            )
+        except StoreError as fault:
+            log.warning("run-not-published", run=record.run, problem=str(fault))
+            return False
+        return result.succeeded
 
     def _count(self, plan: Plan, outcome: RunOutcome, seconds_taken: float) -> None:
         self._tally.run_ended(plan.service, plan.kind, str(outcome), seconds_taken)
@@ -266,9 +288,15 @@ class Mover:
 
     def _right(self, plan: Plan) -> Callable[[], Awaitable[None]]:
         """P26: asked before every side effect. Before the claim the run must still hold the service; from
-        the claim on, this site must be entitled to it at the plan's epoch, by the keeper's word."""
+        the claim on, this site must be entitled to it at the plan's epoch, by the keeper's word. So it must
+        from the moment on when the glass is broken (P31), which needs no record and no quorum."""
 
         async def may_act() -> None:
+            errand = self._desk.errands.get(plan.id)
+            if errand is not None and errand.certificate:
+                if errand.broken:
+                    await entitled()
+                return
             record = self._desk.record(plan.service)
             if record is None:
                 raise LostRight("who owns the service is not known here at this moment")
@@ -282,6 +310,9 @@ class Mover:
                 if not held and not ours_to_take:
                     raise LostRight(f"run {record.run} holds the service now")
                 return
+            await entitled()
+
+        async def entitled() -> None:
             try:
                 reply = await self._desk.ask(MayAct(service=plan.service, epoch=plan.epoch), ASK_SECONDS)
             except KeeperGone as gone:
@@ -305,17 +336,12 @@ class Publisher:
 
     def update(self, progress: Progress) -> None:
         """Take a new state in."""
-        steps = tuple(
-            StepState(
-                step=step.id,
-                state=str(progress.steps[step.id].state),
-                detail=progress.steps[step.id].evidence[:500],
-                duration_seconds=progress.steps[step.id].duration_seconds,
-            )
-            for step in progress.plan.steps
-        )
-        self._record = replace(self._record, steps=steps)
+        self._record = replace(self._record, steps=steps_of(progress))
         self._changed.set()
+
+    def report(self, lines: tuple[str, ...]) -> None:
+        """What the run found out; written with its end."""
+        self._record = replace(self._record, report=lines)
 
     async def run(self, *, create: bool) -> None:
         """Write whatever changed until `finish`; several changes may go in one write."""

@@ -11,17 +11,28 @@ from dataclasses import dataclass, field
 
 from orchestrator.clock import boottime_ns, wall_unix_seconds
 from orchestrator.core.keeper_view import KeeperView
-from orchestrator.core.messages import Ask, Claim, Reply, RequestGiveUp, Settle, TakeOver
+from orchestrator.core.messages import (
+    Ask,
+    BreakGlass,
+    Claim,
+    InstanceOpened,
+    Reply,
+    RequestGiveUp,
+    Settle,
+    TakeOver,
+)
 from orchestrator.core.records import Movement, RunRecord, ServiceRecord
 from orchestrator.link import KeeperGone
 from runbooks.catalogue import ActionCatalogue, Arguments
 from runbooks.context import ActionContext, Call, Result
 from runbooks.errors import StepFailed
 from runbooks.model import Kind
+from runbooks.progress import Progress
 from sites.replication.words import Position, Word
 
 ASK_TIMEOUT_SECONDS = 30.0
 LOOK_SECONDS = 0.5
+GUARD_OPENS_SECONDS = 10.0
 
 
 class NoArguments(Arguments):
@@ -31,7 +42,8 @@ class NoArguments(Arguments):
 @dataclass(slots=True)
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
-    that it counts for gate 6."""
+    that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has. `report`:
+    what to put on file of a run that was done; its lines are published with the run."""
 
     record: RunRecord
     automatic: bool = False
@@ -39,9 +51,12 @@ class Errand:
     ordered_by_operator: bool = False
     certified_down: bool = False
     accept_loss: bool = False
+    certificate: str = ""
+    broken: bool = False
     who: str = ""
     why: str = ""
     after_take_over: Callable[[], None] | None = None
+    report: Callable[[Progress], Awaitable[tuple[str, ...]]] | None = None
 
 
 @dataclass(slots=True)
@@ -66,10 +81,13 @@ class KeeperDesk:
 
 
 def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalogue:
-    """The catalogue with the four `ownership` words."""
+    """The catalogue with the `ownership` words."""
 
     async def take_over(context: ActionContext, call: Call) -> Result:
         return await _take_over(desk, call)
+
+    async def break_glass(context: ActionContext, call: Call) -> Result:
+        return await _break_glass(desk, call)
 
     async def give_up(context: ActionContext, call: Call) -> Result:
         return await _give_up(desk, call)
@@ -82,6 +100,7 @@ def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalo
 
     words = (
         ("ownership.take-over", take_over, "take a lost site's service when its lease is over"),
+        ("ownership.break-glass", break_glass, "serve a service by a certificate, without the store"),
         ("ownership.give-up", give_up, "have the holder close the service and give it up"),
         ("ownership.claim", claim, "claim a service that was given up"),
         ("ownership.settle", settle, "end the move"),
@@ -120,6 +139,45 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
     if errand.after_take_over is not None:
         errand.after_take_over()
     return Result(f"{plan.to_site} is primary at epoch {plan.epoch}")
+
+
+async def _break_glass(desk: KeeperDesk, call: Call) -> Result:
+    """P31. The certificate is on file by now; the keeper notes it on its disk before it says yes."""
+    errand, plan = _errand(desk, call), call.plan
+    reply = await _ask(
+        desk,
+        BreakGlass(
+            service=plan.service,
+            epoch=plan.epoch,
+            certificate=errand.certificate,
+            who=errand.who,
+            why=errand.why,
+        ),
+        ASK_TIMEOUT_SECONDS,
+    )
+    _demand(reply)
+    errand.broken = True
+    _demand(await _ask(desk, InstanceOpened(service=plan.service), ASK_TIMEOUT_SECONDS))
+    told = await _guard_under_glass(desk, plan.service)
+    return Result(f"served by certificate {errand.certificate}, at epoch {plan.epoch}{told}")
+
+
+async def _guard_under_glass(desk: KeeperDesk, service: str) -> str:
+    """Wait a moment for the guard here to open: nothing is writable before. In words, to be appended."""
+
+    def guard_open() -> bool | None:
+        view = desk.view()
+        held = view.service(service) if view is not None else None
+        return held.guard.open if held is not None and held.guard is not None else None
+
+    if guard_open() is None:
+        return ""
+    try:
+        async with asyncio.timeout(GUARD_OPENS_SECONDS):
+            await desk.wait(lambda: guard_open() is not False)
+    except TimeoutError:
+        return f"; its guard here has not opened in {GUARD_OPENS_SECONDS:g} s: is it running?"
+    return "; its guard here has opened"
 
 
 async def _give_up(desk: KeeperDesk, call: Call) -> Result:

@@ -116,7 +116,8 @@ class StepState:
 class RunRecord:
     """`runs/<id>`: the plan and how far it is. Never evidence that a site is not writable (P25).
 
-    `automatic`: a controller started it by itself, so that it counts as such a move for gate 6.
+    `automatic`: a controller started it by itself, so that it counts as such a move for gate 6. `report`:
+    what each side had accepted since they parted, as far as this run found out.
     """
 
     run: str
@@ -138,6 +139,7 @@ class RunRecord:
     outcome: str = ""
     automatic: bool = False
     steps: tuple[StepState, ...] = ()
+    report: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
