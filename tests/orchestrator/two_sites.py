@@ -27,7 +27,7 @@ from orchestrator.core.records import (
 )
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
-from orchestrator.keeper import Keeper
+from orchestrator.keeper import Keeper, mode_of
 from orchestrator.metrics import render
 from orchestrator.observing import publish
 from orchestrator.paths import controller_socket, journal_path, keeper_socket
@@ -38,10 +38,13 @@ from sites.errors import HostUnreachable
 from sites.model import Estate, Host
 from sites.replication.words import ReplicationDriver, Role
 from sites.transport import Completed
+from tests.support.fake_doors import TICK_SECONDS, FakeDoors, FakeGuard, FakeLink
 from tests.support.fake_driver import FakeDriver, FakePair
 
 DURHAM, MORPETH, DERWENTSIDE = "durham", "morpeth", "derwentside"
 PATIENCE_SECONDS = 30.0
+# The doors are doubles, so nobody dials there and no file is read.
+GUARDED = {"guards": "127.0.0.1:1", "tls": {"ca": "ca", "cert": "cert", "key": "key"}}
 SHIPPED = {role: f"postgres/{role}" for role in ("promote", "demote", "rejoin")}
 
 
@@ -50,10 +53,14 @@ def estate(
     services: dict[str, dict[str, Any]] | None = None,
     lab: bool = True,
     lease: str = "1s",
+    guards: bool = False,
     **everywhere: Any,
 ) -> Estate:
     """Two sites and a witness. `services`: what differs from an automatic service that is at home in Durham
-    and may move at once; `everywhere`: what differs for every service."""
+    and may move at once; `everywhere`: what differs for every service. `guards`: a guard at every host, and a
+    way between the keepers."""
+    if guards:
+        everywhere.setdefault("guard", {})
     return Estate.model_validate(
         {
             "lab": lab,
@@ -70,8 +77,8 @@ def estate(
                 "round_trip": "10ms",
             },
             "sites": {
-                DURHAM: {"name": DURHAM, "title": "Durham"},
-                MORPETH: {"name": MORPETH, "title": "Morpeth"},
+                DURHAM: {"name": DURHAM, "title": "Durham", **(GUARDED if guards else {})},
+                MORPETH: {"name": MORPETH, "title": "Morpeth", **(GUARDED if guards else {})},
                 DERWENTSIDE: {"name": DERWENTSIDE, "title": "Derwentside", "witness": True},
             },
             "services": {
@@ -139,6 +146,11 @@ class Site:
         self.directory.mkdir()
         self.keepers: list[RunningKeeper] = []
         self.may_start_keepers = True
+        self.guards = {
+            service: FakeGuard(service, name, world.estate, pair)
+            for service, pair in world.pairs.items()
+            if world.estate.services[service].guard is not None
+        }
         self._world = world
         self._process: SiteController | None = None
         self._journal: HangingJournal | None = None
@@ -161,6 +173,8 @@ class Site:
             self._drivers(),
             self.directory,
             keeper_socket(self.directory),
+            doors=FakeDoors(self.guards, self._world.link, self.name) if self.guards else None,
+            guarded=frozenset(self.guards),
         )
         running = RunningKeeper(keeper, asyncio.create_task(keeper.run()))
         self.keepers.append(running)
@@ -278,6 +292,7 @@ class TwoSites:
             for name, service in of.services.items()
             if not service.watch_only
         }
+        self.link = FakeLink()
         self.sites = {name: Site(self, name) for name in of.data_sites}
         self._background: list[asyncio.Task[None]] = []
 
@@ -298,9 +313,17 @@ class TwoSites:
 
     async def start(self) -> None:
         """Both sites, until every service is claimed, open and protected."""
+        self._background.append(asyncio.create_task(self._tick_guards()))
         for site in self.sites.values():
             await site.start()
         await self.until(self.settled)
+
+    async def _tick_guards(self) -> None:
+        while True:
+            for site in self.sites.values():
+                for guard in site.guards.values():
+                    guard.tick()
+            await asyncio.sleep(TICK_SECONDS)
 
     def settled(self) -> bool:
         """Every service has an owner whose instance accepts writes, and both controllers agree."""
@@ -312,6 +335,8 @@ class TwoSites:
         if record is None or record.primary is None or record.movement != "steady":
             return False
         healthy = all(site.decision(service) == "healthy" for site in self.sites.values())
+        if record.mode is not mode_of(self.estate.services[service]):
+            return False
         return record.primary == (at or record.primary) and self.open_at(record.primary, service) and healthy
 
     def open_at(self, site: str, service: str = "crm") -> bool:
@@ -383,6 +408,8 @@ class TwoSites:
             pair.reach_again()
             pair.instances[site].role, pair.instances[site].running = Role.STANDBY, True
             pair.changed()
+        for guard in self.sites[site].guards.values():
+            guard.boot()
         await self.sites[site].start()
 
     def cut_store(self, *sites: str) -> None:

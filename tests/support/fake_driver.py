@@ -60,7 +60,8 @@ class FakePair:
 
     `unreachable`: pairs of (who looks, site looked at). `unfenced`: sites whose fence does not take.
     `overrunning`: sites whose close ends as a fence. `hung`: sites where every word but `sample` hangs.
-    `promote_fails`: sites where a promotion fails, and how often it still will.
+    `promote_fails`: sites where a promotion fails, and how often it still will. `permitted`: where a guard
+    stands, whether it is open (P19).
     """
 
     def __init__(self, service: str, home: str, standby: str) -> None:
@@ -72,6 +73,7 @@ class FakePair:
         self.hung: set[str] = set()
         self.promote_fails: dict[str, int] = {}
         self.broken_fences: dict[str, Exception] = {}
+        self.permitted: dict[str, bool] = {}
         self.said: list[tuple[str, str, str]] = []
         self.doubly_writable = False
         self._changed = asyncio.Event()
@@ -243,6 +245,7 @@ class FakeDriver:
         if not instance.running:
             raise DriverTrouble(f"{site} cannot be promoted: it does not run")
         if instance.role is not Role.PRIMARY:
+            await self._permit(site, timeout_seconds)
             instance.role = Role.PRIMARY
             instance.line = max(each.line for each in self.pair.instances.values()) + 1
         self.pair.changed()
@@ -255,6 +258,8 @@ class FakeDriver:
         instance = await self._at(site, f"start as {role}")
         if instance.running and instance.role is not role:
             raise DriverTrouble(f"{site} runs as {instance.role}, not as {role}")
+        if role is Role.PRIMARY:
+            await self._permit(site, timeout_seconds)
         instance.running, instance.role = True, role
         self.pair.changed()
 
@@ -283,6 +288,14 @@ class FakeDriver:
         """Nothing is kept."""
 
     # --- parts ----------------------------------------------------------------------------------------
+
+    async def _permit(self, site: str, timeout_seconds: float) -> None:
+        """P19: the guard's permit is looked for on the host, for a while."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.pair.until(lambda: self.pair.permitted.get(site, True))
+        except TimeoutError:
+            raise DriverTrouble(f"{site}: the guard has not opened") from None
 
     def _reaches(self, site: str) -> bool:
         return (self.where, site) not in self.pair.unreachable
