@@ -120,7 +120,7 @@ async def test_a_site_that_starts_cold_alone_opens_nothing_and_says_whose_word_i
 async def test_a_manual_service_is_served_on_without_anybody_to_answer_its_guard() -> None:
     async with two_sites(guarded(failover="manual")) as world:
         guard = world.durham.guards["crm"]
-        assert guard.state.manual
+        await world.until(lambda: guard.state.manual and guard.state.deadline_ns is not None)
         await world.durham.kill()
         deadline_ns = guard.state.deadline_ns
         assert deadline_ns is not None
