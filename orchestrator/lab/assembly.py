@@ -13,7 +13,12 @@ from typing import Any
 
 from orchestrator.lab import etcd, postgres
 from orchestrator.lab.certs import CertificateFiles, create_authority
-from orchestrator.lab.client import INSIDE_FIRST_N, INSIDE_WRITE_EVERY_SECONDS, ClientSpec
+from orchestrator.lab.client import (
+    INSIDE_ASK_EVERY_SECONDS,
+    INSIDE_FIRST_N,
+    INSIDE_WRITE_EVERY_SECONDS,
+    ClientSpec,
+)
 from orchestrator.lab.errors import LabTrouble
 from orchestrator.lab.estate import (
     ELECTION_TIMEOUT_MS,
@@ -321,7 +326,12 @@ def _client(parts: Parts, service: str, inside: str) -> Program:
     )
     if inside:
         first_n = (DATA_SITES.index(inside) + 1) * INSIDE_FIRST_N
-        spec = replace(spec, first_n=first_n, write_every_seconds=INSIDE_WRITE_EVERY_SECONDS)
+        spec = replace(
+            spec,
+            first_n=first_n,
+            write_every_seconds=INSIDE_WRITE_EVERY_SECONDS,
+            ask_every_seconds=INSIDE_ASK_EVERY_SECONDS,
+        )
     path = layout.records(service, inside).with_suffix(".json")
     path.touch(mode=0o600)
     path.write_text(spec.to_json(), encoding="utf-8")

@@ -50,6 +50,7 @@ BROKEN = (
     asyncpg.InternalClientError,
 )
 INSIDE_WRITE_EVERY_SECONDS = 0.01
+INSIDE_ASK_EVERY_SECONDS = 0.05
 INSIDE_FIRST_N = 10**12  # of the client inside the first site, twice that inside the second
 KEPT_WRITE_EVERY_SECONDS = 0.1  # after SIGUSR1: a lab that is left running for people
 LIVE_BYTES = 1024
@@ -68,6 +69,7 @@ class ClientSpec:
     ends: str
     live: str
     write_every_seconds: float = 0.005
+    ask_every_seconds: float = 0.0  # a standby, whether it still is one; at least as long as between writes
     first_n: int = 1  # of its rows: every client of a service has numbers of its own
 
     def to_json(self) -> str:
@@ -223,7 +225,8 @@ class Writer:
                 standby = not await self._write(site, connection)
             elif standby:
                 self._met(site, "standby")
-            due = max(due + self._every, time.monotonic())
+            every = max(self._every, self._spec.ask_every_seconds) if standby else self._every
+            due = max(due + every, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
     async def _write(self, site: str, connection: Any) -> bool:

@@ -22,6 +22,8 @@ from orchestrator.lab.rows import NOT_SHOWN, Row, rows_named
 from orchestrator.lab.run import INTERRUPTED, running_lab, told, write_json
 from orchestrator.lab.stage import Stage
 
+TABLE_COLUMNS = 110
+
 
 @dataclass(slots=True)
 class Played:
@@ -146,7 +148,7 @@ def _waiting(row: Row) -> str:
 
 def _show(console: Console, played: Sequence[Played], waiting: Sequence[Row]) -> None:
     console.print()
-    console.print(table(played))
+    console.print(table(played), width=max(console.width, TABLE_COLUMNS), crop=False)
     for one in played:
         for number, stage in enumerate(one.stages, 1):
             for line in check_lines([check for check in stage.checks if not check.ok]):
