@@ -67,6 +67,8 @@ def wanted(state: OwnershipState, now_ns: int) -> bool:
 
 
 def _all_taken(state: OwnershipState, now_ns: int) -> bool:
+    if not _revoked(state) and now_ns <= state.peer_seen_ns + state.timing.lease_duration_ns:
+        return False
     over_ns = state.may_take_at(0)
     if over_ns is None or not has_passed(over_ns, now_ns):
         return False

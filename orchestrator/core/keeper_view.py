@@ -70,6 +70,7 @@ class KeeperView:
     note_problem: str = ""
     peer_problem: str = ""
     doors_refused: tuple[tuple[str, int], ...] = ()
+    certificate_ends: tuple[tuple[str, float], ...] = ()
     glass: tuple[Glass, ...] = ()
 
     @property
@@ -108,9 +109,11 @@ def picture(
     note_problem: str = "",
     peer_problem: str = "",
     doors_refused: tuple[tuple[str, int], ...] = (),
+    certificate_ends: tuple[tuple[str, float], ...] = (),
     guard_words: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] | None = None,
 ) -> KeeperView:
-    """The state as a picture. `guard_words`: what each guard protects from and what it lacks."""
+    """The state as a picture. `guard_words`: what each guard protects from and what it lacks.
+    `certificate_ends`: by identity, when the certificates shown at the doors run out, in Unix time."""
     words = guard_words or {}
     services = tuple(
         ServiceHeld(
@@ -153,6 +156,7 @@ def picture(
         note_problem=note_problem,
         peer_problem=peer_problem,
         doors_refused=doors_refused,
+        certificate_ends=certificate_ends,
         glass=tuple(state.glass.values()),
     )
 

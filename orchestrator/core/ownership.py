@@ -51,7 +51,8 @@ def step(state: OwnershipState, message: Message, now_ns: int) -> list[Order]:
         orders += asking.end_glass(state, now_ns)
         orders += noting.due(state, now_ns)
         orders += asking.proceed(state, now_ns)
-        orders += noting.due(state, now_ns)
+        if state.asks:
+            orders += noting.due(state, now_ns)  # what waits for a note need not wait for the next message
         orders += guarding.due_orders(state, now_ns)
         orders += registration.due_beats(state, now_ns)
         orders += promise.due_requests(state, now_ns)

@@ -13,7 +13,7 @@ OTHERWISE = {
     Diagnosis.WATCH_ONLY: "it would need a replication driver that twinsite has",
     Diagnosis.UNKNOWN: "the keeper would have to reach the store and register there",
     Diagnosis.WORD_MISSING: "the other site's controller would have to answer, or a person certify that site",
-    Diagnosis.ISOLATED: "this site would have to get its lease back: the store, or the other site, must answer",
+    Diagnosis.ISOLATED: "this site would have to get its lease back: store or other site must answer",
     Diagnosis.PRIMARY_UNKNOWN: "its database would have to answer, or be positively not running",
     Diagnosis.PEER_SILENT: "its site would have to stay silent until its lease is over",
     Diagnosis.LINK_DOWN: "its site would have to be down as well: silent until its lease is over",
