@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
+from orchestrator.api.evidence import pause_status
 from orchestrator.api.shapes import (
     Acted,
     GateStatus,
@@ -110,6 +111,7 @@ class Orders:
             refusal=_refusal(answers),
             confirm_site=confirm,
             plan=json.loads(plan.to_json()),
+            pause=pause_status(service),
         )
 
     def _keep(self, drawn: Drawn) -> None:

@@ -3,6 +3,13 @@
 from datetime import UTC, datetime
 
 from orchestrator import PRODUCT
+from orchestrator.api.evidence import (
+    disagreements,
+    findings_status,
+    pause_status,
+    reach_status,
+    sights,
+)
 from orchestrator.api.right_words import guard_warnings, right_warnings
 from orchestrator.api.shapes import (
     DecisionEntry,
@@ -10,6 +17,7 @@ from orchestrator.api.shapes import (
     Explanation,
     InstanceStatus,
     LagStatus,
+    PauseStatus,
     RunDetail,
     RunList,
     ServiceStatus,
@@ -19,13 +27,15 @@ from orchestrator.api.shapes import (
 )
 from orchestrator.clock import wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
-from orchestrator.core.decision import Act, automatic_wish
+from orchestrator.core.decision import Act, wish_of
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.gates import gates
+from orchestrator.core.reach import findings
 from orchestrator.core.reasons import REASONS
 from orchestrator.core.records import RunRecord
 from orchestrator.core.statement import loss_if_moved_now
 from orchestrator.core.view import ServiceView, View
+from orchestrator.core.what_if import would_have_to_change
 from orchestrator.mind import Judgement
 from orchestrator.orders import gate_status
 from probes.model import Observation
@@ -55,19 +65,22 @@ def status(controller: Controller) -> Status:
         store=(keeper.store_problem or "answers") if keeper is not None else "unknown: no keeper",
         store_age_seconds=store_age,
         keeper=keeper.phase if keeper is not None else "absent",
-        overall=_overall(names, view),
+        overall=_overall(names, view, quiet=not findings(view.reach)),
         warnings=_warnings(controller, view),
         sites=[_site_status(controller, view, name) for name in controller.estate.sites],
         services=sorted(services, key=lambda each: (each.rank, each.service)),
+        reach=reach_status(view.reach),
+        findings=findings_status(view.reach),
     )
 
 
-def _overall(names: set[Diagnosis], view: View) -> str:
+def _overall(names: set[Diagnosis], view: View, *, quiet: bool) -> str:
+    """`quiet`: nothing is the matter between the sites."""
     if not view.registered or Diagnosis.UNKNOWN in names:
         return "unknown"
     if names & DOWN:
         return "down"
-    return "ok" if names <= FINE else "degraded"
+    return "ok" if names <= FINE and quiet else "degraded"
 
 
 def _warnings(controller: Controller, view: View) -> list[str]:
@@ -180,6 +193,7 @@ def service_status(controller: Controller, view: View, service: ServiceView) -> 
         lag=lag_status(controller, view, service),
         loss_if_moved_now="" if noun.watch_only else loss_if_moved_now(view, service),
         paused=service.pause_words if service.pause_left_seconds is not None else "",
+        pause=pause_status(service),
         unprotected_seconds=max(0.0, wall_unix_seconds() - since) if since is not None else None,
     )
 
@@ -236,8 +250,9 @@ def explanation(controller: Controller, name: str, observations: tuple[Observati
     if service.service.watch_only or service.record is None:
         answers = []
     else:
-        wish = automatic_wish(view, service)
-        answers = [gate_status(gate) for gate in gates(view, service, wish)]
+        act = judged.decision.act if judged is not None else Act.HOLD
+        answers = [gate_status(gate) for gate in gates(view, service, wish_of(act, view, service))]
+    seen = sights(view, service, observations)
     return Explanation(
         service=name,
         diagnosis=str(judged.row.diagnosis) if judged else "unknown",
@@ -257,7 +272,20 @@ def explanation(controller: Controller, name: str, observations: tuple[Observati
             )
             for past in reversed(mind.history)
         ],
+        pause=pause_status(service),
+        sights=seen,
+        disagreements=disagreements(seen),
+        would_have_to_change=list(_would_have_to_change(view, service, judged)),
+        reach=reach_status(view.reach),
+        findings=findings_status(view.reach),
     )
+
+
+def _would_have_to_change(view: View, service: ServiceView, judged: Judgement | None) -> tuple[str, ...]:
+    """Of what was decided, as far as it is still so: a moment may have passed since."""
+    if judged is None:
+        return ("it would have to be decided about first: this controller has just started",)
+    return would_have_to_change(view, service, judged.row.diagnosis, judged.decision)
 
 
 def _evidence(
@@ -320,8 +348,9 @@ _STATES = {
 }
 
 
-def run_detail(record: RunRecord, progress: Progress | None) -> RunDetail:
-    """A run as published, with the fresher state of our own executor where there is one."""
+def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus | None = None) -> RunDetail:
+    """A run as published, with the fresher state of our own executor where there is one. `pause`: its
+    service's."""
     titles = {
         step["id"]: (step["number"], step["title"])
         for part in record.plan.get("parts", [])
@@ -359,6 +388,7 @@ def run_detail(record: RunRecord, progress: Progress | None) -> RunDetail:
         ended=record.ended,
         duration_seconds=_duration(record),
         steps=sorted(steps, key=lambda step: step.number),
+        pause=pause,
     )
 
 
@@ -376,6 +406,17 @@ def _duration(record: RunRecord) -> float | None:
 def run_list(controller: Controller, limit: int) -> RunList:
     """Runs, newest first."""
     records = sorted(controller.run_records.values(), key=lambda run: run.started_unix_seconds, reverse=True)
+    on = pauses(controller)
     return RunList(
-        runs=[run_detail(record, controller.mover.progress.get(record.run)) for record in records[:limit]]
+        runs=[
+            run_detail(record, controller.mover.progress.get(record.run), on.get(record.service))
+            for record in records[:limit]
+        ],
+        pauses=on,
     )
+
+
+def pauses(controller: Controller) -> dict[str, PauseStatus]:
+    """The pauses that are on, by service."""
+    found = {each.service.name: pause_status(each) for each in controller.view().services}
+    return {name: pause for name, pause in found.items() if pause is not None}

@@ -105,7 +105,7 @@ class Client:
     async def runs(self, limit: int = 20) -> RunList:
         """The newest runs, newest first."""
         answer = await self._read(f"/v1/runs?limit={limit}", RunList)
-        return RunList(runs=answer.runs[:limit])
+        return answer.model_copy(update={"runs": answer.runs[:limit]})
 
     async def run(self, run: str) -> RunDetail:
         """One run."""

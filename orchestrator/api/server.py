@@ -109,7 +109,8 @@ class LocalApi:
         record = self._controller.run_records.get(name)
         if record is None:
             raise OrderRefused("unknown-run", f"no run {name!r} is known here", wrong=True)
-        return answers.run_detail(record, self._controller.mover.progress.get(name))
+        pause = answers.pauses(self._controller).get(record.service)
+        return answers.run_detail(record, self._controller.mover.progress.get(name), pause)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
         return _json(self._detail(request))
@@ -125,7 +126,7 @@ class LocalApi:
         loop = asyncio.get_running_loop()
         while True:
             detail = self._detail(request)
-            key = detail.model_dump_json(exclude={"duration_seconds"})
+            key = detail.model_dump_json(exclude={"duration_seconds", "pause"})
             if key != said or loop.time() - said_at > FOLLOW_SAY_SECONDS:
                 said, said_at = key, loop.time()
                 await response.write(detail.model_dump_json().encode() + b"\n")

@@ -70,10 +70,22 @@ class LagStatus(Shape):
     detail: str
 
 
+class PauseStatus(Shape):
+    """A pause of a service's automatic moves. `ends` is by this controller's wall clock, for people;
+    `remaining_seconds` by the clock that counts."""
+
+    who: str
+    reason: str
+    since: str
+    ends: str
+    remaining_seconds: float
+
+
 class LagList(Shape):
-    """What `twinsite lag --json` prints: the lags of a Status that are there."""
+    """What `twinsite lag --json` prints: the lags of a Status that are there, and the pauses that are on."""
 
     lag: list[LagStatus]
+    pauses: dict[str, PauseStatus] = {}
 
 
 class InstanceStatus(Shape):
@@ -84,6 +96,27 @@ class InstanceStatus(Shape):
     writable: bool | None
     sample_age_seconds: float | None
     reason: str
+
+
+class ReachStatus(Shape):
+    """What `observer` says of reaching `target`, a site or a member of the store. `reached` None: unknown, or
+    too old to count; `detail`: by which way, and what came of it."""
+
+    observer: str
+    target: str
+    kind: Literal["site", "store member"]
+    reached: bool | None
+    age_seconds: float | None
+    detail: str = ""
+
+
+class Finding(Shape):
+    """What everybody's words together mean: `link down`, `site down`, `one way only` and so on; `about`: the
+    sites, or the member of the store."""
+
+    finding: str
+    about: list[str]
+    words: str
 
 
 class ServiceStatus(Shape):
@@ -109,6 +142,7 @@ class ServiceStatus(Shape):
     loss_if_moved_now: str
     paused: str
     unprotected_seconds: float | None
+    pause: PauseStatus | None = None
 
 
 class Status(Shape):
@@ -124,6 +158,8 @@ class Status(Shape):
     warnings: list[str]
     sites: list[SiteStatus]
     services: list[ServiceStatus]
+    reach: list[ReachStatus] = []
+    findings: list[Finding] = []
 
 
 class GateStatus(Shape):
@@ -144,6 +180,19 @@ class Evidence(Shape):
     verdict: str
     reason: str
     detail: str
+    age_seconds: float | None
+
+
+class Sight(Shape):
+    """What one observer sees of one thing of a service at one site: its instance (`probe` empty), or one
+    probe. `seen` is the role or the verdict."""
+
+    observer: str
+    site: str
+    probe: str
+    seen: str
+    writable: bool | None
+    reason: str
     age_seconds: float | None
 
 
@@ -169,6 +218,12 @@ class Explanation(Shape):
     gates: list[GateStatus]
     evidence: list[Evidence]
     history: list[DecisionEntry]
+    pause: PauseStatus | None = None
+    sights: list[Sight] = []
+    disagreements: list[str] = []
+    would_have_to_change: list[str] = []
+    reach: list[ReachStatus] = []
+    findings: list[Finding] = []
 
 
 class StepStatus(Shape):
@@ -201,12 +256,14 @@ class RunDetail(Shape):
     ended: str
     duration_seconds: float | None
     steps: list[StepStatus]
+    pause: PauseStatus | None = None
 
 
 class RunList(Shape):
-    """Runs, newest first."""
+    """Runs, newest first; and the pauses that are on, by service."""
 
     runs: list[RunDetail]
+    pauses: dict[str, PauseStatus] = {}
 
 
 class MoveRequest(Shape):
@@ -221,8 +278,8 @@ class MoveRequest(Shape):
 
 
 class CertificateStatus(Shape):
-    """A certificate: what it states and what it still needs. `body` is what is signed; `expires_in_seconds`
-    is None for one that counts already."""
+    """A certificate: what it states, what that means, and what it still needs. `body` is what is signed;
+    `expires_in_seconds` is None for one that counts already."""
 
     id: str
     kind: Literal["down", "break-glass", "peer", "owner"]
@@ -231,6 +288,7 @@ class CertificateStatus(Shape):
     service: str
     epoch: int
     states: list[str]
+    means: list[str]
     reason: str
     who: str
     when: str
@@ -258,6 +316,7 @@ class MovePlan(Shape):
     refusal: Refusal | None
     confirm_site: str
     plan: dict[str, Any]
+    pause: PauseStatus | None = None
     certificate: CertificateStatus | None = None
 
 

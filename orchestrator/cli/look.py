@@ -165,7 +165,9 @@ def lag(settings: Settings, as_json: bool) -> None:
     with controller(settings) as asked:
         found = asked.status()
     if as_json:
-        say_json(LagList(lag=[service.lag for service in found.services if service.lag is not None]))
+        lags = [service.lag for service in found.services if service.lag is not None]
+        on = {service.service: service.pause for service in found.services if service.pause is not None}
+        say_json(LagList(lag=lags, pauses=on))
         return
     for service in found.services:
         if not service.watch_only:
@@ -199,6 +201,7 @@ def runs(ctx: click.Context, limit: int, as_json: bool) -> None:
 def _show_runs(found: "RunList") -> None:
     from orchestrator.cli import views
 
+    say(views.pauses(found))
     if not found.runs:
         say(["No runs yet."])
     elif on_terminal() and width() >= NARROWEST_TABLE:

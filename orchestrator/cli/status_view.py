@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_ALARMING = r"\b(NO|NOT|NOBODY|RUN OUT|REVOKED|WRITABLE|UNPROTECTED|DOWN|MOVING)\b"
+_ALARMING = r"\b(NO|NOT|NOBODY|RUN OUT|REVOKED|WRITABLE|UNPROTECTED|DOWN|MOVING|PAUSED)\b"
 _STYLES = {"ok": "bold green", "degraded": "bold yellow", "down": "bold red", "unknown": "bold magenta"}
 
 
@@ -24,6 +24,7 @@ def lines(status: Status, *, columns: int = WIDEST) -> list[str]:
     out += [*wrapped(_means(status), columns=columns), "", "Sites"]
     for site in status.sites:
         out += wrapped(_site_line(site), first="  ", then="      ", columns=columns)
+    out += _reach_lines(status, columns)
     out += ["", "Services"]
     for service in status.services:
         out += _service_lines(service, status, columns)
@@ -43,6 +44,22 @@ def _site_line(site: SiteStatus) -> str:
     return f"{line}; {site.detail}" if site.detail else line
 
 
+def _reach_lines(status: Status, columns: int) -> list[str]:
+    """Who reaches whom, a line for each observer."""
+    rows = word.matrix(status)
+    if not rows:
+        return []
+    out = ["", "Who reaches whom"]
+    for observer, cells in rows:
+        told = [
+            f"{word.target(kind, name)} {word.reached(cell)}"
+            for (kind, name), cell in zip(word.targets(status), cells, strict=True)
+            if cell is not None
+        ]
+        out += wrapped(f"{observer}: {', '.join(told)}", first="  ", then="      ", columns=columns)
+    return out
+
+
 def _service_lines(service: ServiceStatus, status: Status, columns: int) -> list[str]:
     if service.watch_only and not service.instances:
         text = f"{service.service}: watched only: roles and lag are not known; {word.protection(service)}"
@@ -57,6 +74,8 @@ def _service_lines(service: ServiceStatus, status: Status, columns: int) -> list
         instance = word.instance_at(service, site)
         seen = "" if instance is None else f", {age(instance.sample_age_seconds)}"
         out += wrapped(f"{site}: {word.role(instance)}{seen}", first="    ", then="      ", columns=columns)
+    if service.pause is not None:
+        out += wrapped(word.pause(service.pause), first="    ", then="      ", columns=columns)
     if service.lag is not None:
         way = f"lag {service.lag.from_site} to {service.lag.to_site}"
         out.append(f"    {way}: {word.lag(service.lag)}, {word.lag_age(service.lag)}")
@@ -97,6 +116,8 @@ def picture(status: Status, *, urgent_first: bool = False) -> "Group":
     title = Text.assemble((word.OVERALL[status.overall], _STYLES[status.overall]), f"  ({_asked(status)})")
     parts: list[RenderableType] = [title, Text(_means(status)), Text()]
     tables: list[RenderableType] = [_site_table(status), Text(), _service_table(status)]
+    if status.reach:
+        tables[1:1] = [Text(), _reach_table(status)]
     told = [Text(line, style="" if line.startswith(" ") else "bold") for line in _closing(status, width())]
     return Group(*parts, *told[1:], Text(), *tables) if urgent_first else Group(*parts, *tables, *told)
 
@@ -121,6 +142,16 @@ def _site_table(status: Status) -> "Table":
     return table
 
 
+def _reach_table(status: Status) -> "Table":
+    """Rows ask, columns are reached."""
+    targets = word.targets(status)
+    table = _table("Reaches", *(word.target(kind, name) for kind, name in targets))
+    for observer, cells in word.matrix(status):
+        told = ["-" if cell is None else word.reached(cell) for cell in cells]
+        table.add_row(_cell(observer), *(_cell(text) for text in told))
+    return table
+
+
 def _service_table(status: Status) -> "Table":
     sites = [site.site for site in status.sites if not site.witness]
     table = _table("Service", "Primary", *(f"At {site}" for site in sites), "Lag", "State")
@@ -130,7 +161,11 @@ def _service_table(status: Status) -> "Table":
             _cell(word.ownership(service), word.ownership_detail(service)),
             *(_instance_cell(service, site) for site in sites),
             _lag_cell(service),
-            _cell(words(service.diagnosis), word.protection(service)),
+            _cell(
+                words(service.diagnosis),
+                word.protection(service),
+                word.pause(service.pause) if service.pause is not None else "",
+            ),
             end_section=False,
         )
     return table

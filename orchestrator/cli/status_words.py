@@ -3,9 +3,19 @@
 Pure: from the API's shapes to text. Unknown is said to be unknown.
 """
 
-from orchestrator.api.shapes import InstanceStatus, LagStatus, ServiceStatus, SiteStatus, Status
-from orchestrator.cli.output import UNKNOWN, age, duration, size, words
+from orchestrator.api.shapes import (
+    Explanation,
+    InstanceStatus,
+    LagStatus,
+    PauseStatus,
+    ReachStatus,
+    ServiceStatus,
+    SiteStatus,
+    Status,
+)
+from orchestrator.cli.output import UNKNOWN, age, duration, local_time, size, words
 
+RESUME = "twinsite resume"
 _FINE = ("healthy", "watch-only")
 OVERALL = {
     "ok": "OK: every service is well",
@@ -112,6 +122,39 @@ def protection(service: ServiceStatus) -> str:
     return "protected"
 
 
+def pause(of: PauseStatus) -> str:
+    """How long a pause still lasts, who made it and why."""
+    left = duration(of.remaining_seconds)
+    return f"PAUSED for another {left}, until {local_time(of.ends)}, by {of.who}: {of.reason}"
+
+
+def reached(of: ReachStatus) -> str:
+    """Whether an observer reaches a target, and how old that is."""
+    told = {True: "yes", False: "NO", None: UNKNOWN}[of.reached]
+    return told if of.age_seconds is None else f"{told} ({age(of.age_seconds)})"
+
+
+def targets(status: Status | Explanation) -> list[tuple[str, str]]:
+    """What is reached or not: (kind, name), sites first, in the order of the observers."""
+    found = dict.fromkeys((one.kind, one.target) for one in status.reach)
+    places = [*dict.fromkeys(one.observer for one in status.reach), *(name for _, name in found)]
+    return sorted(found, key=lambda target: (target[0] != "site", places.index(target[1])))
+
+
+def matrix(status: Status | Explanation) -> list[tuple[str, list[ReachStatus | None]]]:
+    """Who reaches whom: an observer and its word on each of `targets`; None: on itself, or no word."""
+    said = {(one.observer, one.kind, one.target): one for one in status.reach}
+    observers = dict.fromkeys(one.observer for one in status.reach)
+    return [
+        (observer, [said.get((observer, *target)) for target in targets(status)]) for observer in observers
+    ]
+
+
+def target(kind: str, name: str) -> str:
+    """A target's name in a heading."""
+    return name if kind == "site" else f"store {name}"
+
+
 def store(status: Status) -> str:
     """The store, as the asked controller finds it."""
     told = status.store or UNKNOWN
@@ -129,9 +172,11 @@ def degraded(status: Status) -> list[tuple[str, str]]:
     for service in status.services:
         if service.diagnosis not in _FINE:
             found.append((service.service, f"{words(service.diagnosis)}: {service.why}".rstrip(": ")))
-        if service.paused:
+        if service.pause is not None:
+            found.append((service.service, pause(service.pause)))
+        elif service.paused:
             found.append((service.service, f"paused: {service.paused}"))
-    return found
+    return found + [("between the sites", f"{one.finding}: {one.words}") for one in status.findings]
 
 
 def next_steps(status: Status) -> list[tuple[str, str]]:
@@ -142,4 +187,9 @@ def next_steps(status: Status) -> list[tuple[str, str]]:
             found.append((service.service, service.next_step.replace("SERVICE", service.service)))
         elif service.diagnosis not in _FINE:
             found.append((service.service, f"see why: twinsite explain {service.service}"))
+        if service.pause is not None:
+            reminder = (
+                f"nothing moves by itself while it is paused; when that is not needed any more: {RESUME}"
+            )
+            found.append((service.service, f"{reminder} {service.service}"))
     return found

@@ -10,6 +10,7 @@ from orchestrator.api.shapes import (
     LagStatus,
     MovePlan,
     RunDetail,
+    RunList,
     ServiceStatus,
     StepStatus,
 )
@@ -46,7 +47,14 @@ def explanation(told: Explanation) -> list[str]:
         lines += wrapped(f"this means: {reason.meaning}", first="  ", then="    ")
         if reason.remedy != NOTHING_TO_DO:
             lines += wrapped(f"what to do: {reason.remedy}", first="  ", then="    ")
+    if told.pause is not None:
+        lines += wrapped(word.pause(told.pause), first="  ", then="    ")
+    if told.would_have_to_change:
+        lines += ["", heading("What would have to change for it to act by itself")]
+        for one in told.would_have_to_change:
+            lines += wrapped(one, first="  ", then="      ")
     lines += ["", heading("Gates before a promotion there without anybody's order"), *gates(told.gates)]
+    lines += _side_by_side(told) + _reach(told)
     lines += ["", heading("What was seen")]
     lines += [line for one in told.evidence for line in _evidence(one)] or ["  nothing yet"]
     lines += ["", heading("Decisions before, newest first")]
@@ -71,6 +79,46 @@ def gates(found: list[GateStatus]) -> list[str]:
     return lines or ["  none were looked at"]
 
 
+def _side_by_side(told: Explanation) -> list[str]:
+    """A line for each instance and probe: what every observer sees of it."""
+    subjects: dict[tuple[str, str], list[str]] = {}
+    for one in told.sights:
+        writable = {True: ", WRITABLE" if one.seen != "primary" else ", writable", False: "", None: ""}
+        reason = f" ({one.reason})" if one.reason else ""
+        seen = f"{words(one.seen)}{writable[one.writable]}{reason}, {age(one.age_seconds)}"
+        subjects.setdefault((one.probe, one.site), []).append(f"{one.observer}: {seen}")
+    if not subjects:
+        return []
+    lines = ["", heading("Seen by every observer, side by side")]
+    for (probe, site), seen_by in subjects.items():
+        subject = f"probe {probe} at {site}" if probe else f"instance at {site}"
+        lines += wrapped(f"{subject}: {' | '.join(seen_by)}", first="  ", then="      ")
+    for line in told.disagreements:
+        lines += wrapped(line, first="  ", then="      ")
+    return lines
+
+
+def _reach(told: Explanation) -> list[str]:
+    """Who reaches whom, by which way, and what follows."""
+    if not told.reach:
+        return []
+    lines = ["", heading("Who reaches whom")]
+    for observer, cells in word.matrix(told):
+        said = [
+            f"{word.target(kind, name)} {word.reached(cell)}"
+            for (kind, name), cell in zip(word.targets(told), cells, strict=True)
+            if cell is not None
+        ]
+        lines += wrapped(f"{observer}: {', '.join(said)}", first="  ", then="      ")
+    for one in told.reach:
+        if one.reached is False:
+            text = f"{one.observer} to {word.target(one.kind, one.target)}: {one.detail}"
+            lines += wrapped(text, first="    ", then="      ")
+    for found in told.findings:
+        lines += wrapped(f"{found.finding}: {found.words}", first="  ", then="      ")
+    return lines
+
+
 def _evidence(one: Evidence) -> list[str]:
     reason = f" ({one.reason})" if one.reason else ""
     text = f"{one.observer} sees {one.subject}: {words(one.verdict)}{reason}, {age(one.age_seconds)}"
@@ -81,6 +129,8 @@ def plan(of: MovePlan) -> list[str]:
     """What would be done, and what would be lost."""
     lines = [heading(f"Plan: {of.verb} of {of.service} {way(of.from_site, of.to_site)}"), ""]
     lines += wrapped(f"Data loss: {of.statement or UNKNOWN}", then="  ")
+    if of.pause is not None:
+        lines += wrapped(f"{of.service}: {word.pause(of.pause)}", then="  ")
     lines += ["", heading("Gates"), *gates(of.gates), "", heading("Steps")]
     lines += [part for line in of.lines for part in _own_indent(line)] or ["  none"]
     if of.refusal is not None:  # its evidence are the gates above
@@ -129,6 +179,8 @@ def run_detail(run: RunDetail) -> list[str]:
         f"ordered by: {run.who or UNKNOWN}{f': {run.why}' if run.why else ''}", first="  ", then="    "
     )
     lines.append(f"  carried out by: {run.executor or UNKNOWN}")
+    if run.pause is not None:
+        lines += wrapped(f"{run.service} is {word.pause(run.pause)}", first="  ", then="    ")
     _, _, _, started, took, _ = run_cells(run)
     lines += wrapped(f"started: {started}; took: {took}", first="  ", then="    ")
     lines += ["", heading("Steps")]
@@ -147,8 +199,18 @@ def run_cells(run: RunDetail) -> tuple[str, ...]:
 def lag_line(service: ServiceStatus) -> str:
     """One service's lag."""
     of: LagStatus | None = service.lag
+    paused = f"; {word.pause(service.pause)}" if service.pause is not None else ""
     if of is None:
-        return f"{service.service}: unknown, never sampled"
+        return f"{service.service}: unknown, never sampled{paused}"
     receiving = {True: "receiving", False: "NOT receiving", None: "receiving: unknown"}[of.streaming]
     text = f"{of.service} {of.from_site} to {of.to_site}: {word.lag(of)}, {word.lag_age(of)}, {receiving}"
-    return f"{text}: {of.detail}" if of.detail else text
+    return f"{text}: {of.detail}{paused}" if of.detail else f"{text}{paused}"
+
+
+def pauses(found: RunList) -> list[str]:
+    """The pauses that are on: none of these services moves by itself."""
+    return [
+        line
+        for name, pause in found.pauses.items()
+        for line in wrapped(f"{name} is {word.pause(pause)}", then="  ")
+    ]
