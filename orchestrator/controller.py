@@ -73,6 +73,7 @@ class Controller:
         self.run_records: dict[str, RunRecord] = {}
         self.setting_findings: dict[str, tuple[str, ...]] = {}
         self.store_status: StoreStatus | None = None
+        self.own_certificate_ends: dict[str, float] = {}
         self.loop_delay_seconds = 0.0
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
@@ -210,6 +211,13 @@ class Controller:
             mind.unprotected_since_unix_seconds = None
         elif mind.unprotected_since_unix_seconds is None:
             mind.unprotected_since_unix_seconds = wall_unix_seconds()
+
+    @property
+    def certificate_ends(self) -> dict[str, float]:
+        """By identity, when the certificates known of here run out, in Unix time."""
+        keeper = self.desk.view()
+        shown = dict(keeper.certificate_ends) if keeper is not None else {}
+        return shown | self.own_certificate_ends
 
     def view(self) -> View:
         """Everything as it is known now."""

@@ -424,6 +424,7 @@ class Keeper:
             note_problem=self._note_problem,
             peer_problem=self._doors.problem,
             doors_refused=tuple(sorted(self._doors.refused.items())),
+            certificate_ends=tuple(sorted(self._doors.certificate_ends.items())),
             guard_words={
                 service: (word.protects, word.lacks) for service, word in self._doors.guard_words().items()
             },

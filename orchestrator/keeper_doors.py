@@ -18,7 +18,7 @@ from orchestrator.core.messages import Message
 from orchestrator.guard_desk import GuardDesk, Hello
 from orchestrator.peer_link import PeerClient, PeerServer
 from orchestrator.tls_door import bind_address
-from sites.identity import CertificateFiles
+from sites.identity import CertificateFiles, guard_identity
 from sites.model import Estate
 
 log = structlog.get_logger(__name__)
@@ -76,12 +76,18 @@ class Doors(Protocol):
         """What was not accepted at the doors, by code, since the start."""
         ...
 
+    @property
+    def certificate_ends(self) -> dict[str, float]:
+        """By identity, when the certificates run out that guards and the peer show; Unix time."""
+        ...
+
 
 class NoDoors:
     """A keeper without certificates: neither guards nor a promise."""
 
     problem = "no certificates are set for this site, so the peer cannot be asked"
     refused: dict[str, int] = {}
+    certificate_ends: dict[str, float] = {}
 
     async def start(self, take: Take) -> None:
         """Nothing is opened."""
@@ -263,4 +269,15 @@ class TlsDoors:
         for codes in counts:
             for code, count in codes.items():
                 found[code] = found.get(code, 0) + count
+        return found
+
+    @property
+    def certificate_ends(self) -> dict[str, float]:
+        """By identity, when the certificates run out that guards and the peer show; Unix time."""
+        guards = self._desk.connected.values() if self._desk is not None else ()
+        found = {
+            guard_identity(hello.site, hello.service): hello.certificate_ends_unix_seconds for hello in guards
+        }
+        if self._client is not None and self._client.certificate_ends_unix_seconds is not None:
+            found[self._client.peer] = self._client.certificate_ends_unix_seconds
         return found

@@ -27,6 +27,7 @@ from orchestrator.promise_wire import (
     PromiseRequest,
     RequestsSeen,
     bounded,
+    read_greeting,
     read_reply,
     reply_body,
 )
@@ -243,7 +244,8 @@ class PeerClient:
         self._url = url.rstrip("/")
         self._files = files
         self._site = site
-        self._peer = controller_identity(peer)
+        self.peer = controller_identity(peer)
+        self._certificate_ends: float | None = None
         self._session: aiohttp.ClientSession | None = None
         self._context: ssl.SSLContext | None = None
         self._greeting: asyncio.Task[None] | None = None
@@ -265,6 +267,11 @@ class PeerClient:
     def refused(self) -> Mapping[str, int]:
         """What the peer's address showed or said so far that was not believed, by code."""
         return {f"peer-{code}": count for code, count in self._counts.items() if code in NOT_BELIEVED}
+
+    @property
+    def certificate_ends_unix_seconds(self) -> float | None:
+        """When the peer's certificate runs out, by its own word; None until it has said so."""
+        return self._certificate_ends
 
     async def start(self) -> None:
         """Greet the peer now and then from now on. Whether it answers is told by `problem`."""
@@ -304,7 +311,7 @@ class PeerClient:
         await self._forget_session()
 
     async def _read_context(self) -> "ssl.SSLContext":
-        return await asyncio.to_thread(client_context, self._files, lambda found: found == self._peer)
+        return await asyncio.to_thread(client_context, self._files, lambda found: found == self.peer)
 
     async def aclose(self) -> None:
         """Close the connections; whoever waits is told that there was no answer."""
@@ -328,9 +335,10 @@ class PeerClient:
 
     async def _greet(self) -> None:
         async with (await self._open()).get(self._url + HELLO, allow_redirects=False) as response:
-            await bounded(response.content)
+            raw = await bounded(response.content)
             if response.status != 200:
                 raise NotAnAnswer("not-understood", f"HTTP {response.status} to a greeting")
+        self._certificate_ends = read_greeting(raw)
         self._problem = ""
 
     async def _ask(self, asked: PromiseRequest) -> PromiseReply:

@@ -152,6 +152,16 @@ def read_reply(asked: PromiseRequest, status: int, raw: bytes) -> PromiseReply:
     return PromiseReply(said["granted"], code, message)
 
 
+def read_greeting(raw: bytes) -> float | None:
+    """When the certificate of whoever greets runs out, in Unix time; None if it does not know. Raises
+    NotAnAnswer."""
+    try:
+        ends = json.loads(raw)["certificate_ends_unix_seconds"]
+        return None if ends is None else float(ends)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as fault:
+        raise NotAnAnswer("not-understood", "not a greeting of twinsite") from fault
+
+
 async def bounded(content: aiohttp.StreamReader) -> bytes:
     """A body of at most LARGEST_BODY_BYTES. Raises ValueError for a larger one."""
     raw = bytearray()

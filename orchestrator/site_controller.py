@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from orchestrator.api.server import LocalApi
+from orchestrator.certificates.reading import certificate_ends
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
@@ -47,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 RUNS_KEPT = 500
 KEEPER_AGAIN_SECONDS = 0.2
+CERTIFICATES_EVERY_SECONDS = 60.0
 
 
 class StartedKeeper(Protocol):
@@ -174,10 +176,19 @@ class SiteController:
             self._eyes.run(),
             self._vantage.run(),
             controller.watch_settings(),
+            self._watch_certificates(),
             publish(store, self._site, self._eyes.observation),
             follow(store, OBSERVATIONS, taking_observations(self._site, self._eyes.take_outside)),
             follow(store, RUNS, self._on_run),
         )
+
+    async def _watch_certificates(self) -> None:
+        """When this site's certificates run out, now and then: they may be renewed meanwhile."""
+        while True:
+            self.controller.own_certificate_ends = await asyncio.to_thread(
+                certificate_ends, self._estate, self._site, self._means.base
+            )
+            await asyncio.sleep(CERTIFICATES_EVERY_SECONDS)
 
     # --- the keeper ----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Verbs for certificates: a small private authority, and everybody's certificate in the estate."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orchestrator.cli.connect import estate_path, site_in
-from orchestrator.cli.failures import FAILED, WRONG, Failure, wrong
+from orchestrator.cli.failures import FAILED, Failure, wrong
 from orchestrator.cli.options import Settings, json_option, pass_settings
 from orchestrator.cli.output import NARROWEST_TABLE, console, on_terminal, say, say_json, width, wrapped
 
@@ -164,9 +165,10 @@ def init(settings: Settings, title: str, days: int, folder: Path | None) -> None
 def issue_(settings: Settings, names: tuple[str, ...], days: int, folder: Path | None) -> None:
     """Make the certificates that are missing.
 
-    All that sites.yaml needs, or those named. A NAME is an identity or a file: guard/durham/crm, or guard-durham-crm. With --site before the verb, only
-    that site's. One that is there and right is kept. One whose addresses have changed in sites.yaml is made
-    anew, for the same key. A certificate of another authority is left alone and told of.
+    All that sites.yaml needs, or those named. A NAME is an identity or a file: guard/durham/crm, or
+    guard-durham-crm. With --site before the verb, only that site's. One that is there and right is kept. One
+    whose addresses have changed in sites.yaml is made anew, for the same key. A certificate of another
+    authority is left alone and told of.
 
     \b
     Examples:
@@ -201,8 +203,8 @@ def renew_(
 ) -> None:
     """Renew what has less than a third of its life left.
 
-    With --all every one; with NAMEs those, whatever is left of them. Keys stay as they are, so that only the new .pem is to be
-    copied to its host; the key need not be here.
+    With --all every one; with NAMEs those, whatever is left of them. Keys stay as they are, so that only the
+    new .pem is to be copied to its host; the key need not be here.
     What runs there notices the new file within seconds, and needs no restart.
 
     \b
@@ -304,16 +306,17 @@ def operator(settings: Settings, name: str, no_passphrase: bool, days: int, fold
 
 
 def _passphrase() -> str:
-    import sys
-
-    if not sys.stdin.isatty():
-        raise Failure(
+    if not _is_typed():
+        raise wrong(
             "A passphrase is asked for on a terminal, and standard input is none; run this by hand, or say "
-            "--no-passphrase.",
-            WRONG,
+            "--no-passphrase"
         )
     typed: str = click.prompt("Passphrase of the new key", hide_input=True, confirmation_prompt="Once more")
     return typed
+
+
+def _is_typed() -> bool:
+    return sys.stdin.isatty()
 
 
 @certs.command()

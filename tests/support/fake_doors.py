@@ -160,6 +160,8 @@ class FakeDoors:
             return m.PromiseAnswered(order.number, granted=False)
         return m.PromiseAnswered(order.number, answer.granted, answer.code)
 
+    certificate_ends: dict[str, float] = {}
+
     def guard_words(self) -> dict[str, GuardWord]:
         """What each protects."""
         return {
