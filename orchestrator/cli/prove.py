@@ -17,8 +17,20 @@ _JSON = click.option(
 @click.option("--keep", is_flag=True, help="Leave it running, to try every other verb on it.")
 @click.option("--netns", is_flag=True, help="Each site in a network namespace of its own; as root.")
 @click.option("--rows", metavar="NAMES", help="Instead of a story: corner cases, all or some; with --netns.")
-@click.option("--times", type=click.IntRange(1, 100), metavar="N", default=1, show_default=True,
-              help="How often each row is played.")
+@click.option(
+    "--times",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="How often each row is played.",
+)
+@click.option(
+    "--soak",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Instead of a story: slow, lossy links and busy cores; nothing may happen.",
+)
 @_JSON
 @click.pass_context
 def lab(
@@ -28,6 +40,7 @@ def lab(
     netns: bool,
     rows: str | None,
     times: int,
+    soak: float | None,
     json_path: str | None,
 ) -> None:
     """Play a story: two sites on this machine, one dies.
@@ -46,9 +59,13 @@ def lab(
     """
     if ctx.invoked_subcommand is not None:
         return
+    if (rows is not None or soak is not None) and (not netns or keep):
+        raise wrong("--rows and --soak need --netns, and go without --keep: twinsite lab --netns --rows all")
+    if soak is not None:
+        from orchestrator.lab.soak import run_soak
+
+        ctx.exit(run_soak(soak, json_path=json_path))
     if rows is not None:
-        if not netns or keep:
-            raise wrong("--rows needs --netns, and goes without --keep: twinsite lab --netns --rows all")
         from orchestrator.lab.matrix import run_rows
 
         ctx.exit(run_rows(rows, times=times, json_path=json_path))

@@ -148,7 +148,8 @@ def _waiting(row: Row) -> str:
 
 def _show(console: Console, played: Sequence[Played], waiting: Sequence[Row]) -> None:
     console.print()
-    console.print(table(played), width=max(console.width, TABLE_COLUMNS), crop=False)
+    wide = Console(file=console.file, width=max(console.width, TABLE_COLUMNS), highlight=False)
+    wide.print(table(played))
     for one in played:
         for number, stage in enumerate(one.stages, 1):
             for line in check_lines([check for check in stage.checks if not check.ok]):

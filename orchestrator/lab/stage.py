@@ -24,6 +24,7 @@ from orchestrator.lab.measure import (
     lost,
     margin_seconds,
     outage_seconds,
+    two_writable_seconds,
     writable_spans,
 )
 from orchestrator.lab.processes import Blow
@@ -220,6 +221,11 @@ class Stage:
         `target` took. None: one of them has not come."""
         window = Window(self.window_start_ns, boottime_ns())
         return margin_seconds(self.everybody(service), self.sites.ends(service), window, source, target)
+
+    def two_writable_seconds(self, service: str) -> float:
+        """How long two sites took writes at the same time, in the window so far, for any client."""
+        window = Window(self.window_start_ns, boottime_ns())
+        return two_writable_seconds(self.everybody(service), window)
 
     def failed_writes(self, service: str, site: str) -> list[Broken]:
         """Each time, in the window so far, that a client that wrote at `site` could not go on."""

@@ -49,6 +49,16 @@ class LabNow:
         primaries = {status.primary for status in self.said_of(service).values()}
         return primaries.pop() if len(primaries) == 1 else None
 
+    def owner(self, service: str) -> tuple[str | None, int]:
+        """Who is primary in the highest epoch that anybody who answers knows of, and that epoch. A site that
+        is cut off answers too, with what it knew."""
+        said = [(status.epoch or 0, status.primary) for status in self.said_of(service).values()]
+        if not said:
+            return None, 0
+        epoch = max(number for number, _ in said)
+        primaries = {primary for number, primary in said if number == epoch}
+        return (primaries.pop() if len(primaries) == 1 else None), epoch
+
     def epoch(self, service: str) -> int:
         """The highest epoch that anybody knows; 0: none."""
         return max((status.epoch or 0 for status in self.said_of(service).values()), default=0)
