@@ -25,6 +25,7 @@ from orchestrator.api.shapes import (
     Status,
     StepStatus,
 )
+from orchestrator.certificates.words import certificate_warnings
 from orchestrator.clock import wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.decision import Act, wish_of
@@ -97,6 +98,7 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     lines += _witness_warning(controller, view)
     lines += _store_warnings(controller)
     lines += [line for found in controller.setting_findings.values() for line in found]
+    lines += certificate_warnings(controller.certificate_ends, wall_unix_seconds())
     return lines
 
 
