@@ -56,6 +56,8 @@ def under_certificate(
             "to_position": end.text if end is not None else None,
             "history": end.history if end is not None else None,
             "bytes": size,
+            "run": begun.get("run"),
+            "lines": [line],
         },
     )
 

@@ -32,9 +32,11 @@ APPROVED_EVENT = "certificate-approved"
 
 @dataclass(slots=True)
 class Draft:
-    """A certificate that nobody has used yet. `made_at_ns`: CLOCK_BOOTTIME."""
+    """A certificate that nobody has used yet. `means`: what it means, for whoever is about to put a name to
+    it. `made_at_ns`: CLOCK_BOOTTIME."""
 
     certificate: Certificate
+    means: tuple[str, ...]
     made_at_ns: int
 
 
@@ -66,9 +68,9 @@ class CertificateDesk:
 
     # --- drafts --------------------------------------------------------------------------------------
 
-    def draft(self, certificate: Certificate) -> CertificateStatus:
+    def draft(self, certificate: Certificate, means: tuple[str, ...] = ()) -> CertificateStatus:
         """Keep a draft for as long as it may be used, and say what it needs."""
-        self._drafts[certificate.id] = Draft(certificate, self._now_ns())
+        self._drafts[certificate.id] = Draft(certificate, means, self._now_ns())
         while len(self._drafts) > DRAFTS_KEPT:
             self._drafts.popitem(last=False)
         return self.status(certificate.id)
@@ -94,13 +96,16 @@ class CertificateDesk:
         """A draft, or a certificate on file. Raises OrderRefused."""
         draft = self._drafts.get(name)
         if draft is not None:
-            return self._shown(draft.certificate, expires_in_seconds=self._left_seconds(name))
+            left_seconds = self._left_seconds(name)
+            return self._shown(draft.certificate, draft.means, expires_in_seconds=left_seconds)
         kept = self.cabinet.read(name)
         if kept is None:
             raise OrderRefused("certificate-unknown", f"no certificate {name!r} is known at {self._site}")
-        return self._shown(kept, expires_in_seconds=None)
+        return self._shown(kept, (), expires_in_seconds=None)
 
-    def _shown(self, of: Certificate, *, expires_in_seconds: float | None) -> CertificateStatus:
+    def _shown(
+        self, of: Certificate, means: tuple[str, ...], *, expires_in_seconds: float | None
+    ) -> CertificateStatus:
         return CertificateStatus(
             id=of.id,
             kind=of.kind.value,
@@ -109,6 +114,7 @@ class CertificateDesk:
             service=of.service,
             epoch=of.epoch,
             states=list(of.states),
+            means=list(means),
             reason=of.reason,
             who=of.who,
             when=of.when,

@@ -65,7 +65,7 @@ class LastKnown:
             self._writing = asyncio.create_task(self._write(self._path, dict(self._known)))
 
     def highest_epoch(self, service: str, keeper: KeeperView | None) -> int:
-        """The highest epoch that anybody here has heard of: the store, this file, a certificate, the guard."""
+        """The highest epoch heard of here: from the store, this file, a certificate, the guard."""
         known = self._known.get(service)
         held = keeper.service(service) if keeper is not None else None
         found = [known.epoch if known is not None else 0]

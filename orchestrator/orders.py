@@ -6,29 +6,31 @@ Refusals carry a reason's code. Nothing here is automatic.
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from secrets import token_hex
 
 from orchestrator.api.evidence import pause_status
 from orchestrator.api.shapes import (
-    Acted,
+    CertificateStatus,
     GateStatus,
     MoveAccepted,
     MoveOrder,
     MovePlan,
     MoveRequest,
-    QuietRequest,
     Refusal,
 )
-from orchestrator.clock import wall_text
+from orchestrator.breaking_glass import GlassOrders, GlassPlan, without_quorum
+from orchestrator.certificate_desk import CertificateDesk
 from orchestrator.controller import Controller
 from orchestrator.core.gates import Gate, Wish, first_closed, gates
-from orchestrator.core.messages import Acknowledge, Ask, SetPause, StartRun
-from orchestrator.core.records import Pause, ServiceRecord
+from orchestrator.core.messages import StartRun
+from orchestrator.core.records import ServiceRecord
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
-from orchestrator.link import KeeperGone
+from orchestrator.drafting import Drafter
 from orchestrator.ownership_actions import Errand
+from orchestrator.peer_certificates import PeerCertificates
+from orchestrator.quieting import Quieting, ask_keeper
+from orchestrator.reconciling import Reconciling
 from orchestrator.refusing import OrderRefused
 from runbooks.errors import PlanRefused, RunbooksError
 from runbooks.model import Kind
@@ -38,8 +40,6 @@ from sites.model import FailoverPolicy
 from sites.replication.words import Role
 
 PLANS_KEPT = 50
-LONGEST_PAUSE_SECONDS = 7 * 86400.0
-ASK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Drawn:
     statement: str
     loss_bound_seconds: float | None
     confirm_site: str
+    certificate: CertificateStatus | None = None
+    glass: GlassPlan | None = None
 
 
 def gate_status(gate: Gate) -> GateStatus:
@@ -61,17 +63,27 @@ def gate_status(gate: Gate) -> GateStatus:
 
 
 class Orders:
-    """The desk where people order moves, pauses and acknowledgements of one controller."""
+    """The desk where people order moves of one controller; `quieting`, `peers`, `reconciling` and
+    `certificates` are the desks beside it."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, certificates: CertificateDesk) -> None:
         self._controller = controller
+        self._drafter = Drafter(controller, certificates)
+        self._glass = GlassOrders(self._drafter)
         self._drawn: OrderedDict[str, Drawn] = OrderedDict()
+        self.certificates = certificates
+        self.peers = PeerCertificates(self._drafter)
+        self.reconciling = Reconciling(self._drafter)
+        self.quieting = Quieting(controller)
 
     # --- plans ---------------------------------------------------------------------------------------
 
-    def plan(self, request: MoveRequest) -> MovePlan:
-        """Draw a plan up; changes nothing. Raises OrderRefused when there can be no plan at all."""
-        view, service = self._look(request.service)
+    def plan(self, request: MoveRequest, who: str) -> MovePlan:
+        """Draw a plan up for somebody; changes nothing. Raises OrderRefused when there can be no plan."""
+        view, service = self._find(request.service)
+        if request.verb == "failover" and request.certify_down is not None and without_quorum(view):
+            return self._plan_glass(request, view, service, who)
+        self._owned(view, service)
         wish = self._wish(view, service, request)
         kind = Kind.SWITCHOVER if wish.planned else Kind.FAILOVER
         record = service.record
@@ -97,29 +109,56 @@ class Orders:
         answers = gates(view, service, wish)
         confirm = wish.to_site if wish.planned else wish.from_site
         revision = service.held.revision if service.held is not None else 0
-        self._keep(Drawn(request, wish, plan, revision, words, bound, confirm))
-        return MovePlan(
-            run=plan.id,
-            verb=request.verb,
-            service=request.service,
-            from_site=wish.from_site,
-            to_site=wish.to_site,
-            statement=words,
-            loss_bound_seconds=bound,
-            lines=list(render_plan(plan)),
-            gates=[gate_status(gate) for gate in answers],
-            refusal=_refusal(answers),
-            confirm_site=confirm,
-            plan=json.loads(plan.to_json()),
-            pause=pause_status(service),
-        )
+        certificate = None
+        if wish.certified_down:
+            certificate = self._drafter.draft_down(request, view, service, plan.epoch, who)
+        drawn = Drawn(request, wish, plan, revision, words, bound, confirm, certificate)
+        return self._shown(drawn, answers, service)
 
-    def _keep(self, drawn: Drawn) -> None:
+    def _plan_glass(self, request: MoveRequest, view: View, service: ServiceView, who: str) -> MovePlan:
+        """P31: the store does not answer, and a person certifies the other site."""
+        glass = self._glass.plan(request, view, service, who)
+        drawn = Drawn(
+            request,
+            glass.wish,
+            glass.plan,
+            0,
+            glass.statement,
+            glass.loss_bound_seconds,
+            view.peer,
+            glass.certificate,
+            glass,
+        )
+        return self._shown(drawn, glass.gates, service)
+
+    def _shown(self, drawn: Drawn, answers: tuple[Gate, ...], service: ServiceView) -> MovePlan:
+        """Keep a plan so that it can be ordered, and show it."""
         self._drawn[drawn.plan.id] = drawn
         while len(self._drawn) > PLANS_KEPT:
             self._drawn.popitem(last=False)
+        return MovePlan(
+            run=drawn.plan.id,
+            verb=drawn.request.verb,
+            service=drawn.request.service,
+            from_site=drawn.wish.from_site,
+            to_site=drawn.wish.to_site,
+            statement=drawn.statement,
+            loss_bound_seconds=drawn.loss_bound_seconds,
+            lines=list(render_plan(drawn.plan)),
+            gates=[gate_status(gate) for gate in answers],
+            refusal=_refusal(answers),
+            confirm_site=drawn.confirm_site,
+            plan=json.loads(drawn.plan.to_json()),
+            certificate=drawn.certificate,
+            pause=pause_status(service),
+        )
 
     def _look(self, name: str) -> tuple[View, ServiceView]:
+        view, service = self._find(name)
+        self._owned(view, service)
+        return view, service
+
+    def _find(self, name: str) -> tuple[View, ServiceView]:
         view = self._controller.view()
         service = next((found for found in view.services if found.service.name == name), None)
         if service is None:
@@ -131,11 +170,25 @@ class Orders:
             )
         if service.service.failover is FailoverPolicy.FOLLOWED:
             raise OrderRefused("followed", f"{name} is moved by something else; twinsite only follows")
-        if not view.registered or service.record is None:
-            raise OrderRefused(
-                "no-quorum", "who owns it is not known here: the keeper has not registered with the store"
-            )
         return view, service
+
+    def _owned(self, view: View, service: ServiceView) -> None:
+        """Who owns it is known, and by the store."""
+        name = service.service.name
+        if service.held is not None and service.held.under_glass:
+            raise OrderRefused(
+                "break-glass", f"{name} is served here under certificate {service.held.under_glass}"
+            )
+        if view.registered and service.record is not None:
+            return
+        last_way = ""
+        if without_quorum(view):
+            order = f"twinsite failover {name} --certify-down {view.peer} --reason …"
+            last_way = f"; if {view.peer} is known to be off, glass can be broken: `{order}`"
+        raise OrderRefused(
+            "no-quorum",
+            f"who owns it is not known here: the keeper has not registered with the store{last_way}",
+        )
 
     def _wish(self, view: View, service: ServiceView, request: MoveRequest) -> Wish:
         record = service.record
@@ -210,22 +263,32 @@ class Orders:
         wish = drawn.wish
         if order.accept_loss_seconds is not None:
             wish = replace(wish, accept_loss_seconds=order.accept_loss_seconds)
+        if drawn.glass is not None:
+            self._open(drawn, self._glass.again(drawn.glass, wish))
+            await self._glass.order(drawn.glass, wish, who, drawn.request.reason, order.signature)
+            return self._accepted(drawn)
         view, service = self._look(drawn.request.service)
         if service.record is None or service.record.epoch + 1 != drawn.plan.epoch:
             raise OrderRefused(
                 "changed-since-plan", f"{drawn.request.service} has moved since the plan was made; plan again"
             )
-        answers = gates(view, service, wish)
-        refusal = _refusal(answers)
-        if refusal is not None:
-            self._controller.tally.refused(drawn.request.service, refusal.code)
-            raise OrderRefused(refusal.code, refusal.message, refusal.evidence)
+        self._open(drawn, gates(view, service, wish))
         reason = order.reason or drawn.request.reason
         if wish.planned or wish.holder_lives:
             await self._start_planned(drawn, who, reason)
         else:
-            self._start_failover(drawn, wish, view, service, who, reason)
-        self._drawn.pop(order.run, None)
+            await self._start_failover(drawn, wish, view, service, who, reason, order.signature)
+        return self._accepted(drawn)
+
+    def _open(self, drawn: Drawn, answers: tuple[Gate, ...]) -> None:
+        """Every gate is open at this moment. Raises OrderRefused."""
+        refusal = _refusal(answers)
+        if refusal is not None:
+            self._controller.tally.refused(drawn.request.service, refusal.code)
+            raise OrderRefused(refusal.code, refusal.message, refusal.evidence)
+
+    def _accepted(self, drawn: Drawn) -> MoveAccepted:
+        self._drawn.pop(drawn.plan.id, None)
         return MoveAccepted(run=drawn.plan.id, message=f"run {drawn.plan.id} has been started")
 
     async def _start_planned(self, drawn: Drawn, who: str, reason: str) -> None:
@@ -237,25 +300,34 @@ class Orders:
             statement=drawn.statement,
             loss_bound_seconds=drawn.loss_bound_seconds,
         )
-        await self._ask(
+        await ask_keeper(
+            self._controller,
             StartRun(
                 service=drawn.plan.service,
                 record=record,
                 revision=drawn.revision,
                 who=who,
                 why=reason or "ordered",
-            )
+            ),
         )
 
-    def _start_failover(
-        self, drawn: Drawn, wish: Wish, view: View, service: ServiceView, who: str, reason: str
+    async def _start_failover(
+        self,
+        drawn: Drawn,
+        wish: Wish,
+        view: View,
+        service: ServiceView,
+        who: str,
+        reason: str,
+        signature: str,
     ) -> None:
-        mind = self._controller.minds[drawn.plan.service]
-        if mind.run or mind.busy is not None:
-            raise OrderRefused("moving", f"run {mind.run or 'of the controller itself'} is at it already")
+        self._drafter.check_idle(drawn.plan.service)
         words, bound = statement(view, service, wish)  # frozen at the moment of decision
-        if wish.certified_down:
-            words += f"; {who} certified {wish.from_site} down: {reason}"
+        if drawn.certificate is not None:
+            reason = drawn.request.reason
+            kept = await self.certificates.put_on_file(drawn.certificate.id, who, signature)
+            words += f"; {who} certified {wish.from_site} down: {reason} (certificate {kept.id})"
+            self._drafter.check_idle(drawn.plan.service)  # somebody else may have been quicker meanwhile
         if wish.accept_loss_seconds is not None:
             words += f"; {who} accepted a loss of {wish.accept_loss_seconds:g} s: {reason}"
         record = self._controller.mover.record_of(
@@ -271,88 +343,6 @@ class Orders:
         )
         claims = service.record is not None and service.record.primary is None
         self._controller.deeds.order(drawn.plan, errand, publish=claims)
-
-    async def _ask(self, what: Ask) -> None:
-        try:
-            reply = await self._controller.desk.ask(what, ASK_SECONDS)
-        except KeeperGone as gone:
-            raise OrderRefused("no-quorum", f"the keeper does not answer: {gone}") from gone
-        if not reply.done:
-            raise OrderRefused(reply.code, reply.message)
-
-    # --- pause, resume, acknowledge ------------------------------------------------------------------
-
-    def _chosen(self, request: QuietRequest) -> list[str]:
-        estate = self._controller.estate
-        movable = [name for name, service in estate.services.items() if not service.watch_only]
-        if (request.service is not None) + (request.site is not None) + request.everything != 1:
-            raise OrderRefused("wrong-request", "say either a service, or a site, or everything", wrong=True)
-        if request.everything:
-            return movable
-        if request.site is not None:
-            return self._primary_at(request.site, movable)
-        if request.service is None or request.service not in estate.services:
-            known = ", ".join(estate.services)
-            raise OrderRefused(
-                "unknown-service", f"no service {request.service!r}; there is {known}", wrong=True
-            )
-        if request.service not in movable:
-            raise OrderRefused("driver-missing", f"{request.service} is watched only and never moved")
-        return [request.service]
-
-    def _primary_at(self, site: str, movable: list[str]) -> list[str]:
-        """The services that are primary at a site; what is not known must not be left out silently."""
-        if site not in self._controller.estate.sites:
-            raise OrderRefused("unknown-site", f"no site {site!r}", wrong=True)
-        held = {name: self._controller.desk.record(name) for name in movable}
-        unknown = [name for name, record in held.items() if record is None]
-        if unknown:
-            raise OrderRefused("no-quorum", f"who owns {', '.join(unknown)} is not known here")
-        return [name for name, record in held.items() if record is not None and record.primary == site]
-
-    async def pause(self, request: QuietRequest, who: str) -> Acted:
-        """No automatic move for a time; it ends by itself."""
-        if request.seconds is None or not 0 < request.seconds <= LONGEST_PAUSE_SECONDS:
-            raise OrderRefused(
-                "wrong-request", "a pause needs a length of up to 7 days: --for 2h", wrong=True
-            )
-        if not request.reason.strip():
-            raise OrderRefused("wrong-request", "a pause needs a --reason", wrong=True)
-        pause = Pause(
-            pause_id=token_hex(4),
-            seconds=request.seconds,
-            since=wall_text(),
-            who=who,
-            reason=request.reason,
-        )
-        lines = []
-        for name in self._chosen(request):
-            await self._ask(SetPause(service=name, pause=pause))
-            lines.append(f"{name}: paused for {request.seconds:g} s; it ends by itself")
-        return _acted(request, lines)
-
-    async def resume(self, request: QuietRequest, who: str) -> Acted:
-        """End pauses now."""
-        lines = []
-        for name in self._chosen(request):
-            await self._ask(SetPause(service=name, pause=None))
-            lines.append(f"{name}: automatic moves are allowed again")
-        return _acted(request, lines)
-
-    async def acknowledge(self, request: QuietRequest, who: str) -> Acted:
-        """Take note of the last unplanned move (gate 6)."""
-        if not request.reason.strip():
-            raise OrderRefused("wrong-request", "an acknowledgement needs a --reason", wrong=True)
-        lines = []
-        for name in self._chosen(request):
-            await self._ask(Acknowledge(service=name, who=f"{who}: {request.reason}"))
-            lines.append(f"{name}: the last unplanned move is acknowledged")
-        return _acted(request, lines)
-
-
-def _acted(request: QuietRequest, lines: list[str]) -> Acted:
-    where = f"at {request.site}" if request.site is not None else "in the estate"
-    return Acted(lines=lines or [f"there is no such service {where}: nothing was changed"])
 
 
 def _only_its_database_is_down(view: View, service: ServiceView) -> bool:

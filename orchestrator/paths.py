@@ -40,6 +40,11 @@ def journal_path(state: Path) -> Path:
     return state / "journal.sqlite"
 
 
+def last_known_path(state: Path) -> Path:
+    """Who owned what, as last known."""
+    return state / "last-known.json"
+
+
 def _socket(state: Path, name: str) -> Path:
     path = state / name
     length_bytes = len(str(path).encode())

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import structlog
 
 from orchestrator.api.server import LocalApi
+from orchestrator.cabinet import Cabinet
+from orchestrator.certificate_desk import CertificateDesk
 from orchestrator.certificates.reading import certificate_ends
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
@@ -24,20 +26,23 @@ from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunR
 from orchestrator.core.view import View
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
+from orchestrator.last_known import LastKnown
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
 from orchestrator.ownership_actions import KeeperDesk, with_ownership
-from orchestrator.paths import controller_socket, keeper_socket
+from orchestrator.paths import controller_socket, keeper_socket, last_known_path
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
+from orchestrator.reports import keep_report
 from orchestrator.store.base import KeyValue, Store
 from orchestrator.store.status import StoreStatus
 from orchestrator.vantage import Vantage, context_at
 from runbooks.actions import shipped_actions
 from runbooks.context import Sql
+from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
 from sites.model import Estate
@@ -87,6 +92,7 @@ class SiteController:
         self._wake = asyncio.Event()
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
+        self._reports: asyncio.Queue[RunRecord] = asyncio.Queue()
         tally = Tally()
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
         desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
@@ -127,6 +133,12 @@ class SiteController:
             tally=tally,
             wake=self._wake,
         )
+        self._certificates = CertificateDesk(
+            self._site, means.journal, Cabinet(means.directory), self._estate.access, means.base
+        )
+        self.controller.certificates = self._certificates
+        self.controller.last_known = LastKnown(last_known_path(means.directory))
+        mover.on_local_run = self._take_run
         self._page = MetricsPage()
         self.controller.on_turn = self._on_turn
 
@@ -153,7 +165,7 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        api = LocalApi(self.controller, Orders(self.controller), self._vantage.seen)
+        api = LocalApi(self.controller, Orders(self.controller, self._certificates), self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics
         async with contextlib.AsyncExitStack() as stack:
             for tried in self._probes.values():
@@ -180,6 +192,7 @@ class SiteController:
             publish(store, self._site, self._eyes.observation),
             follow(store, OBSERVATIONS, taking_observations(self._site, self._eyes.take_outside)),
             follow(store, RUNS, self._on_run),
+            self._keep_reports(),
         )
 
     async def _watch_certificates(self) -> None:
@@ -242,6 +255,7 @@ class SiteController:
     # --- what arrives --------------------------------------------------------------------------------
 
     def _on_turn(self, view: View) -> None:
+        self.controller.last_known.take(view.keeper)
         self._page.take(readings(self.controller, view, self._vantage.seen()))
 
     def _on_store(self, status: StoreStatus) -> None:
@@ -259,12 +273,26 @@ class SiteController:
         except RecordUnreadable as fault:
             log.warning("record-unreadable", key=item.key, problem=str(fault))
             return
+        self._take_run(record)
+        if record.report and record.executor_site != self._site:
+            self._reports.put_nowait(record)
+
+    def _take_run(self, record: RunRecord) -> None:
         records = self.controller.run_records
         records[record.run] = record
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]
         self._wake.set()
+
+    async def _keep_reports(self) -> None:
+        """What the other site's runs found out of what each side had accepted stands in both journals."""
+        while True:
+            record = await self._reports.get()
+            try:
+                await keep_report(self._means.journal, record)
+            except RunbooksError as fault:
+                log.error("report-not-recorded", run=record.run, problem=str(fault))
 
 
 def voters_of(status: StoreStatus, estate: Estate, site: str) -> VotersSeen:

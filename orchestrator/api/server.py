@@ -18,7 +18,20 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api import answers
-from orchestrator.api.shapes import MoveOrder, MoveRequest, QuietRequest, Refusal, RunDetail, Shape
+from orchestrator.api.history_words import history_entry
+from orchestrator.api.shapes import (
+    ApproveOrder,
+    CertificateOrder,
+    CertifyRequest,
+    History,
+    MoveOrder,
+    MoveRequest,
+    QuietRequest,
+    ReconcileRequest,
+    Refusal,
+    RunDetail,
+    Shape,
+)
 from orchestrator.controller import Controller
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
@@ -29,6 +42,7 @@ log = structlog.get_logger(__name__)
 FOLLOW_LOOK_SECONDS = 0.05
 FOLLOW_SAY_SECONDS = 2.0
 REQUEST_LIMIT_BYTES = 1 << 20
+HISTORY_LIMIT = 1000
 
 Asked = TypeVar("Asked", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,6 +88,12 @@ class LocalApi:
                 web.post("/v1/pause", self._pause),
                 web.post("/v1/resume", self._resume),
                 web.post("/v1/acknowledge", self._acknowledge),
+                web.post("/v1/certificates", self._certify),
+                web.get("/v1/certificates/{id}", self._certificate),
+                web.post("/v1/certificates/{id}/approve", self._approve),
+                web.post("/v1/certificates/{id}/use", self._use),
+                web.post("/v1/reconcile", self._reconcile),
+                web.get("/v1/history", self._history),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -98,10 +118,7 @@ class LocalApi:
         return _json(answers.explanation(self._controller, name, self._observations()))
 
     async def _runs(self, request: web.Request) -> web.StreamResponse:
-        try:
-            limit = int(request.query.get("limit", "50"))
-        except ValueError:
-            raise OrderRefused("wrong-request", "limit must be a number", wrong=True) from None
+        limit = _number(request, "limit", 50)
         return _json(answers.run_list(self._controller, max(1, min(limit, 1000))))
 
     def _detail(self, request: web.Request) -> RunDetail:
@@ -142,22 +159,60 @@ class LocalApi:
             await asyncio.sleep(FOLLOW_LOOK_SECONDS)
 
     async def _plan(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._orders.plan(await _body(request, MoveRequest)))
+        return _json(self._orders.plan(await _body(request, MoveRequest), self._who(request)))
 
     async def _move(self, request: web.Request) -> web.StreamResponse:
         return _json(await self._orders.order(await _body(request, MoveOrder), self._who(request)))
 
     async def _pause(self, request: web.Request) -> web.StreamResponse:
-        return _json(await self._orders.pause(await _body(request, QuietRequest), self._who(request)))
+        return _json(
+            await self._orders.quieting.pause(await _body(request, QuietRequest), self._who(request))
+        )
 
     async def _resume(self, request: web.Request) -> web.StreamResponse:
-        return _json(await self._orders.resume(await _body(request, QuietRequest), self._who(request)))
+        return _json(
+            await self._orders.quieting.resume(await _body(request, QuietRequest), self._who(request))
+        )
 
     async def _acknowledge(self, request: web.Request) -> web.StreamResponse:
-        return _json(await self._orders.acknowledge(await _body(request, QuietRequest), self._who(request)))
+        return _json(
+            await self._orders.quieting.acknowledge(await _body(request, QuietRequest), self._who(request))
+        )
+
+    async def _certify(self, request: web.Request) -> web.StreamResponse:
+        return _json(self._orders.peers.draft(await _body(request, CertifyRequest), self._who(request)))
+
+    async def _certificate(self, request: web.Request) -> web.StreamResponse:
+        return _json(self._orders.certificates.status(request.match_info["id"]))
+
+    async def _approve(self, request: web.Request) -> web.StreamResponse:
+        order = await _body(request, ApproveOrder)
+        desk, who = self._orders.certificates, self._who(request)
+        return _json(await desk.approve(request.match_info["id"], order.confirmed_site, who))
+
+    async def _use(self, request: web.Request) -> web.StreamResponse:
+        order = await _body(request, CertificateOrder)
+        return _json(await self._orders.peers.use(request.match_info["id"], order, self._who(request)))
+
+    async def _reconcile(self, request: web.Request) -> web.StreamResponse:
+        order = await _body(request, ReconcileRequest)
+        return _json(await self._orders.reconciling.reconcile(order, self._who(request)))
+
+    async def _history(self, request: web.Request) -> web.StreamResponse:
+        limit = max(1, min(_number(request, "limit", 50), HISTORY_LIMIT))
+        service, kind = request.query.get("service") or None, request.query.get("kind") or None
+        events = await self._controller.journal.events(limit, service=service, kind=kind)
+        return _json(History(entries=[history_entry(event) for event in events]))
 
     def _who(self, request: web.Request) -> str:
         return f"{caller(request)}@{self._controller.site}"
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    try:
+        return int(request.query.get(name, default))
+    except ValueError:
+        raise OrderRefused("wrong-request", f"{name} must be a number", wrong=True) from None
 
 
 def _json(shape: Shape, status: int = 200) -> web.Response:

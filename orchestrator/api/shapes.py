@@ -11,7 +11,7 @@ UTC strings, for people only.
     POST /v1/plan                      MoveRequest -> MovePlan        (changes nothing)
     POST /v1/moves                     MoveOrder -> MoveAccepted      (starts the run of that very plan)
     POST /v1/pause, /v1/resume, /v1/acknowledge    QuietRequest -> Acted
-    POST /v1/certificates              CertifyRequest -> CertificateStatus    (drawn up; it does not count yet)
+    POST /v1/certificates              CertifyRequest -> CertificateStatus    (drawn up; does not count yet)
     GET  /v1/certificates/{id}         CertificateStatus
     POST /v1/certificates/{id}/approve ApproveOrder -> CertificateStatus      (a second person)
     POST /v1/certificates/{id}/use     CertificateOrder -> Acted              (it counts, and is acted upon)

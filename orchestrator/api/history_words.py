@@ -1,0 +1,69 @@
+"""Entries of the journal as one sentence each, for people. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.api.shapes import HistoryEntry
+from orchestrator.journal_tables import JournalEvent
+
+
+def history_entry(event: JournalEvent) -> HistoryEntry:
+    """One entry; of a kind that this version does not know, its data stand there as they are."""
+    at = datetime.fromtimestamp(event.wall_seconds, UTC).isoformat(timespec="milliseconds")
+    write = _WORDS.get(event.kind)
+    return HistoryEntry(
+        number=event.number,
+        at=at.replace("+00:00", "Z"),
+        kind=event.kind,
+        service=event.service,
+        text=write(event.data) if write is not None else "",
+        data=dict(event.data),
+    )
+
+
+def _decision(data: Mapping[str, Any]) -> str:
+    return f"{data.get('diagnosis')}: {data.get('decision')} ({data.get('code')}): {data.get('why')}"
+
+
+def _certificate(data: Mapping[str, Any]) -> str:
+    said = data.get("certificate", {})
+    second = f" and {said['second_person']}" if said.get("second_person") else ""
+    signer = f", signed by {data['signer']}" if data.get("signer") else ""
+    states = "; ".join(said.get("states", []))
+    return f"{said.get('id')}: {said.get('who')}{second} certified{signer}: {states}. {said.get('reason')}"
+
+
+def _approved(data: Mapping[str, Any]) -> str:
+    said = data.get("certificate", {})
+    return f"{said.get('second_person')} agreed to {said.get('id')}, which {said.get('who')} had drawn up"
+
+
+def _broken(data: Mapping[str, Any]) -> str:
+    here, there = data.get("position") or {}, data.get("peer_position") or {}
+    return (
+        f"glass broken by {data.get('certificate')} at epoch {data.get('epoch')}; position here "
+        f"{here.get('text', 'unknown')}, last seen of the other site {there.get('text', 'unknown')}; "
+        f"{data.get('statement')}"
+    )
+
+
+def _reconciled(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data.get('who')} reconciled {data.get('certificate')}: {data.get('why')}; the other side is shut: "
+        f"{data.get('fenced')}"
+    )
+
+
+def _accepted(data: Mapping[str, Any]) -> str:
+    return "; ".join(data.get("lines", []))
+
+
+_WORDS = {
+    "decision": _decision,
+    "certificate": _certificate,
+    "certificate-approved": _approved,
+    "broken-glass": _broken,
+    "reconciled": _reconciled,
+    "accepted": _accepted,
+}
