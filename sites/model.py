@@ -6,6 +6,7 @@ brackets is no key of the file: the loader fills it in. Loading, line numbers an
 across several values are `sites.inventory`'s.
 """
 
+import ipaddress
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -34,6 +35,33 @@ FailsAfter = Annotated[
     AfterValidator(_check_fails_after),
     WithJsonSchema({"type": "string", "pattern": _FAILS_AFTER.pattern, "examples": ["3 of 5", "1 of 1"]}),
 ]
+
+
+def _check_endpoint(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError("expected host:port, such as 10.20.1.30:5432 or [fd00::3]:5432")
+    return text
+
+
+def _check_network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("expected an IP address or a network, such as 10.20.2.30 or 10.20.2.0/24") from None
+    return text
+
+
+Endpoint = Annotated[
+    str,
+    AfterValidator(_check_endpoint),
+    WithJsonSchema({"type": "string", "pattern": r"^.+:\d{1,5}$", "examples": ["10.20.1.30:5432"]}),
+]
+Network = Annotated[
+    str, AfterValidator(_check_network), WithJsonSchema({"type": "string", "examples": ["10.20.2.30"]})
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+AbsolutePath = Annotated[str, Field(pattern=r"^(/[^/\x00-\x1f\x7f]+)+$")]
 
 
 class Noun(BaseModel):
@@ -225,6 +253,75 @@ class ReplicationSpec(Noun):
         return dict(self.model_extra or {})
 
 
+class GuardProxy(Noun):
+    """A gate that is a process: clients connect to it, and it looks at the clock for every chunk."""
+
+    listen: Endpoint = Field(description="where clients connect, on the database host")
+    to: Endpoint = Field(description="where the database listens; better nowhere else than there")
+    most_connections: int = Field(1000, ge=1, le=100_000, description="connections carried at the same time")
+
+
+class GuardNftables(Noun):
+    """A gate in the kernel's packet filter: closed by default, held open by elements that run out."""
+
+    ports: list[Port] = Field(min_length=1, description="the service's TCP ports on the host")
+    always: list[Network] = Field(
+        default_factory=list,
+        description="what passes the closed gate too: the standby's host and the controllers, no clients",
+    )
+    suspend_drill_passed: bool = Field(
+        False, description="it was tried on these hosts that elements run out while a host is suspended"
+    )
+
+
+class GuardCommand(Noun):
+    """Programs of your own, each with its arguments; exit status 0 is success."""
+
+    open: list[str] = Field(min_length=1, description="opens, however often it is called")
+    close: list[str] = Field(min_length=1, description="closes, however often it is called")
+    verify: list[str] = Field(min_length=1, description="succeeds only when no client can write")
+
+
+class GuardSpec(Noun):
+    """The dead man's switch on the database host of each site. What is named is done, all of it together.
+
+    `{}` is the usual one for PostgreSQL: the server's processes are ended.
+    """
+
+    stop: bool = Field(True, description="end every process that works in the data directory")
+    proxy: dict[Name, GuardProxy] | None = Field(
+        None, description="a proxy before the database, by site; also holds when a host was paused"
+    )
+    nftables: GuardNftables | None = Field(None, description="a gate in the packet filter; needs root")
+    command: GuardCommand | None = Field(None, description="programs that open, close and verify")
+    hosts: dict[Name, Name] | None = Field(
+        None, description="which host the guard runs on, by site; without it, the database's"
+    )
+    data: dict[Name, AbsolutePath] | None = Field(
+        None, description="the data directory, by site; without it, the database's"
+    )
+    processes: list[str] = Field(
+        default_factory=lambda: ["postgres", "postmaster"],
+        min_length=1,
+        description="what the database's processes are called; others in its directory are left alone",
+    )
+    state: AbsolutePath = Field(
+        "/var/lib/twinsite-guard", description="where guards keep what they must remember, on their hosts"
+    )
+    tls: dict[Name, TlsFiles] | None = Field(
+        None,
+        description="its certificate, by site; without it, guard-SITE-SERVICE.pem and .key where the site's"
+        " authority lies",
+    )
+    watchdog: AbsolutePath | None = Field(
+        None,
+        description="the host's watchdog device, such as /dev/watchdog: resets the host if the guard hangs",
+    )
+    watchdog_after_seconds: AboveZeroSeconds = Field(
+        2.0, alias="watchdog_after", description="how long the guard may hang before that; whole seconds"
+    )
+
+
 class Service(Noun):
     """What users know by one name, with its database, application tier and address."""
 
@@ -258,7 +355,7 @@ class Service(Noun):
     replication: ReplicationSpec | None = Field(
         None, description="how its data reaches the other site; without it the service is watch only"
     )
-    guard: dict[str, Any] | None = Field(None, description="the dead man's switch on its database host")
+    guard: GuardSpec | None = Field(None, description="the dead man's switch on its database hosts")
     fence: FencePolicy = Field(
         FencePolicy.ATTEMPT, description="whether a fencing level must have confirmed before a promotion"
     )

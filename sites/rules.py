@@ -14,6 +14,8 @@ from sites.draft import Draft, one_of, unknown_name
 from sites.marks import Finding, Trail
 from sites.model import ProbeSpec, Service
 from sites.quantities import format_duration
+from sites.rules_doors import DOOR_RULES
+from sites.rules_guard import GUARD_RULES
 from sites.rules_policy import POLICY_RULES
 from sites.rules_timing import TIMING_RULES, is_url, stores
 
@@ -197,5 +199,7 @@ RULES: tuple[Rule, ...] = (
     metrics_are_served_at_an_address,
     a_lab_stays_on_its_machine,
     *TIMING_RULES,
+    *DOOR_RULES,
+    *GUARD_RULES,
     *POLICY_RULES,
 )

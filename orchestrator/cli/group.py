@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import certs, daemons, look, move, prove, quieten, setup, simulate
+from orchestrator.cli import certs, daemons, guard, look, move, prove, quieten, setup, simulate
 from orchestrator.cli.failures import INTERRUPTED, Failure, ended_by
 from orchestrator.cli.options import Settings
 
@@ -15,7 +15,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Move", move.COMMANDS),
     ("Quieten", quieten.COMMANDS),
     ("Set up", (*setup.COMMANDS, *certs.COMMANDS)),
-    ("Run", daemons.COMMANDS),
+    ("Run", (*daemons.COMMANDS, *guard.COMMANDS)),
     ("Prove", (*prove.COMMANDS, *simulate.COMMANDS)),
 )
 

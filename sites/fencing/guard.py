@@ -853,7 +853,7 @@ def judge_postgres(titles: List[str]) -> str:
     parts = []
     for title in titles:
         if " --single" in title:
-            return "writable"
+            continue  # a server of one, which listens to nobody: a crashed one recovering before a rewind
         if title.startswith("postgres: "):
             said = title[len("postgres: ") :]
             # With cluster_name set, that stands first.
@@ -2123,11 +2123,7 @@ class Guard:
         """Until told to end. Returns the exit status."""
         settings = self._settings
         os.makedirs(os.path.join(settings.state, "inbox"), mode=0o700, exist_ok=True)
-        lock = os.open(os.path.join(settings.state, "lock"), os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SettingsWrong("another guard runs with the state {}".format(settings.state)) from None
+        hold_state(settings)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         lacks = self._set_up_host()
@@ -2164,7 +2160,6 @@ class Guard:
         self._loop()
         self._end()
         if self._again:
-            os.set_inheritable(lock, False)
             os.execv(sys.executable, [sys.executable, *sys.argv])
         return RUN_MEMORY if self._corrupt else RUN_DOWN
 
@@ -2374,7 +2369,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=100ms
-WatchdogSec=5s
+WatchdogSec={watchdog}s
 TimeoutStopSec=30s
 OOMScoreAdjust=-1000
 LimitMEMLOCK=infinity
@@ -2384,6 +2379,12 @@ Nice=-10
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def unit_text(settings: Settings, command: str) -> str:
+    """The systemd unit. A cut is not taken for a standstill."""
+    watchdog = max(5, 3 * settings.fence_within_ns // 10**9)
+    return UNIT.format(service=settings.service, command=command, watchdog=watchdog)
 
 
 def hand_in(settings: Settings, path: str) -> int:
@@ -2403,6 +2404,26 @@ def hand_in(settings: Settings, path: str) -> int:
             return 0 if said.startswith("accepted") else 3
     print("no guard has taken it from {}; does it run?".format(place + ".json"), file=sys.stderr)
     return 4
+
+
+def repair(settings: Settings, memory: Memory) -> int:
+    """Write the memory anew, with what a person says."""
+    os.makedirs(settings.state, mode=0o700, exist_ok=True)
+    hold_state(settings)
+    _write_synced(os.path.join(settings.state, "memory"), memory_text(settings.service, memory))
+    print("remembers {}".format(memory))
+    return 0
+
+
+def hold_state(settings: Settings) -> int:
+    """Be the only one who works with this state, until the end. Raises SettingsWrong."""
+    place = os.open(os.path.join(settings.state, "lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(place)
+        raise SettingsWrong("a guard runs with the state {}".format(settings.state)) from None
+    return place
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -2434,7 +2455,7 @@ def main(arguments: Sequence[str]) -> int:
         place = os.path.join(settings.state, "memory")
         if asked.unit:
             command = [sys.executable, os.path.abspath(__file__), "--config", os.path.abspath(asked.config)]
-            print(UNIT.format(service=settings.service, command=" ".join(command)), end="")
+            print(unit_text(settings, " ".join(command)), end="")
             return 0
         if asked.check:
             print("remembers {}".format(read_memory(place, settings.service)))
@@ -2442,11 +2463,7 @@ def main(arguments: Sequence[str]) -> int:
         if asked.certificate is not None:
             return hand_in(settings, asked.certificate)
         if asked.repair_memory is not None:
-            os.makedirs(settings.state, mode=0o700, exist_ok=True)
-            memory = Memory(asked.repair_memory[0], asked.repair_memory[1], asked.manual)
-            _write_synced(place, memory_text(settings.service, memory))
-            print("remembers {}".format(memory))
-            return 0
+            return repair(settings, Memory(asked.repair_memory[0], asked.repair_memory[1], asked.manual))
         return Guard(settings).run()
     except SettingsWrong as error:
         print("guard: {}: {}".format(asked.config, error), file=sys.stderr)

@@ -227,8 +227,9 @@ class PostgresDriver:
     async def start(self, site: str, *, role: Role, timeout_seconds: float) -> None:
         """Start a stopped instance as a primary (local restart) or as a standby. Runs already: checked.
 
-        A primary's start is refused by the host when a fence was ordered after this was called, and undone
-        when one arrives while the server comes up. Raises DriverTrouble, and what the transport raises.
+        A primary's start is refused by the host when a fence was ordered after this was called, or without
+        its guard's permit (P19), and undone when a fence arrives while the server comes up. Raises
+        DriverTrouble, and what the transport raises.
         """
         if role not in (Role.PRIMARY, Role.STANDBY):
             raise ValueError(f"a server is started as primary or standby, not as {role}")
@@ -280,7 +281,11 @@ class PostgresDriver:
             await server.link.ask(sql.SYNCHRONOUS_OFF, timeout_seconds=deadline.left())
             await server.link.ask(sql.RELOAD, timeout_seconds=deadline.left())
         begun_ns = boottime_ns()
-        await server.link.ask(sql.PROMOTE, timeout_seconds=deadline.left())
+        if server.host.guarded:
+            # P19: on the host, right behind a look at the guard's permit; a question could wait in a queue.
+            await server.host.run("promote", timeout_seconds=deadline.left())
+        else:
+            await server.link.ask(sql.PROMOTE, timeout_seconds=deadline.left())
         while True:
             row = await server.link.ask(sql.RECOVERING, timeout_seconds=deadline.left())
             if not row["recovering"]:

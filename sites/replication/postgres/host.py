@@ -69,8 +69,19 @@ def script(name: str, values: Values) -> str:
 class DatabaseHost:
     """The host of one instance. It has no state but names; the transport keeps the connection."""
 
-    def __init__(self, service: str, site: str, host: Host, instance: Instance, transport: Transport) -> None:
+    def __init__(
+        self,
+        service: str,
+        site: str,
+        host: Host,
+        instance: Instance,
+        transport: Transport,
+        *,
+        guarded: bool = False,
+    ) -> None:
+        """`guarded`: a guard runs on the host, and nothing is opened there without its permit (P19)."""
         self.site = site
+        self.guarded = guarded
         self._instance = instance
         self._host = host
         self._transport = transport
@@ -81,6 +92,7 @@ class DatabaseHost:
             "bin": instance.bin,
             "config": instance.config or "",
             "log": instance.log or "",
+            "guard": "yes" if guarded else "",
         }
 
     async def run(

@@ -92,7 +92,7 @@ def server_of(
         address=address,
         instance=instance,
         link=link,
-        host=DatabaseHost(service.name, site, host, instance, transport),
+        host=DatabaseHost(service.name, site, host, instance, transport, guarded=service.guard is not None),
     )
 
 

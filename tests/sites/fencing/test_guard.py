@@ -146,7 +146,8 @@ def test_only_one_guard_of_a_service_runs_on_a_host(host: Host) -> None:
     host.start()
     done = host.run()
     assert done.returncode == 2
-    assert "another guard runs" in done.stderr
+    assert "a guard runs with the state" in done.stderr
+    assert host.run("--repair-memory", "1", "1").returncode == 2
 
 
 # --- what it remembers -----------------------------------------------------------------------------------

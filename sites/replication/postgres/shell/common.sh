@@ -1,5 +1,5 @@
 # Shared by every script that runs on a database host. POSIX sh, Linux; started as the owner of the data.
-# Given before: data, bin, config (may be empty), log (may be empty), service, site.
+# Given before: data, bin, config (may be empty), log (may be empty), service, site, guard (yes or empty).
 # Says what it found as key=value lines on standard output, and why it stopped as a sentence on standard
 # error, with one of these exit statuses:
 #   65 not the data it should be   66 no such directory   69 a tool is missing
@@ -42,6 +42,26 @@ need_beside() { mkdir -p -- "$beside" || die 73 "$beside cannot be made"; }
 now() {
     read -r up _ </proc/uptime
     now=${up%.*}${up#*.}
+}
+
+# P19: where a guard runs, it alone permits opening, and its permit ends by itself: centiseconds since boot, and
+# which boot, as they begin anew with each. `manual` has no end.
+permitted() {
+    [ "$guard" = yes ] || return 0
+    permit_until='' permit_boot='' this_boot=''
+    { read -r permit_until permit_boot _ <"$beside/permit"; } 2>/dev/null
+    { read -r this_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+    [ -n "$this_boot" ] && [ "$permit_boot" = "$this_boot" ] || return 1
+    case $permit_until in
+    manual) return 0 ;;
+    '' | *[!0-9]*) return 1 ;;
+    esac
+    now
+    [ "$now" -lt "$permit_until" ]
+}
+
+need_permit() {
+    permitted || die 75 "the guard of $service at $site does not permit $data to be opened now: it has no answer of its controller that allows it, or it does not run"
 }
 
 # One of start, rejoin and rebuild at a time. What they start inherits the lock, so an orphan holds it too;

@@ -13,6 +13,7 @@ fi
 forget_the_dead
 if [ "$role" = primary ]; then
     unfenced || die 75 "$data was fenced after this start was ordered"
+    need_permit
     # For this start only, and back as soon as the server has looked, whatever becomes of us.
     trap put_signal EXIT
     trap 'exit 70' HUP INT TERM
@@ -28,6 +29,10 @@ if [ "$role" = primary ]; then
     if ! unfenced; then
         cut_off 500
         die 75 "$data was fenced while it was being started; it was stopped again"
+    fi
+    if ! permitted; then
+        cut_off 500
+        die 75 "the permit of $data ended while it was being started; it was stopped again"
     fi
 fi
 say started yes
