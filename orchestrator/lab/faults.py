@@ -237,7 +237,7 @@ class Faults:
         was = self.is_frozen(site)
         if (group := self._freezer(site)) is not None:
             namespaces.thaw(group)
-        else:
+        elif was:
             self.go(site)
         self._dark(site, False)
         return was
