@@ -17,7 +17,7 @@ from sites.identity import (
     store_identity,
     witness_identity,
 )
-from sites.model import Estate, Site, TlsFiles
+from sites.model import Estate, Service, Site, TlsFiles
 
 CERTS_FOLDER = "certs"
 LOCAL_HOSTS = ("127.0.0.1", "localhost")  # whoever looks after a member calls it from its own host
@@ -63,7 +63,7 @@ def wanted(estate: Estate, base: Path, folder: Path) -> list[Wanted]:
     for name in estate.data_sites:
         for service in estate.services.values():
             if service.guard is not None and name in service.sites:
-                _add(found, _guard(name, service.name, folder))
+                _add(found, _guard(service, name, base, folder))
     if estate.witness is not None:
         _add(found, _witness(estate.sites[estate.witness], base, folder))
     for each in _members(estate, folder):
@@ -96,9 +96,11 @@ def _controller(site: Site, base: Path, folder: Path) -> Wanted:
     return Wanted(subject, _files(site.tls, base, folder, site.name), site.name)
 
 
-def _guard(site: str, service: str, folder: Path) -> Wanted:
-    subject = Subject(guard_identity(site, service), f"guard {site} {service}")
-    return Wanted(subject, _named(folder, f"guard-{site}-{service}"), site)
+def _guard(service: Service, site: str, base: Path, folder: Path) -> Wanted:
+    subject = Subject(guard_identity(site, service.name), f"guard {site} {service.name}")
+    named = service.guard.tls if service.guard is not None else None
+    spec = named.get(site) if named is not None else None
+    return Wanted(subject, _files(spec, base, folder, f"guard-{site}-{service.name}"), site)
 
 
 def _witness(site: Site, base: Path, folder: Path) -> Wanted:
