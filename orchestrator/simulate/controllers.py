@@ -50,6 +50,12 @@ class ControllerNode:
             self._look(keeper)
         world.after(world.turn_ns, self.turn, life)
 
+    def look_now(self) -> None:
+        """Something was seen: it does not wait for its turn."""
+        keeper = self.world.keeper(self.site)
+        if self.alive and not self.stalls and keeper is not None and keeper.running:
+            self._look(keeper)
+
     def ask(self, what: m.Ask, hear: Callable[[m.Reply], None] | None = None) -> None:
         """Put an ask to the keeper."""
         keeper = self.world.keeper(self.site)

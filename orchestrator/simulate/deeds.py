@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core import messages as m
+from orchestrator.core.records import Pause
 from orchestrator.simulate.clocks import MS
 from orchestrator.simulate.hosts import SHUT
 from orchestrator.simulate.network import Link
@@ -249,6 +250,20 @@ def spare(world: World, site: str) -> None:
         world.start_keeper(site)
 
 
+def spare_apart(world: World, site: str, for_ns: int) -> None:
+    """A second keeper of the site starts on another machine; the first does not reach the store any more."""
+    keeper = world.keeper(site)
+    if keeper is None or not world.sites[site].up:
+        return
+    keeper.cut += 1
+
+    def mend() -> None:
+        keeper.cut -= 1
+
+    world.after(for_ns, mend)
+    world.start_keeper(site)
+
+
 def slow_disk(world: World, site: str, slow_ns: int, fails: bool, for_ns: int) -> None:
     """The disks of this site's machines are slow, or take nothing."""
 
@@ -297,6 +312,14 @@ def eager(world: World, site: str, takes: bool, claims: bool) -> None:
     """How a site's controller behaves from now on."""
     world.controllers[site].takes = takes
     world.controllers[site].claims = claims
+
+
+def touch(world: World, site: str, service: str) -> None:
+    """Something small about a service is written, as a pause of its automatic moves is."""
+    pause = Pause(
+        pause_id=f"pause-{world.number()}", seconds=60.0, since="", who="operator", reason="looking at it"
+    )
+    world.controllers[site].ask(m.SetPause(service=service, pause=pause))
 
 
 def fence_here(world: World, site: str, service: str) -> None:
@@ -349,8 +372,8 @@ DEEDS: dict[str, Callable[..., None]] = {
     for each in (
         cut, part, isolate, witness_lost, voter_lost, store_cut, guard_cut, election, stall_keeper,
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
-        site_down, spare, slow_disk, switch_over, give_up_dead, take_over, claim, set_mode, eager, fence_here,
-        certify_down, certify_peer, break_glass,
+        site_down, spare, spare_apart, slow_disk, switch_over, give_up_dead, take_over, claim, set_mode,
+        eager, fence_here, touch, certify_down, certify_peer, break_glass,
     )
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A guard's process in the simulation: the real deciding part, its disk, its line to a keeper.
 
-The line is worse than the real one: what is sent over it may overtake. Only what belongs to a connection
-that has ended is never delivered.
+The line is worse than the real one: what is sent over it may overtake, and where a site has two keepers a
+guard talks to both, as it happens. Only what belongs to a connection that has ended is never delivered.
 """
 
 from collections.abc import Callable
@@ -35,8 +35,9 @@ class GuardNode:
         self.stalls = 0
         self.backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.life = 0
+        self.lines: dict[int, KeeperNode] = {}
         self.connection = 0
-        self.keeper: KeeperNode | None = None
+        self.ordered_over: dict[int, int] = {}
         self.unanswered = 0
         self.disk_fails = False
         self.disk_slow_ns = 0
@@ -62,8 +63,8 @@ class GuardNode:
         self.alive = True
         self.life += 1
         self.backlog = []
+        self.lines = {}
         self.connection = 0
-        self.keeper = None
         self.state = self._fresh()
         self.wake_at = 0
         self.tell(g.Ticked(self.world.number()))
@@ -147,11 +148,10 @@ class GuardNode:
         elif isinstance(order, g.Remember):
             self._remember(order.memory)
         elif isinstance(order, g.Acknowledge):
-            self._send(
-                m.GuardAcknowledged(
-                    self.host.service, order.number, order.fenced, order.incarnation, order.evidence
-                )
+            told = m.GuardAcknowledged(
+                self.host.service, order.number, order.fenced, order.incarnation, order.evidence
             )
+            self._send(self.ordered_over.get(order.number, self.connection), told)
 
     def _cut_done(self) -> None:
         self.host.shut("its guard has cut it off")
@@ -175,41 +175,48 @@ class GuardNode:
     # --- its line ------------------------------------------------------------------------------------
 
     def _ask(self, order: g.Ask) -> None:
-        keeper = self.keeper
+        keeper = self.lines.get(self.connection)
         if keeper is not None and (not keeper.alive or self.unanswered >= UNANSWERED):
             self.hang_up()
             self.run(self.life, self.tell, g.ConnectionLost())
             return
-        if keeper is None and not self._dial():
+        if not self._dial():
             return
         self.unanswered += 1
-        self._send(
-            m.GuardAsked(self.host.service, str(order.nonce), order.open, order.incarnation, order.epoch)
-        )
+        asked = m.GuardAsked(self.host.service, str(order.nonce), order.open, order.incarnation, order.epoch)
+        self._send(self.connection, asked)
 
     def _dial(self) -> bool:
         """To any keeper of the site that is there; rather the newest."""
         world = self.world
         keepers = [one for one in world.sites[self.host.site].keepers if one.alive]
-        if not keepers or self.there.cut or self.back.cut:
+        if not keepers:
             return False
+        if self.connection in self.lines and (len(keepers) == 1 or world.random.random() < 0.5):
+            return True
         keeper = keepers[-1] if world.random.random() < 0.6 else world.random.choice(keepers)
+        known = next((number for number, one in self.lines.items() if one is keeper), 0)
+        if known:
+            self.connection = known
+            return True
+        if self.there.cut or self.back.cut:
+            return self.connection in self.lines
         self.connection = world.number()
-        self.keeper = keeper
+        self.lines[self.connection] = keeper
         self.unanswered = 0
         keeper.guard_lines[self.host.service] = (self, self.connection)
         keeper.run(keeper.tell, m.GuardConnected(self.host.service))
         return True
 
     def hang_up(self) -> None:
-        """The connection ends; the keeper hears of it when it can."""
-        keeper, self.keeper = self.keeper, None
-        if keeper is not None:
-            keeper.run(keeper.guard_gone, self.host.service, self.connection)
+        """Every connection ends; the keepers hear of it when they can."""
+        lines, self.lines = self.lines, {}
+        for connection, keeper in lines.items():
+            keeper.run(keeper.guard_gone, self.host.service, connection)
         self.connection = 0
 
-    def _send(self, message: m.Message) -> None:
-        keeper, connection = self.keeper, self.connection
+    def _send(self, connection: int, message: m.Message) -> None:
+        keeper = self.lines.get(connection)
         if keeper is None:
             return
         for delay_ns in self.there.delays():
@@ -232,6 +239,9 @@ class GuardNode:
             self.run(self.life, self._take, connection, message)
 
     def _take(self, connection: int, message: Any) -> None:
-        if connection == self.connection:
-            self.unanswered = 0
-            self.tell(message)
+        if connection not in self.lines:
+            return
+        self.unanswered = 0
+        if isinstance(message, g.Ordered):
+            self.ordered_over[message.number] = connection
+        self.tell(message)

@@ -52,6 +52,7 @@ class KeeperNode:
         self.follows: dict[str, int] = {}
         self.follow_broken = False
         self.exited = ""
+        self.cut = 0
         self.guard_lines: dict[str, tuple[GuardNode, int]] = {}
         self.peer_requests: dict[int, Callable[[m.AnswerPromise], None]] = {}
 
@@ -118,6 +119,8 @@ class KeeperNode:
             self._carry_out(order)
         self._keep_note()
         self._plan()
+        if world.setting.eager and isinstance(message, m.ServiceSeen):
+            world.after(0, world.controllers[self.site].look_now)
 
     def _keep_note(self) -> None:
         note = self.world.sites[self.site].disk
@@ -261,6 +264,8 @@ class KeeperNode:
         world = self.world
         call = Call(lost)
         world.after(world.timeout_ns, self.run, self._given_up, call)
+        if self.cut:
+            return
         link = world.up[self.site]
         late = link.late() if writes else None
         if late is not None:
@@ -287,7 +292,7 @@ class KeeperNode:
             world.after(delay_ns, self._answered, call, answer)
 
     def _answered(self, call: Call, answer: Message) -> None:
-        if self.world.down[self.site].cut:
+        if self.world.down[self.site].cut or self.cut:
             return  # by the time of a resend nobody waits for it
         self.run(self._take_answer, call, answer)
 
@@ -341,7 +346,8 @@ class KeeperNode:
         keepers = [one for one in world.sites[self.peer].keepers if one.alive]
         if not keepers:
             return
-        there = keepers[-1] if world.random.random() < 0.6 else world.random.choice(keepers)
+        # P17: a lock lets one keeper of a site run on a machine; a spare elsewhere takes the site's address.
+        there = keepers[-1]
         request = world.number()
 
         def answer(answered: m.AnswerPromise) -> None:
@@ -386,6 +392,9 @@ class KeeperNode:
         """A write was committed: it comes by the watch, in order, if the watch stands."""
         if not self.alive or self.follow_broken:
             return
+        if self.cut:
+            self._break_follow()
+            return
         message = self.world.seen(self, key)
         if message is None:
             return
@@ -416,7 +425,13 @@ class KeeperNode:
             return
         there = world.up[self.site].delays()
         back = world.down[self.site].delays()
-        if not there or not back or world.store.lost or world.store.answers_from_ns > world.now_ns:
+        if (
+            self.cut
+            or not there
+            or not back
+            or world.store.lost
+            or world.store.answers_from_ns > world.now_ns
+        ):
             world.after(world.timeout_ns, self.follow_again)
             return
         world.after(there[0], self._read_all, back[0])

@@ -34,6 +34,17 @@ class Mutant(NamedTuple):
     families: tuple[str, ...] = ()
 
 
+NO_WORD = (
+    (STATE, "    word_needed: bool = True", "    word_needed: bool = False"),
+    (
+        REGISTRATION,
+        "    if not state.registered or state.word_needed or state.hold_relied or now_ns < state.deadline_ns:\n        return []\n",
+        "    if True:\n        return []\n",
+    ),
+)
+"""P32 taken out: a lease that ended costs nothing but time."""
+
+
 def _mutant(rule: str, name: str, words: str, families: str, *edits: tuple[str, str, str]) -> Mutant:
     return Mutant(rule, name, words, tuple(Edit(*edit) for edit in edits), tuple(families.split()))
 
@@ -73,32 +84,34 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     _mutant(
-        "P3",
+        "P3 P32",
         "a beat of an older incarnation is taken for one's own",
         "the older keeper's beat earns the newer one a lease",
-        "spares lease promises",
+        "edge restarts",
         (
             REGISTRATION,
             "    if record.keeper != state.keeper or record.incarnation != state.incarnation:\n        return False\n",
             "",
         ),
+        *NO_WORD,
     ),
     _mutant(
-        "P4",
+        "P4 P32",
         "a revoked keeper keeps its view",
         "it registers again and still believes that it is primary",
-        "lease edge",
+        "edge lease",
         (
             REGISTRATION,
             "        if drop is None or name in drop:\n            service.known = False\n            service.item = None\n    if drop",
             "        if drop is not None and name in drop:\n            service.known = False\n            service.item = None\n    if drop",
         ),
+        *NO_WORD,
     ),
     _mutant(
-        "P4",
+        "P4 P32",
         "the services are read before the key",
         "they say the holder's name, then the taker takes over, then the key is taken again",
-        "lease edge",
+        "edge restarts lease",
         (
             REGISTRATION,
             "(2): read after (1), not before\n    return read_own_key(state, now_ns)",
@@ -119,28 +132,13 @@ MUTANTS: tuple[Mutant, ...] = (
             "    state.phase = Phase.READING_SERVICES\n    state.read_again_at_ns = now_ns + state.timing.renew_every_ns\n    return [ReadServices(state.registration)]",
             "    if all(service.known for service in state.services.values()):\n        state.phase = Phase.ACTIVE\n        return []\n    state.phase = Phase.READING_SERVICES\n    state.read_again_at_ns = now_ns + state.timing.renew_every_ns\n    return [ReadServices(state.registration)]",
         ),
+        *NO_WORD,
     ),
     _mutant(
         "P5",
         "an older view replaces a newer one",
         "a late watch brings back what was true before the takeover",
-        "mixed lease moves",
-        (
-            REGISTRATION,
-            "    if service.item is None or item.revision > service.item.revision:\n        take_view",
-            "    if True:\n        take_view",
-        ),
-    ),
-    _mutant(
-        "P5",
-        "a late reply of before the last registration counts",
-        "'your takeover is done' arrives when the service was taken back",
-        "mixed lease moves",
-        (
-            ASKING,
-            "    if outstanding.registration != state.registration:\n        return []  # P5",
-            "    if False:\n        return []  # P5",
-        ),
+        "moves",
         (
             REGISTRATION,
             "    if service.item is None or item.revision > service.item.revision:\n        take_view",
@@ -229,10 +227,10 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     _mutant(
-        "P9",
+        "P9 P32",
         "no wait after the start, and what was seen outlives it",
         "a promise was given, the keeper started anew, and knows nothing of it",
-        "restarts promises",
+        "vows restarts promises",
         (
             STATE,
             "            self.started_at_ns + wait_of(self.timing.lease_duration_ns, self.timing.clock_drift),\n",
@@ -243,24 +241,27 @@ MUTANTS: tuple[Mutant, ...] = (
             "        # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.\n",
             "        if here.keepers:\n            state.peer_item = here.keepers[-1].state.peer_item\n            state.peer_seen_ns = here.keepers[-1].state.peer_seen_ns\n",
         ),
+        *NO_WORD,
     ),
     _mutant(
-        "P10",
+        "P10 P32",
         "the takeover does not compare the peer's key",
         "the holder renews between the decision and the commit",
-        "lease mixed promises",
+        "edge lease",
         (ASKING, "        compares.append(Compare(SITES + state.peer, state.peer_item.revision))\n", ""),
+        *NO_WORD,
     ),
     _mutant(
-        "P10",
+        "P10 P32",
         "the peer's key is not revoked",
         "after the takeover the old holder renews as if nothing had been",
-        "mixed lease",
+        "edge lease",
         (
             ASKING,
             "encode(replace(state.peer_item.record, revoked=True, hold=False))",
             "encode(replace(state.peer_item.record, hold=False))",
         ),
+        *NO_WORD,
     ),
     _mutant(
         "P10",
@@ -292,35 +293,37 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     _mutant(
-        "P12",
+        "P12 P32",
         "a transaction of unknown outcome changes nothing",
         "a takeover that was lost is committed after a promise was given",
-        "promises late moves",
+        "vows late promises",
         (
             ASKING,
             "    return register(state, now_ns, drop=frozenset(outstanding.services))\n",
             "    promise.outcome_known(state)\n    return []\n",
         ),
+        *NO_WORD,
     ),
     _mutant(
-        "P13",
+        "P13 P32",
         "a renewal goes on over a revoked key",
         "the flag is gone, and the old view stands",
         "mixed lease",
         (REGISTRATION, "    if record.revoked or beat is None:", "    if beat is None:"),
+        *NO_WORD,
     ),
     _mutant(
         "P14",
         "a running promise is not looked at",
         "takeover while the peer lives on our word",
-        "promises",
+        "vows promises",
         (STATE, "            self.promised_until_ns,\n", ""),
     ),
     _mutant(
         "P14",
         "the promise does not allow for clock rates",
         "the taker's clock is fast",
-        "promises edge",
+        "vows",
         (
             PROMISE,
             "    until_ns = now_ns + wait_of(message.lease_duration_ns, state.timing.clock_drift)",
@@ -331,7 +334,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "P14",
         "a promise counts from its answer",
         "asked for at once, answered late",
-        "promises edge",
+        "vows",
         (
             OWNERSHIP,
             "        registration.earn(state, sent_at_ns)\n",
@@ -339,17 +342,18 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     _mutant(
-        "P15",
+        "P15 P32",
         "a promise while a takeover is on its way",
         "takeover sent, promise given, takeover committed",
-        "promises",
+        "vows promises",
         (PROMISE, "    if state.unsettled:\n        return", "    if False:\n        return"),
+        *NO_WORD,
     ),
     _mutant(
-        "P15",
+        "P15 P32",
         "a promise though the peer's key is revoked",
         "the peer, cut off from the store, serves on beside us",
-        "promises",
+        "vows promises",
         (
             PROMISE,
             "    if item is None or item.record.revoked:\n        return None\n",
@@ -357,17 +361,19 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (PROMISE, "        and peer.record.revoked\n", "        and False\n"),
         (PROMISE, "    if state.unsettled:\n        return", "    if False:\n        return"),
+        *NO_WORD,
     ),
     _mutant(
-        "P15",
+        "P15 P32",
         "a keeper that has just started promises",
         "its predecessor took over",
-        "promises restarts",
+        "vows promises",
         (
             PROMISE,
             "    if not state.registered:\n        return _refusal_on_note(state, message)\n",
             "    if not state.registered:\n        return None\n",
         ),
+        *NO_WORD,
     ),
     _mutant(
         "P15",
@@ -377,15 +383,16 @@ MUTANTS: tuple[Mutant, ...] = (
         (PROMISE, "    if not _asks(message, *state.peer_live):", "    if False:"),
     ),
     _mutant(
-        "P16",
+        "P16 P32",
         "the note is not cleared before a takeover is sent",
         "takeover, restart, and the note lets the fresh keeper promise",
-        "promises restarts",
+        "vows promises restarts",
         (
             ASKING,
             "        if isinstance(verdict, Do) and verdict.revoke_peer and not noting.peer_is_clear(state):",
             "        if False:",
         ),
+        *NO_WORD,
     ),
     _mutant(
         "P16",
@@ -504,17 +511,6 @@ MUTANTS: tuple[Mutant, ...] = (
             STATE,
             "            and not state.giving_up\n            and not self.word_needed",
             "            and not self.word_needed",
-        ),
-    ),
-    _mutant(
-        "P23",
-        "a read that arrives during the give-up makes it ours again",
-        "two sites swap services",
-        "moves",
-        (
-            REGISTRATION,
-            "        if not service.giving_up:\n            service.right_until_ns = max(service.right_until_ns, state.deadline_ns)\n    else:",
-            "        service.giving_up = False\n        service.right_until_ns = max(service.right_until_ns, state.deadline_ns)\n    else:",
         ),
     ),
     _mutant(

@@ -25,6 +25,9 @@ LATE = Weather(
     late_ns=12 * SECOND,
 )  # fmt: skip
 EDGE = Weather(0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.03, late_share=0.03, late_ns=20 * SECOND)
+STORM = Weather(
+    0, 0, 2 * SECOND, slow_share=0.2, lost_share=0.3, twice_share=0.1, late_share=0.05, late_ns=20 * SECOND
+)
 SLOW = Weather(200 * MS, 1200 * MS, 3 * SECOND, slow_share=0.1, lost_share=0.02, late_share=0.05)
 
 
@@ -55,7 +58,8 @@ class Scenario:
         timing = setting.timing
         lines = [
             f"  T {timing.lease_duration_ns / 1e9:g} s, D {timing.fence_within_ns / 1e9:g} s",
-            f"  e {timing.clock_drift:g}, clocks of {setting.grain_ns} ns",
+            f"  e {timing.clock_drift:g}"
+            + "".join(f", clocks of {grain / 1e6:g} ms at {site}" for site, grain in setting.grains.items()),
             *(
                 f"  service {name}: home {service.home}, {service.mode}, "
                 + ("with a gate" if name in setting.gated else "without a gate")
@@ -91,12 +95,15 @@ class Family:
 FAULTS = {
     "cut": 4, "part": 3, "isolate": 4, "voter_lost": 2, "store_cut": 6, "guard_cut": 3, "election": 2,
     "stall_keeper": 5, "stall_controller": 3, "stall_guard": 3, "pause_host": 3, "crash_keeper": 5,
-    "crash_controller": 2, "crash_guard": 2, "reboot_host": 2, "site_down": 3, "spare": 2, "slow_disk": 2,
+    "crash_controller": 2, "crash_guard": 2, "reboot_host": 2, "site_down": 3, "spare": 2, "spare_apart": 1,
+    "slow_disk": 2,
 }  # fmt: skip
 ORDERS = {
     "switch_over": 8, "give_up_dead": 4, "take_over": 4, "claim": 3, "set_mode": 2, "fence_here": 1,
-    "certify_down": 1,
+    "certify_down": 1, "touch": 2,
 }  # fmt: skip
+COARSE = ("", "", "", "", "xy", "x", "y", "y")
+"""Sites whose machines have coarse clocks."""
 ONE_EACH = ({"s": "x"}, {"s": "x", "t": "y"})
 
 
@@ -115,16 +122,23 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "edge",
-        (EDGE,),
+        (EDGE, EDGE, STORM),
         _only("isolate", "store_cut", "stall_keeper", "take_over", "cut", isolate=10, stall_keeper=8),
         services=({"s": "x"},), prompt=True, tight=True, least=0, most=2, cold_share=0.0, gated_share=0.1,
         eager_share=0.95, leases=7, script="tight",
     ),
     Family(
+        "vows",
+        (EDGE, STORM),
+        _only("crash_keeper", "take_over", "slow_disk", "cut", "stall_keeper", "spare"),
+        services=({"s": "x"},), prompt=True, tight=True, least=0, most=3, cold_share=0.0, gated_share=0.1,
+        eager_share=0.95, leases=9, script="vows",
+    ),
+    Family(
         "moves",
         (ROUGH, LATE, EDGE),
         _only("switch_over", "give_up_dead", "claim", "take_over", "store_cut", "crash_keeper",
-              "stall_keeper", "guard_cut", switch_over=16, give_up_dead=8),
+              "stall_keeper", "guard_cut", switch_over=16, give_up_dead=8, touch=10),
         services=ONE_EACH,
     ),
     Family(
@@ -142,7 +156,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "restarts",
-        (FAIR, ROUGH, EDGE),
+        (FAIR, ROUGH, EDGE, STORM),
         _only("crash_keeper", "store_cut", "isolate", "take_over", "give_up_dead", "slow_disk",
               crash_keeper=14, store_cut=10),
         prompt=True,
@@ -178,12 +192,12 @@ FAMILIES: tuple[Family, ...] = (
         "spares",
         (FAIR, ROUGH, EDGE),
         _only("give_up_dead", "switch_over", "isolate", "store_cut", "guard_cut", "crash_keeper",
-              "part", spare=14, stall_keeper=10),
+              "part", spare=10, spare_apart=6, stall_keeper=10),
         services=ONE_EACH,
     ),
     Family(
         "two",
-        (FAIR, ROUGH, EDGE),
+        (FAIR, ROUGH, EDGE, STORM),
         _only("isolate", "store_cut", "stall_keeper", "crash_keeper", "take_over", "cut", take_over=10),
         services=({"s": "x", "t": "x"},), prompt=True,
     ),
@@ -219,7 +233,7 @@ def draw(seed: int) -> Scenario:
     random = Random(seed)
     family = family_of(seed)
     drift = random.choice((0.005, 0.005, 0.05, 0.25))
-    coarse = random.random() < 0.3
+    coarse = random.choice(COARSE)
     homes = random.choice(family.services)
     services = {
         name: ServiceSetting(home, Mode.MANUAL if random.random() < family.manual_share else Mode.AUTOMATIC)
@@ -229,7 +243,7 @@ def draw(seed: int) -> Scenario:
     timings = {}
     if family.change:
         timings[random.choice(("x", "y"))] = timing_of(T_NS * random.choice((3, 5, 6)) // 4, drift)
-    prompt = family.prompt or coarse
+    prompt = family.prompt or bool(coarse)
     setting = Setting(
         timing=timing_of(T_NS, drift),
         timings=timings,
@@ -240,7 +254,7 @@ def draw(seed: int) -> Scenario:
         rates=_rates(random, drift, list(services), worst=0.8 if family.tight else 0.4),
         gated=frozenset(name for name in services if random.random() < family.gated_share),
         eager=random.random() < family.eager_share,
-        grain_ns=50 * MS if coarse else 1,
+        grains=dict.fromkeys(coarse, 50 * MS),
         lateness_ns=0 if prompt or random.random() < 0.5 else 300 * MS,
         fence_share=random.choice((0.5, 1.0)) if family.prompt else random.choice((0.0, 0.5, 1.0)),
     )
@@ -382,8 +396,35 @@ def _tight(random: Random, family: Family, services: Services, begin_ns: int, en
     return sorted([loss, *more], key=lambda deed: deed.at_ns), ending
 
 
+def _vows(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """x lives on y's promises for a while, then loses y too, comes back at times, and y restarts."""
+    cut_ns = begin_ns + T_NS + random.randrange(T_NS)
+    apart_ns = cut_ns + random.choice((random.randrange(3 * T_NS), random.randrange(SECOND)))
+    for_ns = random.randrange(T_NS, 3 * T_NS)
+    deeds = [
+        Deed(cut_ns, "store_cut", ("x", random.choice(("up", "down")), random.randrange(4 * T_NS, 8 * T_NS))),
+        random.choice(
+            (
+                Deed(apart_ns, "cut", ("x", "y", for_ns)),
+                Deed(apart_ns, "cut", ("y", "x", for_ns)),
+                Deed(apart_ns, "part", ("x", "y", for_ns)),
+                Deed(apart_ns, "stall_keeper", ("x", for_ns)),
+            )
+        ),
+    ]
+    if random.random() < 0.5:
+        at_ns = apart_ns + random.randrange(2 * T_NS)
+        deeds.append(Deed(at_ns, "crash_keeper", ("y", random.randrange(50 * MS, SECOND))))
+    if random.random() < 0.3:
+        at_ns = apart_ns + T_NS + random.randrange(T_NS)
+        deeds.append(Deed(at_ns, "store_cut", ("y", "down", random.randrange(T_NS))))
+    more, ending = _any(random, family, services, cut_ns, end_ns)
+    return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
+
+
 SCRIPTS: dict[str, Callable[[Random, Family, Services, int, int], Script]] = {
-    "": _any, "tight": _tight, "glass": _glass, "healthy": _healthy, "outage": _outage, "dead": _dead,
+    "": _any, "tight": _tight, "vows": _vows, "glass": _glass, "healthy": _healthy, "outage": _outage,
+    "dead": _dead,
 }  # fmt: skip
 
 
@@ -417,11 +458,15 @@ def _arguments(random: Random, name: str, services: Services) -> tuple[Any, ...]
             return (site, service, for_ns)
         case "spare":
             return (site,)
+        case "spare_apart":
+            return (site, for_ns + T_NS)
         case "slow_disk":
             return (site, random.randrange(1, T_NS), random.random() < 0.3, for_ns)
         case "switch_over":
             kind = "failover" if random.random() < 0.2 else "switchover"
             return (service, random.choice(("x", "y")), random.choice(("x", "y")), kind)
+        case "touch":
+            return (services[service].home if random.random() < 0.7 else site, service)
         case "give_up_dead" | "fence_here":
             home = services[service].home
             return (home if random.random() < 0.8 else site, service)

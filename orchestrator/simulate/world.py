@@ -49,7 +49,7 @@ class Setting:
     guard_every_ns: int = 500 * MS
     guarded: bool = True
     gated: frozenset[str] = frozenset()
-    grain_ns: int = 1
+    grains: dict[str, int] = field(default_factory=dict)
     eager: bool = False
     lateness_ns: int = 0
     fence_share: float = 0.5
@@ -104,8 +104,8 @@ class World:
         self.network = Network()
         self.checks = Checks(self)
         timing = self.timing
-        self.tick_ns = timing.lease_duration_ns // 3
-        self.turn_ns = timing.lease_duration_ns // 5
+        self.tick_ns = timing.lease_duration_ns // 2
+        self.turn_ns = timing.lease_duration_ns // 4
         self.timeout_ns = timing.lease_duration_ns * 3 // 5
         weather = setting.weather
         fork = self.random.getrandbits
@@ -164,7 +164,7 @@ class World:
             born_ns=self.now_ns,
             offset_ns=self.random.randrange(1000 * SECOND),
             rate=self.setting.rates.get(owner, PARTS),
-            grain_ns=self.setting.grain_ns,
+            grain_ns=self.setting.grains.get(owner[0], 1),
         )
 
     def lateness(self) -> int:
