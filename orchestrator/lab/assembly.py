@@ -277,6 +277,10 @@ async def _make_pair(parts: Parts, service: str) -> None:
         sockets = lab.layout.site(site) / "sockets"
         sockets.mkdir(exist_ok=True)
         parts.whom.give(sockets)
+        # Closed on both sides, as after a boot: guards open nothing unasked, and the home site claims it.
+        signal = place.data / "standby.signal"
+        signal.touch()
+        parts.whom.give(signal)
         with (place.data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(f"unix_socket_directories = '{sockets}'\n")
             # In the data directory and not in /dev/shm, where a killed server's would be left for ever.

@@ -17,7 +17,7 @@ LEASE_DURATION_SECONDS = 3.0
 HEARTBEAT_MS = 50
 ELECTION_TIMEOUT_MS = 500
 _ELECTION = f"{ELECTION_TIMEOUT_MS}ms"
-GUARDED = False  # whether the estate has guards: then each service has one at each data site
+GUARDED = True  # whether the estate has guards: then each service has one at each data site
 HOST = "db"
 SSH_USER = "twinsite"
 SUPER = "twinsite"
@@ -51,6 +51,11 @@ class Layout:
     def state(self, site: str) -> Path:
         """Journal, notes and sockets of a site's controller."""
         return self.site(site) / "state"
+
+    @property
+    def guards(self) -> Path:
+        """What guards remember, by site and service."""
+        return self.directory / "guards"
 
     def data(self, site: str, service: str) -> Path:
         """A database's files. Its folder is the database user's own: copies are set aside beside it."""
@@ -134,6 +139,7 @@ def _site(network: Network, layout: Layout, site: str, certificate: CertificateF
         metrics=network.place(site, "metrics"),
         state=_relative(layout, layout.state(site)),
         endpoints=endpoints,
+        member=f"https://{network.place(site, 'etcd')}",
         election=_ELECTION,
         ca=_relative(layout, certificate.ca),
         cert=_relative(layout, certificate.certificate),
@@ -164,6 +170,7 @@ def _service(network: Network, layout: Layout, service: str, programs: Path) -> 
         home=home,
         standby=standby,
         rank=sorted(HOME).index(service) + 1,
+        guard_state=layout.guards,
         addresses=addresses,
         instances=instances,
         user=SUPER,
@@ -214,6 +221,7 @@ _DATA_SITE = """
     state: {state}
     hosts:                         # by role, the same names at both sites, so that runbooks work both ways
       {host}: {{address: {address}, port: {ssh}, user: {user}}}
+    store_member: {member}
     store:                         # this site's own certificate and user
       endpoints: [{endpoints}]
       election_timeout: {election}
@@ -231,6 +239,7 @@ _WITNESS = """
     tls: &{site}-tls {{ca: {ca}, cert: {cert}, key: {key}}}
     metrics: {metrics}
     state: {state}
+    store_member: {member}
     store:                         # may read, and write what it observes, nothing else
       endpoints: [{endpoints}]
       election_timeout: {election}
@@ -256,6 +265,8 @@ _SERVICE = """
     objectives: {{rto: 30s, rpo: 10s}}
     max_data_loss: 10s
     rank: {rank}
+    guard:                         # the dead man's switch on its database host: ends its processes
+      state: {guard_state}
     replication:
       driver: postgres
       user: {user}

@@ -78,11 +78,15 @@ class LabNow:
         return role == "standby" and status.lag is not None and bool(status.lag.streaming)
 
     def healthy(self, service: str) -> bool:
-        """Both controllers answer, agree, call the service healthy and steady, and clients are served."""
+        """Both controllers answer, agree, call the service healthy, steady and automatic, and clients are
+        served."""
         said = self.said_of(service)
         if len(said) < len(self.controllers) or not said:
             return False
-        fine = all(s.diagnosis == "healthy" and s.movement == "steady" for s in said.values())
+        fine = all(
+            s.diagnosis == "healthy" and s.movement == "steady" and s.mode == "automatic"
+            for s in said.values()
+        )
         return fine and self.taken_at(service) == [self.primary(service)]
 
     def why_not_healthy(self, service: str) -> str:
@@ -95,7 +99,7 @@ class LabNow:
         status = self.said_by(site, service)
         if status is None:
             return f"{site}'s controller does not answer"
-        return f"{site} says {status.diagnosis}, {status.movement}, primary {status.primary}: {status.why}"
+        return f"{site} says {status.diagnosis}, {status.movement}, {status.mode}, primary {status.primary}: {status.why}"
 
 
 class LabView:

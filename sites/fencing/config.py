@@ -50,7 +50,7 @@ def guard_settings(estate: Estate, service: str, site: str, base: Path) -> dict[
         "host": host,
         "controllers": [here.guards],
         "tls": {"ca": str(files.ca), "cert": str(files.certificate), "key": str(files.key)},
-        "state": f"{guard.state}/{service}",
+        "state": f"{guard.state}/{site}/{service}",
         "fence_within_seconds": timing.fence_within_seconds,
         "guard_every_seconds": timing.guard_every_seconds,
         "operators": [str(base / path) for path in estate.access.operators.values()],

@@ -60,7 +60,15 @@ permitted() {
     [ "$now" -lt "$permit_until" ]
 }
 
+# The guard asks its controller when told to, and opens a moment later: it is waited for, not long.
 need_permit() {
+    now
+    permit_wait=$((now + 300))
+    while ! permitted; do
+        now
+        [ "$now" -lt "$permit_wait" ] || break
+        sleep 0.01
+    done
     permitted || die 75 "the guard of $service at $site does not permit $data to be opened now: it has no answer of its controller that allows it, or it does not run"
 }
 
