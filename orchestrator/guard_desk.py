@@ -12,6 +12,7 @@ Guard to keeper, the first line and then in any order:
 Keeper to guard:
     {"answer": nonce, "service": …, "incarnation": n, "epoch": n, "remaining_ns": n, "manual": bool}
     {"order": number, "kind": "fence|learn|automatic|ask", "service": …, "incarnation": n, "why": "…"}
+    {"certificate": "the text of an operator's certificate of broken glass", "service": …}
 """
 
 import asyncio
@@ -182,6 +183,12 @@ class GuardDesk:
         return line is not None and line.say(
             {"order": number, "kind": kind, "service": service, "incarnation": incarnation, "why": why}
         )
+
+    def hand_certificate(self, service: str, text: str) -> bool:
+        """P31: hand an operator's certificate on; false when no guard is there to take it. The guard itself
+        checks whose it is, and records it."""
+        line = self._there.get(service)
+        return line is not None and line.say({"certificate": text, "service": service})
 
     # --- the connections -----------------------------------------------------------------------------
 

@@ -16,11 +16,13 @@ from typing import Any
 
 import structlog
 
+from orchestrator.cabinet import Cabinet
 from orchestrator.clock import boottime_ns
 from orchestrator.core import messages as m
 from orchestrator.core.keeper_view import KeeperView, picture
 from orchestrator.core.lease import LeaseTiming, seconds
 from orchestrator.core.messages import Ask, Message, Order, ServiceItem, SiteItem
+from orchestrator.core.notes import Glass
 from orchestrator.core.ownership import step
 from orchestrator.core.records import (
     SERVICES,
@@ -87,6 +89,8 @@ class Keeper:
         self._rights = RightsFile(directory / "rights.json")
         self._note_problem = ""
         self._note = KeeperNote(directory / "keeper-note.json")
+        self._cabinet = Cabinet(directory)
+        self._handed: set[Glass] = set()
         deadline_ns, open_here = self._note.read()
         services = {name: estate.services[name] for name in drivers}
         self._state = new_state(
@@ -191,6 +195,10 @@ class Keeper:
         """The one door. The clock is read before the core decides, so before anything is sent (P1)."""
         for order in step(self._state, message, boottime_ns()):
             self._carry_out(order)
+        if isinstance(message, m.GuardConnected):
+            self._handed = {each for each in self._handed if each.service != message.service}
+        if isinstance(message, m.GuardConnected | m.NoteWritten):
+            self._hand_certificates()
         self._note.write(self._state)
         if not isinstance(message, m.Ticked | m.TurnCompleted):
             self._show_soon()
@@ -378,6 +386,23 @@ class Keeper:
             log.error("rights-not-written", problem=problem)
         self._note_problem = problem
         self._take(m.NoteWritten(order.number, ok=not problem))
+
+    def _hand_certificates(self) -> None:
+        """P31: a guard that comes, and one that is there when the glass counts, gets the certificate, so that
+        it may open on it by itself and has it on record."""
+        for glass in self._state.glass.values():
+            guard = self._state.services[glass.service].guard
+            there = guard is not None and guard.connected and glass not in self._handed
+            if there and self._state.under_glass(glass.service) is not None:
+                self._handed.add(glass)
+                self._start(self._hand_certificate(glass))
+
+    async def _hand_certificate(self, glass: Glass) -> None:
+        text = await asyncio.to_thread(self._cabinet.text, glass.certificate)
+        if text is None:
+            log.error("certificate-not-found", service=glass.service, certificate=glass.certificate)
+        else:
+            self._doors.hand_certificate(glass.service, text)
 
     # --- the hosts -----------------------------------------------------------------------------------
 

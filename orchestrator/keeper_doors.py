@@ -54,6 +54,10 @@ class Doors(Protocol):
         """Send an order, or let it fall: it is given again until it is acknowledged."""
         ...
 
+    def hand_certificate(self, service: str, text: str) -> None:
+        """P31: hand an operator's certificate to the service's guard, or let it fall."""
+        ...
+
     def answer_promise(self, order: m.AnswerPromise) -> None:
         """Answer the peer."""
         ...
@@ -99,6 +103,9 @@ class NoDoors:
         """There is none."""
 
     def order_guard(self, order: m.OrderGuard) -> None:
+        """There is none."""
+
+    def hand_certificate(self, service: str, text: str) -> None:
         """There is none."""
 
     def answer_promise(self, order: m.AnswerPromise) -> None:
@@ -194,6 +201,11 @@ class TlsDoors:
         """P20, P21, P27."""
         if self._desk is not None:
             self._desk.order(order.service, order.number, order.kind, order.incarnation, order.why)
+
+    def hand_certificate(self, service: str, text: str) -> None:
+        """P31."""
+        if self._desk is not None and self._desk.hand_certificate(service, text):
+            log.info("certificate-handed-to-guard", service=service)
 
     def answer_promise(self, order: m.AnswerPromise) -> None:
         """P14."""

@@ -12,12 +12,18 @@ from typing import Any, Self, TypeVar
 from orchestrator.api.client import Client
 from orchestrator.api.shapes import (
     Acted,
+    ApproveOrder,
+    CertificateOrder,
+    CertificateStatus,
+    CertifyRequest,
     Explanation,
+    History,
     MoveAccepted,
     MoveOrder,
     MovePlan,
     MoveRequest,
     QuietRequest,
+    ReconcileRequest,
     RunDetail,
     RunList,
     Status,
@@ -81,6 +87,30 @@ class Controller:
     def acknowledge(self, request: QuietRequest) -> Acted:
         """See Client.acknowledge."""
         return self._run(self._client.acknowledge(request))
+
+    def certify(self, request: CertifyRequest) -> CertificateStatus:
+        """See Client.certify."""
+        return self._run(self._client.certify(request))
+
+    def certificate(self, name: str) -> CertificateStatus:
+        """See Client.certificate."""
+        return self._run(self._client.certificate(name))
+
+    def approve(self, name: str, order: ApproveOrder) -> CertificateStatus:
+        """See Client.approve."""
+        return self._run(self._client.approve(name, order))
+
+    def use(self, name: str, order: CertificateOrder) -> Acted:
+        """See Client.use."""
+        return self._run(self._client.use(name, order))
+
+    def reconcile(self, request: ReconcileRequest) -> Acted:
+        """See Client.reconcile."""
+        return self._run(self._client.reconcile(request))
+
+    def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
+        """See Client.history."""
+        return self._run(self._client.history(service=service, kind=kind, limit=limit))
 
     def follow(self, run: str) -> Iterator[RunDetail]:
         """See Client.follow."""

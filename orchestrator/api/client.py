@@ -18,12 +18,18 @@ from pydantic import ValidationError
 
 from orchestrator.api.shapes import (
     Acted,
+    ApproveOrder,
+    CertificateOrder,
+    CertificateStatus,
+    CertifyRequest,
     Explanation,
+    History,
     MoveAccepted,
     MoveOrder,
     MovePlan,
     MoveRequest,
     QuietRequest,
+    ReconcileRequest,
     Refusal,
     RunDetail,
     RunList,
@@ -130,6 +136,31 @@ class Client:
     async def acknowledge(self, request: QuietRequest) -> Acted:
         """Somebody has looked at the last unplanned move."""
         return await self._act("/v1/acknowledge", request, Acted)
+
+    async def certify(self, request: CertifyRequest) -> CertificateStatus:
+        """Draw up a certificate of the other site; it does not count yet."""
+        return await self._act("/v1/certificates", request, CertificateStatus, changes=False)
+
+    async def certificate(self, name: str) -> CertificateStatus:
+        """A certificate, drawn up or on file."""
+        return await self._read(f"/v1/certificates/{quote(name, safe='')}", CertificateStatus)
+
+    async def approve(self, name: str, order: ApproveOrder) -> CertificateStatus:
+        """Agree to a certificate, as the second person."""
+        return await self._act(f"/v1/certificates/{quote(name, safe='')}/approve", order, CertificateStatus)
+
+    async def use(self, name: str, order: CertificateOrder) -> Acted:
+        """Have a certificate of the other site count."""
+        return await self._act(f"/v1/certificates/{quote(name, safe='')}/use", order, Acted)
+
+    async def reconcile(self, request: ReconcileRequest) -> Acted:
+        """Write to the store what a certificate made so."""
+        return await self._act("/v1/reconcile", request, Acted)
+
+    async def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
+        """What is on file, newest first."""
+        asked = f"limit={limit}&service={quote(service, safe='')}&kind={quote(kind, safe='')}"
+        return await self._read(f"/v1/history?{asked}", History)
 
     async def follow(self, run: str) -> AsyncIterator[RunDetail]:
         """The run at each change, until it has ended; the first one is as it stands now. Goes on over a

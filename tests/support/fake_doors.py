@@ -4,6 +4,7 @@ as a call. What a host would do (stop the database, keep a permit) is done to `F
 
 import asyncio
 import itertools
+from pathlib import Path
 from typing import Any
 
 from orchestrator.clock import boottime_ns
@@ -27,6 +28,9 @@ class FakeGuard:
         self.stopped = False
         self.desk: FakeDoors | None = None
         self.refused: list[str] = []
+        self.operators: list[Path] = []
+        self.recorded: list[str] = []
+        self.folder = ""
         self._nonces = itertools.count(1)
         self._new(guard.Lift(None) if adopted else None)
 
@@ -53,6 +57,18 @@ class FakeGuard:
             self.take(guard.ConnectionLost())
         else:
             desk.take(m.GuardConnected(self.service))
+
+    def certificate(self, text: str) -> None:
+        """An operator's certificate has come; whose keys it knows is `operators`."""
+        try:
+            said = guard.check_certificate(
+                text, self.service, self.site, "db", [str(key) for key in self.operators], self.folder
+            )
+        except guard.CertificateRefused as fault:
+            self.refused.append(f"certificate: {fault}")
+            return
+        self.recorded.append(said["id"])
+        self.take(guard.Certified(self.service, said["epoch"], text))
 
     def tick(self) -> None:
         """Time has passed."""
@@ -148,6 +164,10 @@ class FakeDoors:
         self._guards[order.service].take(
             guard.Ordered(order.number, order.kind, order.service, order.incarnation)
         )
+
+    def hand_certificate(self, service: str, text: str) -> None:
+        """P31: as the guard's shell checks and records it, and then tells its deciding part."""
+        self._guards[service].certificate(text)
 
     def answer_promise(self, order: m.AnswerPromise) -> None:
         """To whoever asked."""

@@ -60,6 +60,7 @@ class FakePair:
 
     `unreachable`: pairs of (who looks, site looked at). `unfenced`: sites whose fence does not take.
     `overrunning`: sites whose close ends as a fence. `hung`: sites where every word but `sample` hangs.
+    `kept`: the rows that a rejoin saved, by place.
     `promote_fails`: sites where a promotion fails, and how often it still will. `permitted`: where a guard
     stands, whether it is open (P19).
     """
@@ -76,6 +77,7 @@ class FakePair:
         self.permitted: dict[str, bool] = {}
         self.said: list[tuple[str, str, str]] = []
         self.doubly_writable = False
+        self.kept: dict[str, list[int]] = {}
         self._changed = asyncio.Event()
         self._next_row = 1
 
@@ -270,7 +272,9 @@ class FakeDriver:
             raise DriverTrouble(f"{primary_site} is no primary")
         if instance.cluster != primary.cluster:
             raise DriverTrouble(f"{site} is of another cluster")
-        lost = len([row for row in instance.rows if row not in primary.rows])
+        gone = [row for row in instance.rows if row not in primary.rows]
+        self.pair.kept.setdefault(f"/saved/{site}", []).extend(gone)
+        lost = len(gone)
         method = "rewind" if lost else "follow"
         instance.running, instance.role, instance.line = True, Role.STANDBY, primary.line
         instance.rows = list(primary.rows)
