@@ -277,8 +277,8 @@ def operator(settings: Settings, name: str, no_passphrase: bool, days: int, fold
     """Make a key pair for NAME, a person who may sign.
 
     What is signed is that a site is down for good, or that a service may open without a quorum. The private
-    key (.key) goes to that person and is asked for then; guards are given the public key (.pub), so that they
-    know the signature. Nobody else's counts for them.
+    key (.key) goes to that person and is asked for then. The public key (.pub) is named in sites.yaml under
+    `access: operators:`, so that controllers and guards know the signature; nobody else's counts.
     A key that is there is never replaced.
 
     \b
@@ -299,7 +299,7 @@ def operator(settings: Settings, name: str, no_passphrase: bool, days: int, fold
     say(wrapped(f"{_shown(files.key)}: made; give it to {name}, and keep no copy."))
     say(
         wrapped(
-            f"{_shown(files.public)}: made; name it in the settings of every guard that is to know {name}."
+            f"{_shown(files.public)}: made; name it in sites.yaml, `access: {{operators: {{{name}: …}}}}`."
         )
     )
     say(wrapped(f"{_shown(files.certificate)}: made; it says whose key that is."))
