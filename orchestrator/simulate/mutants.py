@@ -684,6 +684,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "    return all(note.holds(service) is None for note in state.notes_possible)",
             "    return True",
         ),
+        (GUARDING, "    if epoch is None or not message.open or any(", "    if epoch is None or any("),
     ),
     _mutant(
         "P21 P30",

@@ -176,17 +176,19 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "hold",
-        (FAIR, ROUGH, EDGE),
+        (FAIR, ROUGH, EDGE, EDGE, STORM),
         _only("store_cut", "crash_keeper", "stall_keeper", "isolate", "take_over", "spare",
-              "switch_over", "slow_disk", "crash_guard", "give_up_dead", witness_lost=12, part=10),
-        leases=18, least=4, most=10, first="witness_lost",
+              "switch_over", "slow_disk", "crash_guard", "give_up_dead", part=10),
+        leases=15, least=0, most=3, prompt=True, services=ONE_EACH, cold_share=0.0, eager_share=0.8,
+        gated_share=0.3, script="hold",
     ),
     Family(
         "modes",
-        (FAIR, ROUGH, LATE, EDGE),
+        (FAIR, ROUGH, EDGE, STORM),
         _only("isolate", "store_cut", "stall_keeper", "crash_keeper", "take_over", "reboot_host",
               "guard_cut", "switch_over", "certify_down", set_mode=16, isolate=8, site_down=4),
-        manual_share=0.5, services=ONE_EACH,
+        manual_share=0.8, services=ONE_EACH, prompt=True, least=0, most=4, leases=9, eager_share=0.8,
+        script="modes",
     ),
     Family(
         "spares",
@@ -422,9 +424,81 @@ def _vows(random: Random, family: Family, services: Services, begin_ns: int, end
     return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
 
 
+def _hold(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """The witness is lost and hold is set; then more is lost, or the witness comes back and hold is cleared,
+    and x is lost about then, with its keeper, its disk, or a spare in between."""
+    lost_ns = begin_ns + T_NS // 2 + random.randrange(T_NS)
+    deeds = []
+    match random.choice(
+        ("at the setting", "link", "at the clearing", "at the clearing", "spare", "given up")
+    ):
+        case "at the setting":
+            deeds.append(Deed(lost_ns, "witness_lost", (20 * T_NS,)))
+            at_ns = lost_ns + T_NS // 2 + random.randrange(T_NS)
+            deeds.append(Deed(at_ns, "store_cut", ("x", "up", 4 * T_NS)))
+            deeds.append(Deed(at_ns, "cut", (*random.choice((("x", "y"), ("y", "x"))), 4 * T_NS)))
+        case "link":
+            deeds.append(Deed(lost_ns, "witness_lost", (random.randrange(4 * T_NS, 9 * T_NS),)))
+            at_ns = lost_ns + T_NS + random.randrange(2 * T_NS)
+            deeds.append(Deed(at_ns, "part", ("x", "y", random.randrange(T_NS, 6 * T_NS))))
+            if random.random() < 0.5:
+                site = random.choice(("x", "y"))
+                deeds.append(Deed(at_ns + random.randrange(3 * T_NS), "crash_keeper", (site, 100 * MS)))
+        case "at the clearing":
+            for_ns = random.randrange(5 * T_NS // 2, 4 * T_NS)
+            deeds.append(Deed(lost_ns, "witness_lost", (for_ns,)))
+            at_ns = lost_ns + for_ns + T_NS // 2 + random.randrange(3 * T_NS // 2)
+            what = random.choice(("isolate", "stall_keeper", "isolate"))
+            deeds.append(Deed(at_ns, what, ("x", 4 * T_NS)))
+            if random.random() < 0.5:
+                slow_ns = random.randrange(SECOND // 2, 4 * SECOND)
+                deeds.append(Deed(at_ns - T_NS // 4, "slow_disk", ("x", slow_ns, False, 3 * SECOND)))
+                deeds.append(Deed(at_ns + random.randrange(SECOND), "crash_keeper", ("x", 100 * MS)))
+        case "spare":
+            for_ns = random.randrange(5 * T_NS // 2, 4 * T_NS)
+            deeds.append(Deed(lost_ns, "witness_lost", (for_ns,)))
+            at_ns = lost_ns + for_ns - random.randrange(T_NS)
+            deeds.append(Deed(at_ns, "spare_apart", ("x", 9 * T_NS)))
+            end = lost_ns + for_ns + T_NS + random.randrange(T_NS)
+            deeds.append(Deed(end, random.choice(("stall_keeper", "stall_controller")), ("x", 4 * T_NS)))
+        case "given up":
+            deeds.append(Deed(lost_ns, "witness_lost", (random.randrange(5 * T_NS, 9 * T_NS),)))
+            at_ns = lost_ns + 5 * T_NS // 2 + random.randrange(T_NS)
+            slow_ns = random.randrange(SECOND, 6 * SECOND)
+            deeds.append(Deed(at_ns - SECOND // 2, "slow_disk", ("x", slow_ns, False, 2 * T_NS)))
+            deeds.append(Deed(at_ns, "give_up_dead", ("x", "s")))
+            at_ns += random.randrange(2 * SECOND)
+            deeds.append(Deed(at_ns, "store_cut", ("x", "up", 4 * T_NS)))
+            deeds.append(Deed(at_ns + 10 * MS, "crash_keeper", ("x", 50 * MS)))
+    more, ending = _any(random, family, services, lost_ns, end_ns)
+    return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
+
+
+def _modes(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """A service becomes automatic about when its guard is out of reach, and its site is lost right after."""
+    at_ns = begin_ns + 2 * T_NS + random.randrange(T_NS)
+    deeds = [
+        Deed(at_ns, "set_mode", (random.choice(("x", "x", "x", "y")), "s", Mode.AUTOMATIC.value)),
+        Deed(
+            at_ns + random.randrange(2 * SECOND),
+            random.choice(("isolate", "stall_keeper", "store_cut")),
+            ("x", 4 * T_NS),
+        ),
+    ]
+    deeds = [
+        replace(deed, arguments=("x", "up", 4 * T_NS)) if deed.name == "store_cut" else deed for deed in deeds
+    ]
+    if random.random() < 0.5:
+        way = random.choice(("up", "down"))
+        cut_ns = at_ns - random.randrange(T_NS // 2)
+        deeds.append(Deed(cut_ns, "guard_cut", ("x", "s", way, random.randrange(SECOND, 4 * T_NS))))
+    more, ending = _any(random, family, services, begin_ns, end_ns)
+    return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
+
+
 SCRIPTS: dict[str, Callable[[Random, Family, Services, int, int], Script]] = {
     "": _any, "tight": _tight, "vows": _vows, "glass": _glass, "healthy": _healthy, "outage": _outage,
-    "dead": _dead,
+    "dead": _dead, "hold": _hold, "modes": _modes,
 }  # fmt: skip
 
 
