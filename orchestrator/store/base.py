@@ -5,7 +5,7 @@ its last write, 0 standing for a key that does not exist.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -21,8 +21,24 @@ class StoreUnreachable(StoreError):
     """No answer in time. A transaction's outcome is then unknown: it may yet be committed."""
 
 
+class StoreOtherCluster(StoreUnreachable):
+    """Who answers is another store than the one asked for; `cluster_id` is theirs (P33)."""
+
+    def __init__(self, message: str, cluster_id: str = "") -> None:
+        super().__init__(message)
+        self.cluster_id = cluster_id
+
+
 class StoreCompacted(StoreError):
     """The revision a watch asked for is gone; read again and watch from there."""
+
+
+class StoreBehind(StoreCompacted):
+    """The store stands at `revision`, which is before where the watch was to begin: it went back in time."""
+
+    def __init__(self, message: str, revision: int = 0) -> None:
+        super().__init__(message)
+        self.revision = revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +81,13 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class TransactionResult:
-    """`reads` are the keys asked for, as they are after the transaction (in both outcomes)."""
+    """`reads` are the keys asked for, as they are after the transaction (in both outcomes). Two of different
+    stores are equal if they say the same."""
 
     succeeded: bool
     revision: int
     reads: tuple[KeyValue | None, ...]
+    cluster_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +120,15 @@ class Store(Protocol):
         """
         ...
 
+    def pin(self, cluster_id: str) -> None:
+        """From now on only that cluster's answers count; "" takes the next that answers (P33)."""
+        ...
+
     def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[WatchEvent]:
         """Writes under `prefix` at `from_revision` and later, for ever; reconnects by itself.
 
-        Raises StoreCompacted when `from_revision` is gone, StoreMisuse when refused.
+        Raises StoreCompacted when `from_revision` is gone, StoreBehind when the store has not come so far,
+        StoreOtherCluster, and StoreMisuse when refused.
         """
         ...
 

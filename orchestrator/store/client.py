@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from orchestrator.store.base import StoreError, StoreMisuse, StoreUnreachable
-from orchestrator.store.gateway import Gateway, Member, MemberTrouble, TokenRefused
+from orchestrator.store.base import StoreError, StoreMisuse, StoreOtherCluster, StoreUnreachable
+from orchestrator.store.gateway import Gateway, Member, MemberOfAnother, MemberTrouble, TokenRefused
 from orchestrator.store.hedge import Findings, Hedge
 from orchestrator.store.tokens import Tokens
 from orchestrator.store.wire import Json, cluster_of
@@ -70,8 +70,11 @@ class EtcdClient:
             applied_once=applied_once,
         )
 
-    async def ask(self, member: Member, path: str, body: Json) -> Json:
-        """One member's answer. Raises MemberTrouble, StoreMisuse; waits as long as its caller lets it."""
+    async def ask(self, member: Member, path: str, body: Json, *, of_any_cluster: bool = False) -> Json:
+        """One member's answer. Raises MemberTrouble, StoreMisuse; waits as long as its caller lets it.
+
+        `of_any_cluster`: the answer is to be shown, not acted upon.
+        """
         token = await self._token()
         try:
             answer = await self._gateway.post(member, path, body, token)
@@ -81,7 +84,8 @@ class EtcdClient:
                 answer = await self._gateway.post(member, path, body, token)
             except TokenRefused as again:
                 raise MemberTrouble(f"does not know a fresh token: {again}", sent=False) from again
-        self.check_cluster(member, cluster_of(answer))
+        if not of_any_cluster:
+            self.check_cluster(member, cluster_of(answer))
         return answer
 
     @asynccontextmanager
@@ -104,18 +108,25 @@ class EtcdClient:
         if self._tokens is not None:
             await self._token(refused=await self._token(), why="")
 
+    def pin(self, cluster_id: str) -> None:
+        """From now on only that cluster's answers count; "" takes the next that answers."""
+        self._cluster_id = cluster_id
+
     def check_cluster(self, member: Member, cluster_id: str) -> None:
-        """Pins the first cluster seen; another one's answers do not count (P33). Raises MemberTrouble."""
-        if not cluster_id:
-            return
+        """Pins the first cluster seen; another one's answers do not count (P33). Raises MemberOfAnother."""
         if not self._cluster_id:
             self._cluster_id = cluster_id
-        if cluster_id != self._cluster_id:
-            raise MemberTrouble(
-                f"belongs to cluster {cluster_id}, not to {self._cluster_id} as before: was the store "
-                f"restored from a backup, or is this endpoint another store's?",
-                sent=True,
-            )
+        if found := self.foreign(cluster_id):
+            raise MemberOfAnother(found, cluster_id)
+
+    def foreign(self, cluster_id: str) -> str:
+        """What is wrong with an answer of that cluster, "" if nothing is."""
+        if not cluster_id or cluster_id == (self._cluster_id or cluster_id):
+            return ""
+        return (
+            f"belongs to cluster {cluster_id}, not to {self._cluster_id} as before: was the store "
+            f"restored from a backup, or is this endpoint another store's?"
+        )
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -150,6 +161,8 @@ class EtcdClient:
                 f"store, {what}: no good answer in {timeout_seconds:g} s ({findings.text()}); check that at "
                 f"least {majority} of {len(self.members)} members run and reach each other and this host"
             ) from error
+        except StoreOtherCluster as error:
+            raise StoreOtherCluster(f"store, {what}: {error}", error.cluster_id) from error
         except StoreError as error:
             raise type(error)(f"store, {what}: {error}") from error
         return answer

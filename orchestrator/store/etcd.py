@@ -66,6 +66,10 @@ class EtcdStore:
             allow_unsafe_versions=allow_unsafe_versions,
         )
 
+    def pin(self, cluster_id: str) -> None:
+        """As `Store.pin`."""
+        self._client.pin(cluster_id)
+
     async def read(self, prefix: str, *, timeout_seconds: float, exact: bool = False) -> Snapshot:
         """As `Store.read`."""
         answer = await self._client.call(
@@ -97,8 +101,8 @@ class EtcdStore:
         return self._wire.result(answer, len(reads))
 
     async def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[WatchEvent]:
-        """As `Store.watch`. A key deleted by other means, or a store that went back in time, shows as
-        StoreCompacted, too: both are mended by reading again."""
+        """As `Store.watch`. A key deleted by other means shows as StoreCompacted, too: only a fresh read
+        tells what is left."""
         check_watch(from_revision)
         merged = MergedWatch(
             self._client,

@@ -37,6 +37,14 @@ class MemberMisuse(MemberTrouble):
         super().__init__(finding, sent=False)
 
 
+class MemberOfAnother(MemberTrouble):
+    """This member is part of another cluster than the one we know (P33)."""
+
+    def __init__(self, finding: str, cluster_id: str) -> None:
+        super().__init__(finding, sent=True)
+        self.cluster_id = cluster_id
+
+
 class TokenRefused(Exception):
     """The member does not know the token: it has expired, or the member was started anew."""
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from orchestrator.store.base import StoreError, StoreMisuse
-from orchestrator.store.gateway import Member, MemberMisuse, MemberTrouble
+from orchestrator.store.base import StoreError, StoreMisuse, StoreOtherCluster
+from orchestrator.store.gateway import Member, MemberMisuse, MemberOfAnother, MemberTrouble
 
 R = TypeVar("R")
 
@@ -23,6 +23,7 @@ class Findings:
 
     members: list[Member]
     misuses: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)  # cluster ids of those that belong to another store
     outcome_open: bool = False  # some try may have reached the store, or still may
 
     def note(self, member: Member, error: MemberTrouble) -> None:
@@ -30,7 +31,18 @@ class Findings:
         member.trouble = str(error)
         if isinstance(error, MemberMisuse):
             self.misuses[member.place] = str(error)
+        self.others.pop(member.place, None)
+        if isinstance(error, MemberOfAnother):
+            self.others[member.place] = error.cluster_id
         self.outcome_open |= error.sent
+
+    def other_cluster(self) -> str:
+        """The cluster that a majority of the members say they are of now, "" as long as it may be the right
+        one: a single foreign endpoint is one that is not counted, most of them are another store (P33)."""
+        for cluster_id in set(self.others.values()):
+            if list(self.others.values()).count(cluster_id) > len(self.members) // 2:
+                return cluster_id
+        return ""
 
     def text(self) -> str:
         """One line for a person: each finding once, after the members it was made at."""
@@ -123,6 +135,8 @@ class Hedge(Generic[R]):
             self._findings.note(member, error)
             if len(self._findings.misuses) == len(self._members):
                 raise StoreMisuse(self._findings.text()) from error
+            if found := self._findings.other_cluster():
+                raise StoreOtherCluster(self._findings.text(), found) from error
         elif (
             isinstance(error, StoreError)
             and self._applied_once

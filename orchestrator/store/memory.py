@@ -15,7 +15,9 @@ from orchestrator.store.base import (
     KeyValue,
     Put,
     Snapshot,
+    StoreError,
     StoreMisuse,
+    StoreOtherCluster,
     StoreUnreachable,
     TransactionResult,
     WatchEvent,
@@ -103,6 +105,13 @@ class MemoryCluster:
             self._reachable[client].set()
         return self._reachable[client]
 
+    def restore(self, table: Table) -> None:
+        """From now on the store is that one: a backup of it, or another store altogether. Watches begin again
+        where they had come to, as those of a client whose connections broke."""
+        self.table = table
+        for feed in list(self._feeds):
+            feed.begin_again()
+
     def deliver(self, delay_seconds: float, apply: Callable[[], R]) -> "asyncio.Task[R]":
         """Applies a request when it arrives, whether or not its sender still waits."""
 
@@ -126,7 +135,7 @@ class MemoryCluster:
 
     def open_feed(self, client: str, prefix: str, from_revision: int) -> "_Feed":
         """A watch's own line of writes, history first."""
-        feed = _Feed(self, client, prefix)
+        feed = _Feed(self, client, prefix, from_revision)
         feed.extend(self.table.since(prefix, from_revision))
         self._feeds.append(feed)
         return feed
@@ -150,8 +159,10 @@ class MemoryCluster:
 class _Feed:
     """The writes on their way to one watch, each with the task that waits out its delay."""
 
-    def __init__(self, cluster: MemoryCluster, client: str, prefix: str) -> None:
+    def __init__(self, cluster: MemoryCluster, client: str, prefix: str, from_revision: int) -> None:
         self.prefix = prefix
+        self._next_revision = from_revision
+        self._broken: StoreError | None = None
         self._cluster = cluster
         self._client = client
         # As long as the history behind the watch's reader, which is the bound the table sets.
@@ -167,26 +178,47 @@ class _Feed:
         if items:
             self._filled.set()
 
+    def begin_again(self) -> None:
+        """What the store as it is now would tell a watch that has come so far."""
+        self._drop()
+        try:
+            self.extend(self._cluster.table.since(self.prefix, self._next_revision))
+        except StoreError as error:
+            self._broken = error
+        self._filled.set()
+
     async def next(self) -> KeyValue:
         """The next write, once it has arrived and the client is reachable."""
-        while not self._coming and not self._closed:
-            self._filled.clear()
-            await self._filled.wait()
-        if self._closed:
-            raise StoreUnreachable(f"{self._client}: the store was closed under its watch of {self.prefix!r}")
-        item, wait = self._coming[0]
-        if wait is not None:
-            await asyncio.shield(wait)
-        await self._cluster.link(self._client).wait()
-        self._coming.popleft()
-        return item
+        while True:
+            while not self._coming and not self._closed and self._broken is None:
+                self._filled.clear()
+                await self._filled.wait()
+            if self._closed:
+                raise StoreUnreachable(
+                    f"{self._client}: the store was closed under its watch of {self.prefix!r}"
+                )
+            await self._cluster.link(self._client).wait()
+            if self._broken is not None:
+                raise self._broken
+            first = self._coming[0]
+            if first[1] is not None:
+                await asyncio.wait([first[1]])
+            await self._cluster.link(self._client).wait()
+            if self._coming and self._coming[0] is first:  # else it was closed, or began again, meanwhile
+                self._coming.popleft()
+                self._next_revision = first[0].mod_revision + 1
+                return first[0]
 
     def close(self) -> None:
         self._closed = True
         self._filled.set()
+        self._drop()
+
+    def _drop(self) -> None:
         for _, wait in self._coming:
             if wait is not None:
                 wait.cancel()
+        self._coming.clear()
 
 
 class MemoryStore:
@@ -198,13 +230,22 @@ class MemoryStore:
         self._calls = 0
         self._feeds: list[_Feed] = []
         self._closed = False
+        self._pinned = ""
+
+    def pin(self, cluster_id: str) -> None:
+        """As `Store.pin`."""
+        self._pinned = cluster_id
 
     async def read(self, prefix: str, *, timeout_seconds: float, exact: bool = False) -> Snapshot:
         """As `Store.read`."""
-        table = self._cluster.table
-        return await self._call(
-            "read", (prefix,), lambda: table.read(prefix, exact=exact), timeout_seconds=timeout_seconds
+        snapshot = await self._call(
+            "read",
+            (prefix,),
+            lambda: self._cluster.table.read(prefix, exact=exact),
+            timeout_seconds=timeout_seconds,
         )
+        self._check_cluster(snapshot.cluster_id)
+        return snapshot
 
     async def transact(
         self,
@@ -219,10 +260,14 @@ class MemoryStore:
         keys = tuple(put.key for put in puts)
         # Copies: the request may arrive long after the caller has changed its lists.
         asked = (tuple(compares), tuple(puts), tuple(reads))
-        table = self._cluster.table
-        return await self._call(
-            "transact", keys, lambda: table.transact(*asked), timeout_seconds=timeout_seconds
+        result = await self._call(
+            "transact",
+            keys,
+            lambda: self._cluster.table.transact(*asked),
+            timeout_seconds=timeout_seconds,
         )
+        self._check_cluster(result.cluster_id)
+        return result
 
     async def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[WatchEvent]:
         """As `Store.watch`."""
@@ -266,6 +311,13 @@ class MemoryStore:
         if not self._cluster.link(self.name).is_set():  # cut while the reply was on its way
             raise StoreUnreachable(f"{self.name}: {kind} {', '.join(keys)}: the reply was lost")
         return result
+
+    def _check_cluster(self, cluster_id: str) -> None:
+        self._pinned = self._pinned or cluster_id
+        if cluster_id != self._pinned:
+            raise StoreOtherCluster(
+                f"{self.name}: the store is cluster {cluster_id}, not {self._pinned} as before", cluster_id
+            )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -17,7 +17,8 @@ _QUOTA = re.compile(r"^etcd_server_quota_backend_bytes ([0-9.e+]+)$", re.MULTILI
 
 @dataclass(frozen=True, slots=True)
 class MemberStatus:
-    """One member. What is None is unknown; `problem` says why, "" when it is well."""
+    """One member. What is None is unknown; `problem` says why, "" when it is well. One that answers as part
+    of another cluster than ours is not reachable, and `cluster_id` says of which."""
 
     endpoint: str
     reachable: bool
@@ -31,6 +32,7 @@ class MemberStatus:
     revision: int | None = None
     raft_term: int | None = None
     round_trip_seconds: float | None = None
+    cluster_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +61,39 @@ async def ask_status(client: EtcdClient, *, timeout_seconds: float) -> StoreStat
     """Every member at once, each within `timeout_seconds`."""
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(_ask_one(client, member, timeout_seconds)) for member in client.members]
-    answers = [task.result() for task in asked]
-    return StoreStatus(
-        next((cluster for cluster, _ in answers if cluster), ""), tuple(one for _, one in answers)
-    )
+    members = tuple(task.result() for task in asked)
+    ids = [one.cluster_id for one in sorted(members, key=lambda one: not one.reachable)]
+    return StoreStatus(next((found for found in ids if found), ""), members)
 
 
-async def _ask_one(client: EtcdClient, member: Member, timeout_seconds: float) -> tuple[str, MemberStatus]:
+async def _ask_one(client: EtcdClient, member: Member, timeout_seconds: float) -> MemberStatus:
     try:
         async with asyncio.timeout(timeout_seconds):
             await client.page(member, "/version")  # a first request may need a connection; time the second
             loop = asyncio.get_running_loop()
             sent_at = loop.time()
-            answer = await client.ask(member, "/v3/maintenance/status", {})
+            answer = await client.ask(member, "/v3/maintenance/status", {}, of_any_cluster=True)
             round_trip_seconds = loop.time() - sent_at
             if member.quota_bytes is None:
                 member.quota_bytes = await _quota(client, member, answer)
     except TimeoutError:
-        return "", MemberStatus(
-            member.endpoint, reachable=False, problem=f"no answer in {timeout_seconds:g} s"
-        )
+        return MemberStatus(member.endpoint, reachable=False, problem=f"no answer in {timeout_seconds:g} s")
     except (MemberTrouble, StoreError) as error:
-        return "", MemberStatus(member.endpoint, reachable=False, problem=str(error))
-    return cluster_of(answer), _status(member, answer, round_trip_seconds)
+        return MemberStatus(member.endpoint, reachable=False, problem=str(error))
+    foreign = client.foreign(cluster_of(answer))
+    return _status(member, answer, round_trip_seconds, foreign)
 
 
-def _status(member: Member, answer: Json, round_trip_seconds: float) -> MemberStatus:
+def _status(member: Member, answer: Json, round_trip_seconds: float, foreign: str) -> MemberStatus:
     own, leader = str(answer.get("header", {}).get("member_id", "")), str(answer.get("leader", "0"))
     problems = [str(error) for error in answer.get("errors", ())]
     if leader == "0":
         problems.append("sees no leader")
+    if foreign:
+        problems.append(foreign)
     return MemberStatus(
         endpoint=member.endpoint,
-        reachable=True,
+        reachable=not foreign,
         problem="; ".join(problems),
         member_id=own,
         leader=own == leader,
@@ -102,6 +104,7 @@ def _status(member: Member, answer: Json, round_trip_seconds: float) -> MemberSt
         revision=revision_of(answer),
         raft_term=int(answer.get("raftTerm", 0)),
         round_trip_seconds=round_trip_seconds,
+        cluster_id=cluster_of(answer),
     )
 
 

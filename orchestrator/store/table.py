@@ -10,6 +10,7 @@ from orchestrator.store.base import (
     KeyValue,
     Put,
     Snapshot,
+    StoreBehind,
     StoreCompacted,
     TransactionResult,
 )
@@ -44,21 +45,22 @@ class Table:
                 item = KeyValue(put.key, put.value, self.revision)
                 self._items[put.key] = item
                 self._history.append(item)
-        return TransactionResult(holds, self.revision, tuple(self._items.get(key) for key in reads))
+        found = tuple(self._items.get(key) for key in reads)
+        return TransactionResult(holds, self.revision, found, self.cluster_id)
 
     def since(self, prefix: str, from_revision: int) -> tuple[KeyValue, ...]:
         """Every write under `prefix` at `from_revision` and later, oldest first.
 
-        Raises StoreCompacted when some of them may be gone, or when that revision is further ahead than a
-        watch from a past answer can be: the store went back in time.
+        Raises StoreCompacted when some of them may be gone, and StoreBehind when that revision is further
+        ahead than a watch from a past answer can be: the store went back in time.
         """
         check_watch(from_revision)
         newest = max((item.mod_revision for item in self.read(prefix).items), default=0)
         if from_revision < self._compacted and newest >= from_revision:
             raise StoreCompacted(f"revision {from_revision} is compacted up to {self._compacted}: read again")
         if from_revision > self.revision + 1:
-            raise StoreCompacted(
-                f"the store is at revision {self.revision}, behind {from_revision}: read again"
+            raise StoreBehind(
+                f"the store is at revision {self.revision}, behind {from_revision}: read again", self.revision
             )
         return tuple(
             item
@@ -70,6 +72,13 @@ class Table:
         """Forgets the history before `revision`; the keys stay."""
         self._compacted = max(self._compacted, min(revision, self.revision))
         self._history = [item for item in self._history if item.mod_revision >= self._compacted]
+
+    def copy(self) -> "Table":
+        """What a backup holds: everything as it is now, for another store to begin with."""
+        other = Table(self.cluster_id)
+        other.revision, other._compacted = self.revision, self._compacted
+        other._items, other._history = dict(self._items), list(self._history)
+        return other
 
     def _mod_revision(self, key: str) -> int:
         item = self._items.get(key)

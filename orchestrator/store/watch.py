@@ -19,7 +19,14 @@ from collections.abc import Iterator
 
 import structlog
 
-from orchestrator.store.base import KeyValue, StoreCompacted, StoreError, StoreUnreachable
+from orchestrator.store.base import (
+    KeyValue,
+    StoreBehind,
+    StoreCompacted,
+    StoreError,
+    StoreOtherCluster,
+    StoreUnreachable,
+)
 from orchestrator.store.client import EtcdClient
 from orchestrator.store.gateway import LARGEST_ANSWER_BYTES, Member, MemberTrouble, spoken_refusal
 from orchestrator.store.wire import Json, WatchMessage, Wire, revision_of
@@ -74,7 +81,7 @@ class MergedWatch:
             self._tasks.append(task)
 
     async def next(self) -> Batch:
-        """The next revision's writes. Raises StoreCompacted, StoreMisuse."""
+        """The next revision's writes. Raises StoreCompacted, StoreBehind, StoreOtherCluster, StoreMisuse."""
         found = await self._queue.get()
         if isinstance(found, BaseException):
             raise found
@@ -204,7 +211,8 @@ class MergedWatch:
 
     async def _audit(self, *, fresh: bool = False, insist: bool = False) -> int:
         """Revision of the newest write not yet handed on, by a linearizable read; 0 if there is none or the
-        store does not answer (`insist`: then raises MemberTrouble). Raises StoreMisuse, StoreCompacted.
+        store does not answer (`insist`: then raises MemberTrouble). Raises StoreMisuse, StoreBehind, and
+        StoreOtherCluster: a watch of a store that is no more must not wait for it in silence (P33).
 
         Without any, everything up to the answer's revision is complete: a quiet prefix thus stays ahead of
         compaction. The streams share one answer.
@@ -220,12 +228,14 @@ class MergedWatch:
                 what=f"watch {self._prefix}",
                 timeout_seconds=AUDIT_WITHIN_SECONDS,
             )
+        except StoreOtherCluster:
+            raise
         except StoreUnreachable as error:
             if insist:
                 raise MemberTrouble(str(error), sent=False) from error
             return 0
         if (revision := revision_of(answer)) < above:
-            raise StoreCompacted(f"the store is at revision {revision}, behind {above}: read again")
+            raise StoreBehind(f"the store is at revision {revision}, behind {above}: read again", revision)
         found = self._wire.snapshot(answer).items
         self._newest = found[0].mod_revision if found else 0
         if not found:

@@ -94,7 +94,8 @@ class Wire:
         responses = answer.get("responses", [])
         found = [one.get("response_range", {}).get("kvs", ()) for one in responses[len(responses) - reads :]]
         values = tuple(self.item(kvs[0]) if kvs else None for kvs in found)
-        return TransactionResult(bool(answer.get("succeeded", False)), revision_of(answer), values)
+        succeeded = bool(answer.get("succeeded", False))
+        return TransactionResult(succeeded, revision_of(answer), values, cluster_of(answer))
 
     def watch_message(self, result: Json) -> WatchMessage:
         """The `result` of one line of a watch stream."""

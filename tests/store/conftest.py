@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import pytest
 
 from orchestrator.lab.etcd import find_etcd
 from orchestrator.store.base import Store
+from orchestrator.store.known import KnownStore
 from orchestrator.store.memory import MemoryCluster
+from orchestrator.store.seen_file import SeenFile
 from tests.store.cluster import EtcdCluster, running_cluster
 
 _numbers = itertools.count(1)
@@ -42,10 +44,30 @@ async def etcd(etcd_cluster: EtcdCluster) -> AsyncIterator[EtcdCluster]:
     await etcd_cluster.healed()
 
 
-@pytest.fixture(params=["memory", pytest.param("etcd", marks=pytest.mark.slow)])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+@pytest.fixture(
+    params=[
+        "memory",
+        "memory, known",
+        pytest.param("etcd", marks=pytest.mark.slow),
+        pytest.param("etcd, known", marks=pytest.mark.slow),
+    ]
+)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """Both kinds of store, each by itself and behind what watches over its identity (P33)."""
+    async with _worlds(request, request.param.startswith("memory")) as found:
+        if request.param.endswith("known"):
+            found.store = KnownStore(found.store, SeenFile(tmp_path / "x.json"))
+            found.other = KnownStore(found.other, SeenFile(tmp_path / "y.json"))
+        yield found
+        if request.param.endswith("known"):
+            await found.store.aclose()
+            await found.other.aclose()
+
+
+@asynccontextmanager
+async def _worlds(request: pytest.FixtureRequest, in_memory: bool) -> AsyncIterator[World]:
     prefix = f"services/contract-{next(_numbers)}-"
-    if request.param == "memory":
+    if in_memory:
         memory = MemoryCluster()
 
         async def compact_memory(revision: int) -> None:

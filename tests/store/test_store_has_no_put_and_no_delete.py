@@ -13,7 +13,7 @@ from orchestrator.store.memory import MemoryStore
 from orchestrator.store.rules import check_transaction
 from orchestrator.store.wire import Wire
 
-SHARED = {"read", "transact", "watch", "aclose"}
+SHARED = {"read", "transact", "watch", "pin", "aclose"}
 ONLY_LOOKING = {"status", "cluster_identity", "from_spec"}
 
 
