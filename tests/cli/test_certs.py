@@ -1,5 +1,6 @@
 """`twinsite certs`: an authority, everybody's certificate, and how long they last."""
 
+import asyncio
 import json
 import ssl
 import stat
@@ -21,7 +22,7 @@ from orchestrator.certificates.authority import create_authority, open_authority
 from orchestrator.certificates.reading import names_in
 from orchestrator.certificates.upkeep import State
 from orchestrator.cli.group import cli
-from sites.identity import CertificateFiles
+from sites.identity import CertificateFiles, client_context, server_context
 from tests.cli.conftest import Command
 
 ESTATE = """\
@@ -412,6 +413,53 @@ def test_while_one_authority_gives_way_to_another_both_are_trusted(issued: Path,
     assert answer.exit_code == 0
     assert [each["identity"] for each in json.loads(answer.stdout)["certificates"]][:2] == ["authority"] * 2
     assert twinsite("certs", "issue").exit_code == 0
+
+
+async def test_another_authority_takes_over_host_after_host(issued: Path, twinsite: Command) -> None:
+    old = issued.rename(issued.with_name("certs-old"))
+    twinsite("certs", "init")
+    with (issued / "ca.pem").open("ab") as file:
+        file.write((old / "ca.pem").read_bytes())
+    assert twinsite("certs", "issue").exit_code == 0
+    assert {each["state"] for each in shown(twinsite).values()} == {"ok"}
+    both = issued / "ca.pem"
+    for server, client in ((issued, old), (old, issued), (issued, issued)):
+        await met(
+            CertificateFiles(both, server / "durham.pem", server / "durham.key"),
+            CertificateFiles(both, client / "guard-durham-crm.pem", client / "guard-durham-crm.key"),
+        )
+    only_new = issued / "new.pem"
+    only_new.write_bytes(pem(certificate(both)))
+    with pytest.raises(OSError):
+        await met(
+            CertificateFiles(only_new, issued / "durham.pem", issued / "durham.key"),
+            CertificateFiles(both, old / "guard-durham-crm.pem", old / "guard-durham-crm.key"),
+        )
+
+
+async def met(server: CertificateFiles, client: CertificateFiles) -> None:
+    """A keeper and a guard with these files speak to each other. Raises OSError when they do not."""
+    guard, keeper = "twinsite:guard/durham/crm", "twinsite:controller/durham"
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\n")
+        writer.close()
+
+    context = server_context(server, lambda who: who == guard)
+    listening = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=context)
+    try:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            listening.sockets[0].getsockname()[1],
+            ssl=client_context(client, lambda who: who == keeper),
+            server_hostname="dc.durham.example",
+        )
+        heard = await reader.readline()
+        writer.close()
+        if heard != b"hello\n":
+            raise OSError("not let in")
+    finally:
+        listening.close()
 
 
 # --- operators -----------------------------------------------------------------------------------------
