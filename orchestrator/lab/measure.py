@@ -25,14 +25,24 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A writing client met its first failure after row `last_n` at `site`. `refused`: the database said that
-    it takes no writes; else its connection broke, or no answer came in time."""
+    """A writing client met its first failure after row `last_n` at `site`: a refusal, a broken connection, or
+    no answer in time. `sent_ns`: when the row was sent that failed; `at_ns`: when it had failed."""
 
     site: str
+    sent_ns: int
     at_ns: int
     last_n: int
-    refused: bool
     detail: str
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it failed by waiting in vain: then nothing is known of how long the site was cut off."""
+        return self.detail.startswith(TimeoutError.__name__)
+
+    @property
+    def proof_ns(self) -> int:
+        """The instant from which on it shows that the site takes no writes."""
+        return self.sent_ns if self.unanswered else self.at_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +123,12 @@ def margin_seconds(
 ) -> float | None:
     """From the first proof that `source` takes no writes any more to the sending of the first row that
     `target` took; below zero when the proof came later. The proof is the first failure, met by any client,
-    after the last row that `source` acknowledged. None: one of the two never came."""
+    after the last row that `source` acknowledged; a row that was never answered proves it from its sending.
+    None: one of the two never came."""
     inside = window.records_of(records)
     started = min((record.sent_ns for record in inside if record.site == target), default=None)
     last_ns = max((record.acknowledged_ns for record in inside if record.site == source), default=0)
-    proofs = [one.at_ns for one in ends if one.site == source and last_ns < one.at_ns <= window.end_ns]
+    proofs = [one.proof_ns for one in ends if one.site == source and last_ns < one.at_ns <= window.end_ns]
     if started is None or not proofs:
         return None
     return (started - min(proofs)) / NS

@@ -32,16 +32,7 @@ HOLD_WITHIN_SECONDS = 30.0
 JUMP_SECONDS = 90.0
 
 # What the product must have for a row, by the name that rows use; those that are not there yet.
-MISSING: frozenset[str] = frozenset(
-    {
-        *(() if GUARDED else ("guard",)),
-        "promise",
-        "hold",
-        "cold-start",
-        "gate",
-        "observers-outside",
-    }
-)
+MISSING: frozenset[str] = frozenset({*(() if GUARDED else ("guard",)), "gate", "observers-outside"})
 
 NOT_SHOWN: Mapping[str, str] = MappingProxyType(
     {
@@ -522,12 +513,28 @@ async def _half_done(stage: Stage) -> None:
     )
     stage.sites.faults.kill(survivor, "controller")
     stage.screen.say(f"{survivor}'s controller is killed in the middle of the failover")
-    taken = await acts.taken_over(stage, MOVED, survivor, before)
-    stage.sites.heal_site(lost)
+    now = await stage.until(
+        f"{survivor} goes on with it, or waits for the other site's word because its lease is broken",
+        lambda now: now.taken_at(MOVED) == [survivor] or _waits_for_word(now, survivor),
+        within_seconds=SERVED_WITHIN_SECONDS,
+        otherwise=lambda now: now.why_not_healthy(MOVED),
+    )
+    if _waits_for_word(now, survivor):  # it was not back within its lease, and alone it opens nothing
+        stage.screen.say(f"{survivor} was not back within its lease: it waits for {lost}'s word")
+        stage.sites.heal_site(lost)
+        taken = await acts.taken_over(stage, MOVED, survivor, before)
+    else:
+        taken = await acts.taken_over(stage, MOVED, survivor, before)
+        stage.sites.heal_site(lost)
     await acts.back_as_standby(stage, MOVED, lost, "old primary rejoined as standby")
     after = await acts.everything_steady(stage)
     acts.nothing_by_mistake(stage, taken, after)
     await acts.figures(stage, "half-done", MOVED, survivor)
+
+
+def _waits_for_word(now: LabNow, site: str) -> bool:
+    said = now.said_by(site, MOVED)
+    return said is not None and said.diagnosis == "peer-word-missing"
 
 
 async def _both_bad(stage: Stage) -> None:

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from orchestrator.lab.measure import (
     NS,
     Acknowledged,
+    Broken,
     Window,
     figures_of,
     lost,
     lost_span_seconds,
+    margin_seconds,
     outage_seconds,
     two_writable_seconds,
+    writable_spans,
 )
 
 MS = 1_000_000
@@ -138,3 +141,40 @@ def test_every_acknowledged_row_is_either_found_or_lost(records: list[Acknowledg
     missing = {record.n for record in lost(records, found)}
     assert missing | {record.n for record in records if record.n in found} == {r.n for r in records}
     assert missing.isdisjoint(found)
+
+
+def broken(site: str, sent_ms: float, at_ms: float, detail: str = "ConnectionResetError: gone") -> Broken:
+    return Broken(site, int(sent_ms * MS), int(at_ms * MS), 199, detail)
+
+
+def test_a_site_was_writable_from_a_row_sent_to_the_last_acknowledged_without_a_gap() -> None:
+    again = [row(500 + n, "morpeth", 6000 + n * 5, 6002 + n * 5) for n in range(10)]
+    spans = writable_spans([*AFTER, *again, *STEADY], 500 * MS)
+    assert spans["morpeth"] == [(0, 997 * MS), (6000 * MS, 6047 * MS)]
+    assert spans["durham"] == [(4000 * MS, 9997 * MS)]
+
+
+def test_clients_inside_count_for_two_sites_writable_and_not_for_the_outage() -> None:
+    within = [row(10**12, "morpeth", 4100, 4102)]
+    figures = figures_of("cut", "ebs", STEADY + AFTER, WINDOW, [], 0.0, within)
+    assert figures.two_writable_seconds == pytest.approx(0.102)
+    assert figures.outage_seconds == pytest.approx(4.002 - 0.997)
+    assert figures_of("cut", "ebs", STEADY + AFTER, WINDOW, [], 0.0).two_writable_seconds == 0
+
+
+def test_the_margin_is_from_the_proof_that_one_was_cut_off_to_the_first_row_of_the_other() -> None:
+    ends = [broken("morpeth", 3000, 3001), broken("morpeth", 3100, 3101), broken("durham", 1, 2)]
+    assert margin_seconds(STEADY + AFTER, ends, WINDOW, "morpeth", "durham") == pytest.approx(0.999)
+    late = [broken("morpeth", 5000, 5001)]
+    assert margin_seconds(STEADY + AFTER, late, WINDOW, "morpeth", "durham") == pytest.approx(-1.001)
+
+
+def test_a_failure_before_the_last_row_taken_proves_nothing() -> None:
+    early = [broken("morpeth", 500, 501)]
+    assert margin_seconds(STEADY + AFTER, early, WINDOW, "morpeth", "durham") is None
+    assert margin_seconds(STEADY, [broken("morpeth", 3000, 3001)], WINDOW, "morpeth", "durham") is None
+
+
+def test_a_row_that_was_never_answered_proves_it_from_its_sending() -> None:
+    ends = [broken("morpeth", 3000, 5000, "TimeoutError: ")]
+    assert margin_seconds(STEADY + AFTER, ends, WINDOW, "morpeth", "durham") == pytest.approx(1.0)

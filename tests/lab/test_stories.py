@@ -21,6 +21,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STEADY_WITHIN_SECONDS", "TAKEN_WITHIN_SECONDS", "REJOINED_WITHIN_SECONDS"):
         monkeypatch.setattr(acts, name, 2.0)
     monkeypatch.setattr(acts, "REPLAY_LOOKS", 3)
+    monkeypatch.setattr(stories, "GUARDED", False)
 
 
 async def told(name: str, *faults: str, loss_said: float | None = 0.0) -> Stage:

@@ -133,8 +133,9 @@ def test_a_slow_link_delivers_every_packet_in_order(net: Net) -> None:
 def test_the_machine_itself_has_none_of_its_devices(net: Net) -> None:
     assert not [name for name in os.listdir("/sys/class/net") if name.startswith(net.spec.prefix)]
     with namespaces.entered(net.spec.prefix + "durham"):
-        with pytest.raises(OSError, match="unreachable"), socket.socket() as outward:
-            outward.connect(("192.0.2.1", 80))
+        outward = socket.socket()
+    with outward, pytest.raises(OSError, match="unreachable"):
+        outward.connect(("192.0.2.1", 80))
 
 
 def test_what_the_network_does_not_understand_it_refuses_and_goes_on(net: Net) -> None:

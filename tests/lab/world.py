@@ -221,7 +221,7 @@ class WorldFaults:
             world = self.world
             last = world.kept["ebs"][-1]
             proof_ns = last.acknowledged_ns + (10**10 if "fences-late" in world.wrong else 1)
-            world.broken["ebs"].append(Broken(site, proof_ns, last.n, False, "gone"))
+            world.broken["ebs"].append(Broken(site, proof_ns, proof_ns, last.n, "gone"))
             world.move("ebs", next(other for other in DATA_SITES if other != site))
         return 1
 
@@ -235,7 +235,7 @@ class WorldFaults:
         if "moves-on-link-down" in world.wrong:
             world.move("ebs", "durham")
         if "fails-writes" in world.wrong:
-            world.broken["ebs"].append(Broken(world.primary["ebs"], boottime_ns(), 1, False, "timeout"))
+            world.broken["ebs"].append(Broken(world.primary["ebs"], boottime_ns(), boottime_ns(), 1, "reset"))
 
     def mend(self, one: str, other: str) -> None:
         self.world.link_down = False
