@@ -93,6 +93,15 @@ class Checks:
             if not self.world.hosts[site, name].writable():
                 self.violated(5, f"{dead} is lost, and {name} is still not served at {site}")
 
+    def made_standby(self, host: "Host", other: "Host") -> None:
+        """A step makes an instance a standby: never the owner's, with what only it has."""
+        item = self.world.store.service(host.service)
+        lost = host.written() - other.written()
+        if item is not None and item.record.primary == host.site and lost > 0 and host.writable():
+            self.violated(
+                3, f"{lost} acknowledged writes of {host.service} at {host.site} are lost by a late step"
+            )
+
     # --- invariant 2: whenever services/S is written -------------------------------------------------
 
     def recorded(self, key: str, before: ServiceRecord | None, after: ServiceRecord) -> None:

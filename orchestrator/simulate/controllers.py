@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.core import messages as m
 from orchestrator.core.records import Mode, Movement, RunRecord
 from orchestrator.core.state import Phase
-from orchestrator.simulate.hosts import position
+from orchestrator.simulate.hosts import Host, position
 
 if TYPE_CHECKING:
     from orchestrator.simulate.keepers import KeeperNode
@@ -113,7 +113,7 @@ class ControllerNode:
                     self._once("claim", name, self.claim(name))
             else:
                 if host.promoted and self.world.random.random() < 0.3:
-                    self.world.make_standby(host)
+                    self._step(host, record.epoch, lambda host=host: self.world.make_standby(host))
                 silent = shown - state.peer_seen_ns > state.timing.lease_duration_ns // 2
                 if self.takes and state.peer_item and silent and record.mode is Mode.AUTOMATIC:
                     self._once("take", name, self.take_over((name,)))
@@ -141,9 +141,14 @@ class ControllerNode:
         def noted(reply: m.Reply) -> None:
             if reply.done:
                 self.opened[name] = epoch
-                host.open()
+                self._step(host, epoch, host.open)
 
         self.ask(m.MayAct(service=name, epoch=epoch), may)
+
+    def _step(self, host: Host, epoch: int, work: Callable[[], None]) -> None:
+        """A step of a run, started on a host by its wrapper (P26)."""
+        token = (epoch, self.world.number())
+        self.world.after(self.world.step_takes(), host.step, token, work)
 
     # --- what it asks --------------------------------------------------------------------------------
 

@@ -93,6 +93,17 @@ def _cut_link(world: World, link: Link, for_ns: int) -> None:
     world.after(for_ns, world.cut, link, -1)
 
 
+def back_up(world: World) -> None:
+    """Somebody makes a backup of the store."""
+    world.backup = world.store.backup()
+
+
+def restore(world: World, new_cluster: bool) -> None:
+    """P33: the store is put back to the backup: what was written since is forgotten."""
+    if world.backup is not None:
+        world.store.restore(world.backup, new_cluster=new_cluster)
+
+
 def election(world: World, for_ns: int) -> None:
     """The store has no leader for a while."""
     world.store.answers_from_ns = max(world.store.answers_from_ns, world.now_ns + for_ns)
@@ -373,7 +384,7 @@ DEEDS: dict[str, Callable[..., None]] = {
         cut, part, isolate, witness_lost, voter_lost, store_cut, guard_cut, election, stall_keeper,
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
         site_down, spare, spare_apart, slow_disk, switch_over, give_up_dead, take_over, claim, set_mode,
-        eager, fence_here, touch, certify_down, certify_peer, break_glass,
+        eager, back_up, restore, fence_here, touch, certify_down, certify_peer, break_glass,
     )
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ A database that was promoted stays so until it is made a standby: only its gate 
 the worst that can be.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
@@ -38,6 +39,7 @@ class Host:
         self.stalls = 0
         self.promoted = world.setting.eager
         self.closed = False
+        self.token = (0, 0)
         self.gate_until_ns = SHUT
         self.position = 0
         self.writing_since_ns: int | None = None
@@ -99,6 +101,15 @@ class Host:
         self.changed(why)
 
     # --- what the keeper and its controller do -------------------------------------------------------
+
+    def step(self, token: tuple[int, int], work: Callable[[], None]) -> None:
+        """P26: a step on this host, unless something later was started here before it arrived."""
+        if not self.running:
+            return
+        if token < self.token:
+            return
+        self.token = token
+        work()
 
     def open(self) -> None:
         """Promoted, and open to clients as far as the gate lets them."""

@@ -14,7 +14,8 @@ from orchestrator.core.records import SERVICES, SITES
 from orchestrator.core.state import OwnershipState, Phase
 from orchestrator.simulate.clocks import MS, Clock
 from orchestrator.simulate.store import value_of
-from orchestrator.store.base import Compare
+from orchestrator.store.base import Compare, KeyValue
+from orchestrator.store.continuity import Answer, Seen, contradiction, with_answer
 from sites.fencing import guard as g
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ NEVER = 1 << 62
 
 
 class Call:
-    """A request that waits for its answer."""
+    """A request that waits for its answer. `known`: what was known of the store when it was sent (P33)."""
 
-    __slots__ = ("ended", "lost")
+    __slots__ = ("ended", "known", "lost")
 
-    def __init__(self, lost: Message | None) -> None:
+    def __init__(self, lost: Message | None, known: Seen | None = None) -> None:
         self.ended = False
         self.lost = lost
+        self.known = known
 
 
 class KeeperNode:
@@ -262,9 +264,10 @@ class KeeperNode:
         """A request to the store. Its fate is the links': it may be applied long after its sender has given
         up, or twice, or not at all."""
         world = self.world
-        call = Call(lost)
+        disk = world.sites[self.site].disk
+        call = Call(lost, disk.seen)
         world.after(world.timeout_ns, self.run, self._given_up, call)
-        if self.cut:
+        if self.cut or disk.store_broken:
             return
         link = world.up[self.site]
         late = link.late() if writes else None
@@ -288,8 +291,24 @@ class KeeperNode:
         if not world.store_open(self._arrive, call, apply):
             return
         answer = apply()
+        if call.known is not None and not self._trusted(call.known):
+            return
         for delay_ns in world.down[self.site].delays():
             world.after(delay_ns, self._answered, call, answer)
+
+    def _trusted(self, known: Seen) -> bool:
+        """P33: what the store answers must be one history with what was known when it was asked."""
+        store, disk = self.world.store, self.world.sites[self.site].disk
+        items = tuple(KeyValue(key, b"", revision) for key, (revision, _) in store.items.items())
+        missing = tuple(key for key in known.keys if key not in store.items)
+        answer = Answer(cluster_id=store.cluster_id, revision=store.revision, items=items, missing=missing)
+        if contradiction(known, answer) is not None:
+            disk.store_broken = True
+            if self.world.story is not None:
+                self.world.story.say(f"keeper {self.name}", "this is not the store that it knew (P33)")
+            return False
+        disk.seen = with_answer(disk.seen or known, answer)
+        return True
 
     def _answered(self, call: Call, answer: Message) -> None:
         if self.world.down[self.site].cut or self.cut:
@@ -392,7 +411,7 @@ class KeeperNode:
         """A write was committed: it comes by the watch, in order, if the watch stands."""
         if not self.alive or self.follow_broken:
             return
-        if self.cut:
+        if self.cut or self.world.sites[self.site].disk.store_broken:
             self._break_follow()
             return
         message = self.world.seen(self, key)
@@ -437,6 +456,9 @@ class KeeperNode:
         world.after(there[0], self._read_all, back[0])
 
     def _read_all(self, back_ns: int) -> None:
+        seen = self.world.sites[self.site].disk.seen
+        if seen is not None and not self._trusted(seen):
+            return
         self.follow_broken = False
         for key in list(self.world.store.items):
             message = self.world.seen(self, key)

@@ -20,6 +20,8 @@ PROMISE = "orchestrator.core.promise"
 REGISTRATION = "orchestrator.core.registration"
 STATE = "orchestrator.core.state"
 GUARD = "sites.fencing.guard"
+CONTINUITY = "orchestrator.store.continuity"
+KEEPERS = "orchestrator.simulate.keepers"
 HOSTS = "orchestrator.simulate.hosts"
 WORLD = "orchestrator.simulate.world"
 
@@ -82,18 +84,6 @@ MUTANTS: tuple[Mutant, ...] = (
             "        # The refused beat earned nothing; send one that can, at once.\n",
             "        earn(state, now_ns)\n",
         ),
-    ),
-    _mutant(
-        "P3 P32",
-        "a beat of an older incarnation is taken for one's own",
-        "the older keeper's beat earns the newer one a lease",
-        "edge restarts",
-        (
-            REGISTRATION,
-            "    if record.keeper != state.keeper or record.incarnation != state.incarnation:\n        return False\n",
-            "",
-        ),
-        *NO_WORD,
     ),
     _mutant(
         "P4 P32",
@@ -733,6 +723,32 @@ MUTANTS: tuple[Mutant, ...] = (
             REGISTRATION,
             "    state.word_needed = False\n    return register(state, now_ns)",
             "    state.word_needed = False\n    return []",
+        ),
+    ),
+    _mutant(
+        "P17",
+        "the peer's requests reach an older keeper of the site",
+        "the spare takes over, and the one before it, which does not know of it, promises",
+        "spares",
+        (KEEPERS, "        there = keepers[-1]\n", "        there = keepers[0]\n"),
+    ),
+    _mutant(
+        "P26",
+        "the host does not refuse a step of an earlier order",
+        "a rejoin that was on its way for long makes the owner's instance a standby",
+        "moves late mixed",
+        (HOSTS, "        if token < self.token:\n            return\n", ""),
+    ),
+    _mutant(
+        "P33",
+        "a store that went back in time is believed",
+        "the takeover is forgotten, and the old owner opens again",
+        "restore",
+        (CONTINUITY, "    found = _went_back(known, answer)\n", '    found = ""\n'),
+        (
+            CONTINUITY,
+            "    if known.cluster_id and answer.cluster_id and known.cluster_id != answer.cluster_id:\n",
+            "    if False:\n",
         ),
     ),
 )

@@ -88,6 +88,7 @@ class Family:
     prompt: bool = False
     tight: bool = False
     change: bool = False
+    restores: bool = False
     first: str = ""
     script: str = ""
 
@@ -195,7 +196,7 @@ FAMILIES: tuple[Family, ...] = (
         (FAIR, ROUGH, EDGE),
         _only("give_up_dead", "switch_over", "isolate", "store_cut", "guard_cut", "crash_keeper",
               "part", spare=10, spare_apart=6, stall_keeper=10),
-        services=ONE_EACH,
+        services=ONE_EACH, prompt=True, eager_share=0.8, gated_share=0.2, script="spares",
     ),
     Family(
         "two",
@@ -215,6 +216,12 @@ FAMILIES: tuple[Family, ...] = (
         _only("crash_keeper", "part", "isolate", "slow_disk", "store_cut", "stall_keeper", "crash_guard",
               certify_peer=2, part=6, crash_keeper=8, break_glass=4),
         services=ONE_EACH, leases=20, script="glass",
+    ),
+    Family(
+        "restore",
+        (FAIR, EDGE),
+        _only("isolate", "store_cut", "crash_keeper", "take_over", "switch_over", isolate=8),
+        services=ONE_EACH, prompt=True, leases=12, script="restore", restores=True,
     ),
     Family("healthy", (FAIR,), FAULTS | {"take_over": 6}, cold_share=0.0, eager_share=0.0, script="healthy"),
     Family("outage", (FAIR,), {"crash_keeper": 8, "stall_controller": 1}, cold_share=0.0, leases=14,
@@ -256,6 +263,7 @@ def draw(seed: int) -> Scenario:
         rates=_rates(random, drift, list(services), worst=0.8 if family.tight else 0.4),
         gated=frozenset(name for name in services if random.random() < family.gated_share),
         eager=random.random() < family.eager_share,
+        restores=family.restores,
         grains=dict.fromkeys(coarse, 50 * MS),
         lateness_ns=0 if prompt or random.random() < 0.5 else 300 * MS,
         fence_share=random.choice((0.5, 1.0)) if family.prompt else random.choice((0.0, 0.5, 1.0)),
@@ -496,9 +504,50 @@ def _modes(random: Random, family: Family, services: Services, begin_ns: int, en
     return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
 
 
+def _restore(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """A backup, then a service changes hands, then the store is put back to the backup."""
+    backup_ns = begin_ns + T_NS + random.randrange(T_NS)
+    moved_ns = backup_ns + random.randrange(T_NS)
+    move = random.choice(
+        (
+            Deed(moved_ns, "switch_over", ("s", "x", "y")),
+            Deed(moved_ns, "isolate", ("x", random.randrange(3 * T_NS // 2, 4 * T_NS))),
+            Deed(moved_ns, "give_up_dead", ("x", "s")),
+        )
+    )
+    back_ns = moved_ns + random.randrange(T_NS // 2, 5 * T_NS)
+    deeds = [
+        Deed(backup_ns, "back_up"),
+        move,
+        Deed(back_ns, "restore", (random.random() < 0.3,)),
+    ]
+    more, ending = _any(random, replace(family, least=0, most=3), services, backup_ns, end_ns)
+    return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
+
+
+def _spares(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """At times a second keeper of y starts while the first is apart, and x lives on y's promises."""
+    deeds, ending = _any(random, family, services, begin_ns, end_ns)
+    at_ns = begin_ns + 2 * T_NS + random.randrange(T_NS)
+    if random.random() < 0.4:
+        deeds = [
+            *deeds[:2],
+            Deed(at_ns, "spare_apart", ("y", 9 * T_NS)),
+            Deed(at_ns + random.randrange(SECOND), "store_cut", ("x", "up", 5 * T_NS)),
+        ]
+    elif random.random() < 0.6:
+        deeds = [
+            *deeds[:2],
+            Deed(at_ns, random.choice(("spare", "spare_apart")), ("x", 9 * T_NS)),
+            Deed(at_ns + random.randrange(T_NS), "give_up_dead", ("x", "s")),
+        ]
+        deeds[-2] = replace(deeds[-2], arguments=("x",)) if deeds[-2].name == "spare" else deeds[-2]
+    return sorted(deeds, key=lambda deed: deed.at_ns), ending
+
+
 SCRIPTS: dict[str, Callable[[Random, Family, Services, int, int], Script]] = {
     "": _any, "tight": _tight, "vows": _vows, "glass": _glass, "healthy": _healthy, "outage": _outage,
-    "dead": _dead, "hold": _hold, "modes": _modes,
+    "dead": _dead, "hold": _hold, "modes": _modes, "restore": _restore, "spares": _spares,
 }  # fmt: skip
 
 

@@ -19,9 +19,10 @@ from orchestrator.simulate.guards import GuardNode
 from orchestrator.simulate.hosts import Host
 from orchestrator.simulate.keepers import KeeperNode
 from orchestrator.simulate.network import Link, Network, Weather
-from orchestrator.simulate.store import SimulatedStore, Value
+from orchestrator.simulate.store import Backup, SimulatedStore, Value
 from orchestrator.simulate.story import Story
 from orchestrator.store.base import Compare
+from orchestrator.store.continuity import Seen
 
 SITES_HERE = ("x", "y")
 BEGIN_NS = 1000 * SECOND
@@ -51,6 +52,7 @@ class Setting:
     gated: frozenset[str] = frozenset()
     grains: dict[str, int] = field(default_factory=dict)
     eager: bool = False
+    restores: bool = False
     lateness_ns: int = 0
     fence_share: float = 0.5
 
@@ -72,6 +74,8 @@ class SiteDisk:
     boot: int = 0
     fails: bool = False
     slow_ns: int = 0
+    seen: Seen | None = None
+    store_broken: bool = False
     deadline_ns: int = 0
     open_here: list[str] = field(default_factory=list)
 
@@ -101,6 +105,7 @@ class World:
         self._numbers = 0
         self.story = Story(self) if story else None
         self.store = SimulatedStore()
+        self.backup: Backup | None = None
         self.network = Network()
         self.checks = Checks(self)
         timing = self.timing
@@ -114,6 +119,9 @@ class World:
         self.across = {s: Link(f"{s} to {self.other(s)}", Random(fork(48)), weather) for s in SITES_HERE}
         self._extra_cuts: dict[Link, int] = {}
         self.sites = {s: Site(self.new_clock(s)) for s in SITES_HERE}
+        if setting.restores:
+            for here in self.sites.values():
+                here.disk.seen = Seen()
         self.hosts = {
             (s, name): Host(self, s, name, self.new_clock(f"{s}/{name}"), gated=name in setting.gated)
             for s in SITES_HERE
@@ -371,8 +379,16 @@ class World:
     def make_standby(self, host: Host) -> None:
         """The instance is made a standby of the other one; what only it had is set aside first."""
         other = self.hosts[self.other(host.site), host.service]
-        eager = self.setting.eager
-        if not eager and host.promoted and other.promoted and other.up and not host.writable():
-            host.promoted = False
-            host.position = min(host.position, other.written())
-            host.changed("made a standby")
+        if self.setting.eager or not (host.promoted and other.promoted and other.up):
+            return
+        self.checks.made_standby(host, other)
+        host.promoted = False
+        host.changed("made a standby")
+        host.position = min(host.position, other.written())
+
+    def step_takes(self) -> int:
+        """How long a step is on its way to a host: at times until long after its sender has given it up."""
+        fate = self.random.random()
+        if fate < 0.6:
+            return 0
+        return self.random.randrange(400 * MS if fate < 0.94 else 2 * self.timing.lease_duration_ns)
