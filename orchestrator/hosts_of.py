@@ -17,17 +17,20 @@ def hosts_of(estate: Estate, service: str, site: str) -> tuple[str, ...]:
 
 
 def database_hosts_of(estate: Estate, service: str, site: str) -> tuple[str, ...]:
-    """Those of them that its replication names: where its guard is."""
+    """Where its guard is: where the estate says so, else on the hosts that its replication names."""
     noun = estate.services[service]
-    settings = noun.replication.settings if noun.replication is not None else {}
-    named = set(_named([settings, noun.guard or {}], site, estate))
+    guard_at = noun.guard.hosts.get(site) if noun.guard is not None and noun.guard.hosts is not None else None
+    if guard_at is not None:
+        return (guard_at,)
+    named = set(_named(noun.replication.settings if noun.replication is not None else {}, site, estate))
     return tuple(name for name in estate.sites[site].hosts if name in named)
 
 
 def _settings(service: Service) -> list[Any]:
     replication = service.replication.settings if service.replication is not None else {}
     probes = [probe.settings for probe in service.probes]
-    return [replication, service.guard or {}, probes, service.traffic]
+    guard = service.guard.model_dump() if service.guard is not None else {}
+    return [replication, guard, probes, service.traffic]
 
 
 def _named(value: Any, site: str, estate: Estate) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """What stands in the journal's file: runs and their records, and the stream of decisions.
 
 Synchronous; used from the journal's one thread. Every method is one transaction. Bounds: of runs and of
-decisions the latest are kept, and a run that has not ended is never forgotten.
+decisions the latest are kept. A run that has not ended is never forgotten, nor what people have certified and
+what each side had accepted.
 """
 
 import json
@@ -30,6 +31,7 @@ from runbooks.journal import (
 RUNS_KEPT = 2_000
 EVENTS_KEPT = 100_000
 PRUNE_EVERY = 500
+KEPT_FOR_EVER = ("certificate", "certificate-approved", "broken-glass", "reconciled", "accepted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,10 @@ class Tables:
             )
             number = int(cursor.lastrowid or 0)
             if number % PRUNE_EVERY == 0:
+                marks = ", ".join("?" for _ in KEPT_FOR_EVER)
                 self._connection.execute(
-                    "DELETE FROM events WHERE number <= ?", (number - self._events_kept,)
+                    f"DELETE FROM events WHERE number <= ? AND kind NOT IN ({marks})",
+                    (number - self._events_kept, *KEPT_FOR_EVER),
                 )
         return JournalEvent(number, wall_seconds, boottime_ns, kind, service, json.loads(text))
 

@@ -173,6 +173,26 @@ _OWNERSHIP = MetricGroup(
             "1 while the site holds: it may serve without any contact, and is not taken over by itself.",
         ),
         _gauge(
+            "promise_remaining_seconds",
+            "site",
+            lambda r, now: (((x.site,), _left_seconds(x.promised_until_ns, now)) for x in r.sites),
+            "How long the observer's site has still promised not to take over from this one; 0 without a "
+            "promise.",
+        ),
+        _gauge(
+            "peer_word_missing",
+            "site",
+            lambda r, _: (((x.site,), x.word_missing) for x in r.sites),
+            "1 while the site opens nothing: its lease was broken, and the other one has not said since that "
+            "no glass was broken there.",
+        ),
+        _gauge(
+            "break_glass",
+            "service site",
+            lambda r, _: (((x.service, x.glass_site), x.under_glass) for x in r.services if x.glass_site),
+            "1 while the service is served at the site by an operator's certificate, outside the store.",
+        ),
+        _gauge(
             "diagnosis",
             "service diagnosis",
             lambda r, _: (((x.service, x.diagnosis), 1) for x in r.services if x.diagnosis is not None),
@@ -183,6 +203,22 @@ _OWNERSHIP = MetricGroup(
             "service",
             lambda r, _: (((x.service,), x.paused) for x in r.services),
             "1 while automatic moves of the service are paused, 0 while they are not.",
+        ),
+        _gauge(
+            "pause_remaining_seconds",
+            "service",
+            lambda r, now: (
+                ((x.service,), _left_seconds(x.pause_until_ns, now) if x.paused else 0.0)
+                for x in r.services
+                if x.paused is not None
+            ),
+            "How long automatic moves of the service are still paused; 0 while they are not.",
+        ),
+        _gauge(
+            "pause_ends_timestamp_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.pause_ends_unix_seconds) for x in r.services),
+            "Unix time at which the service's pause ends by itself; absent while it is not paused.",
         ),
     ),
 )
@@ -215,14 +251,39 @@ _SEEING = MetricGroup(
         _gauge(
             "reachable",
             "from_site to_site",
-            lambda r, _: (((x.from_site, x.to_site), x.reached) for x in r.reaches),
+            lambda r, _: (((x.from_site, x.to_site), x.reached) for x in r.reaches if not x.member),
             "1 if `from_site` says that it reaches `to_site`, 0 if it says that it does not.",
         ),
         _gauge(
             "reachable_age_seconds",
             "from_site to_site",
-            lambda r, now: (((x.from_site, x.to_site), _age_seconds(x.at_ns, now)) for x in r.reaches),
+            lambda r, now: (
+                ((x.from_site, x.to_site), _age_seconds(x.at_ns, now))
+                for x in r.reaches
+                if not x.member and x.at_ns is not None
+            ),
             "Age of what `from_site` last said about reaching `to_site`.",
+        ),
+        _gauge(
+            "store_member_reachable",
+            "from_site member",
+            lambda r, _: (((x.from_site, x.to_site), x.reached) for x in r.reaches if x.member),
+            "1 if `from_site` says that it reaches the store's member, 0 if it says that it does not. "
+            "`member` is the site where it stands, as far as the estate says, or its address.",
+        ),
+        _gauge(
+            "reach_finding",
+            "finding about",
+            lambda r, _: (((x.finding, x.about), 1) for x in r.findings),
+            "1 for what the observers' words together mean (`link down`, `site down`, `one way only` and so "
+            "on), and for which sites; absent when nothing is the matter between them.",
+        ),
+        _gauge(
+            "observers_disagree",
+            "service site",
+            lambda r, _: (((x.service, x.site), x.disagree) for x in r.disagreements),
+            "1 if observers who looked lately see different things, 0 if they agree: of the service's "
+            "instance at the site or, with an empty `service`, of whether the site is reached.",
         ),
     ),
 )
@@ -325,6 +386,20 @@ _SELF = MetricGroup(
             "",
             lambda r, now: (((), _age_seconds(r.turned_at_ns, now)),),
             "Time since the deciding loop last completed a turn; all else here is as of then.",
+        ),
+        _gauge(
+            "certificate_expires_timestamp_seconds",
+            "identity",
+            lambda r, _: (((x.identity,), x.ends_unix_seconds) for x in r.certificates),
+            "Unix time at which the certificate of that identity runs out: this site's own, the authority's, "
+            "and those that guards and the other site's keeper showed.",
+        ),
+        _counter(
+            "not_accepted_total",
+            "code",
+            lambda r, _: (((code,), count) for code, count in r.not_accepted.items()),
+            "What the keeper did not accept from guards and the other site's keeper, by code: certificates, "
+            "identities, replayed or unreadable messages; counted since the keeper started.",
         ),
         _gauge(
             "build_info",

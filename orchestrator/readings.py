@@ -18,11 +18,14 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteReading:
-    """One site. `lease_until_ns`: when its right to act runs out as far as is known here."""
+    """One site. `lease_until_ns`: when its right to act runs out as far as is known here.
+    `promised_until_ns`: until when this site has promised not to take over from it, 0 if it has not."""
 
     site: str
     lease_until_ns: int | None = None
     hold: bool | None = None
+    promised_until_ns: int | None = None
+    word_missing: bool | None = None
     clock_divergence_seconds: float | None = None
 
 
@@ -61,8 +64,9 @@ class MoveReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceReading:
-    """One service. `primary` counts only if `owner_known`: None is then nobody, between a give-up and a
-    claim. `unprotected_since_unix_seconds` is None while the service is protected."""
+    """One service. `primary` counts only if `owner_known`: None is then nobody, after a give-up.
+    `unprotected_since_unix_seconds` is None while the service is protected, `pause_until_ns` while it is not
+    paused."""
 
     service: str
     sites: tuple[str, str]
@@ -71,8 +75,12 @@ class ServiceReading:
     owner_known: bool = False
     primary: str | None = None
     epoch: int | None = None
+    glass_site: str = ""
+    under_glass: bool | None = None
     diagnosis: str | None = None
     paused: bool | None = None
+    pause_until_ns: int | None = None
+    pause_ends_unix_seconds: float | None = None
     protected: bool | None = None
     unprotected_since_unix_seconds: float | None = None
     drill_last_success_unix_seconds: float | None = None
@@ -94,12 +102,32 @@ class ProbeReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReachReading:
-    """Whether `from_site` says that it reaches `to_site`."""
+    """Whether `from_site` says that it reaches `to_site` or, with `member`, the store's member of that name.
+    `at_ns`: when that was found out; None: never."""
 
     from_site: str
     to_site: str
     reached: bool | None
-    at_ns: int
+    at_ns: int | None
+    member: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisagreementReading:
+    """Whether observers who looked lately disagree: about the instance of a service at a site or, with no
+    service, about whether the site is reached."""
+
+    service: str
+    site: str
+    disagree: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingReading:
+    """What everybody's words about who reaches whom together mean."""
+
+    finding: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +138,14 @@ class StoreReading:
     round_trip_seconds: float | None = None
     size_bytes: int | None = None
     quota_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateReading:
+    """One certificate, by whom it names."""
+
+    identity: str
+    ends_unix_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +255,8 @@ class Readings:
     lags: tuple[LagReading, ...] = ()
     probes: tuple[ProbeReading, ...] = ()
     reaches: tuple[ReachReading, ...] = ()
+    disagreements: tuple[DisagreementReading, ...] = ()
+    findings: tuple[FindingReading, ...] = ()
+    certificates: tuple[CertificateReading, ...] = ()
+    not_accepted: Mapping[str, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)

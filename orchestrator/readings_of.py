@@ -1,10 +1,15 @@
 """Make `/metrics`' readings from what the controller knows at the end of a turn. Reads only."""
 
 from orchestrator import PRODUCT
-from orchestrator.clock import boottime_ns
+from orchestrator.api.evidence import disagreeing, sights
+from orchestrator.clock import boottime_ns, wall_unix_seconds
 from orchestrator.controller import Controller
+from orchestrator.core.reach import Target, findings
 from orchestrator.core.view import ServiceView, View
 from orchestrator.readings import (
+    CertificateReading,
+    DisagreementReading,
+    FindingReading,
     InstanceReading,
     LagReading,
     ProbeReading,
@@ -34,11 +39,21 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             quota_bytes=_fullest(controller)[1],
         ),
         sites=_sites(controller, view),
-        services=tuple(_service(controller, service) for service in view.services),
+        services=tuple(_service(controller, view, service) for service in view.services),
         instances=tuple(found for service in view.services for found in _instances(controller, service)),
         lags=tuple(lag for service in view.services if (lag := _lag(controller, view, service)) is not None),
         probes=tuple(_probe(seen) for seen in observations),
-        reaches=_reaches(controller, view),
+        reaches=_reaches(view),
+        disagreements=_disagreements(controller, view),
+        findings=tuple(
+            FindingReading(finding=found.finding.value, about="-".join(found.about))
+            for found in findings(view.reach)
+        ),
+        certificates=tuple(
+            CertificateReading(identity=who, ends_unix_seconds=ends)
+            for who, ends in sorted(controller.certificate_ends.items())
+        ),
+        not_accepted=dict(keeper.doors_refused) if keeper is not None else {},
         counts=controller.tally.counts(),
     )
 
@@ -59,17 +74,28 @@ def _sites(controller: Controller, view: View) -> tuple[SiteReading, ...]:
         return tuple(SiteReading(site=site) for site in controller.estate.data_sites)
     peer_hold = keeper.peer.hold if keeper.peer is not None else None
     return (
-        SiteReading(site=view.site, lease_until_ns=keeper.deadline_ns or None, hold=False),
-        SiteReading(site=view.peer, lease_until_ns=keeper.peer_lease_over_ns, hold=peer_hold),
+        SiteReading(
+            site=view.site,
+            lease_until_ns=keeper.deadline_ns or None,
+            hold=keeper.hold_carried,
+            word_missing=keeper.word_needed,
+        ),
+        SiteReading(
+            site=view.peer,
+            lease_until_ns=keeper.peer_lease_over_ns,
+            hold=peer_hold,
+            promised_until_ns=keeper.promised_until_ns,
+        ),
     )
 
 
-def _service(controller: Controller, service: ServiceView) -> ServiceReading:
+def _service(controller: Controller, view: View, service: ServiceView) -> ServiceReading:
     noun = service.service
     mind = controller.minds[noun.name]
     record = service.record
     since = mind.unprotected_since_unix_seconds
     watched = noun.watch_only
+    left = service.pause_left_seconds
     return ServiceReading(
         service=noun.name,
         sites=noun.sites,
@@ -78,8 +104,12 @@ def _service(controller: Controller, service: ServiceView) -> ServiceReading:
         owner_known=record is not None,
         primary=record.primary if record is not None else None,
         epoch=record.epoch if record is not None else None,
+        glass_site=view.site,
+        under_glass=bool(service.held.under_glass) if service.held is not None else None,
         diagnosis=str(mind.judgement.row.diagnosis) if mind.judgement is not None else None,
-        paused=None if record is None else service.pause_left_seconds is not None,
+        paused=None if record is None else left is not None,
+        pause_until_ns=None if left is None else view.now_ns + int(left * 1e9),
+        pause_ends_unix_seconds=None if left is None else wall_unix_seconds() + left,
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
     )
@@ -136,17 +166,31 @@ def _probe(seen: Observation) -> ProbeReading:
     )
 
 
-def _reaches(controller: Controller, view: View) -> tuple[ReachReading, ...]:
-    found = [
+def _reaches(view: View) -> tuple[ReachReading, ...]:
+    return tuple(
         ReachReading(
-            from_site=record.observer, to_site=site, reached=reached, at_ns=view.now_ns - int(age * 1e9)
+            from_site=word.observer,
+            to_site=word.target,
+            reached=word.said,
+            at_ns=None if word.age_seconds is None else view.now_ns - int(word.age_seconds * 1e9),
+            member=word.kind is Target.MEMBER,
         )
-        for record, age in controller.eyes.outside_records(view.now_ns)
-        for site, reached in record.reaches.items()
-        if site != record.observer
+        for word in view.reach.words
+    )
+
+
+def _disagreements(controller: Controller, view: View) -> tuple[DisagreementReading, ...]:
+    about = view.reach.disagreements()
+    found = [
+        DisagreementReading(service="", site=site, disagree=site in about)
+        for site in controller.estate.sites
+        if any(word.target == site and word.said is not None for word in view.reach.words)
     ]
-    if view.peer_reached is not None:
-        found.append(
-            ReachReading(from_site=view.site, to_site=view.peer, reached=view.peer_reached, at_ns=view.now_ns)
-        )
+    for service in view.services:
+        differ = disagreeing(sights(view, service, ()))
+        found += [
+            DisagreementReading(service=service.service.name, site=site, disagree=(site, "") in differ)
+            for site in service.service.sites
+            if service.samples.get(site) is not None
+        ]
     return tuple(found)

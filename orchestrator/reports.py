@@ -1,10 +1,18 @@
-"""Reports of what each side had accepted, as they reach the journal of the side that did not make them."""
+"""What stands in the journal of certificates, broken glass and what each side had accepted: written once, and
+found again."""
 
 from orchestrator.accepted import EVENT
+from orchestrator.breaking_glass import BROKEN_EVENT
+from orchestrator.certificate_desk import APPROVED_EVENT, CERTIFICATE_EVENT
 from orchestrator.core.records import RunRecord
 from orchestrator.journal import SqliteJournal
+from orchestrator.journal_tables import JournalEvent
+from orchestrator.reconciling import RECONCILED_EVENT
+from runbooks.errors import RunbooksError
 
 EVENTS_READ = 500
+SHOWN_OF_EACH = 5
+KINDS = (APPROVED_EVENT, CERTIFICATE_EVENT, BROKEN_EVENT, RECONCILED_EVENT, EVENT)
 
 
 async def keep_report(journal: SqliteJournal, record: RunRecord) -> None:
@@ -19,3 +27,17 @@ async def keep_report(journal: SqliteJournal, record: RunRecord) -> None:
         "lines": list(record.report),
     }
     await journal.append_event(EVENT, record.service, data)
+
+
+async def on_file(journal: SqliteJournal, service: str) -> tuple[JournalEvent, ...]:
+    """The latest of each kind about a service, newest first; nothing from a journal that cannot be read: the
+    explanation, of which it is a part, must be given all the same."""
+    try:
+        found = [
+            event
+            for kind in KINDS
+            for event in await journal.events(SHOWN_OF_EACH, service=service, kind=kind)
+        ]
+    except RunbooksError:
+        return ()
+    return tuple(sorted(found, key=lambda event: event.number, reverse=True))

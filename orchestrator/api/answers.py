@@ -10,13 +10,21 @@ from orchestrator.api.evidence import (
     reach_status,
     sights,
 )
-from orchestrator.api.right_words import guard_warnings, right_warnings
+from orchestrator.api.history_words import history_entry
+from orchestrator.api.right_words import (
+    approval_warnings,
+    break_glass,
+    certify_peer,
+    guard_warnings,
+    right_warnings,
+)
 from orchestrator.api.shapes import (
     DecisionEntry,
     Evidence,
     Explanation,
     InstanceStatus,
     LagStatus,
+    LastKnownStatus,
     PauseStatus,
     RunDetail,
     RunList,
@@ -25,6 +33,7 @@ from orchestrator.api.shapes import (
     Status,
     StepStatus,
 )
+from orchestrator.breaking_glass import without_quorum
 from orchestrator.certificates.words import certificate_warnings
 from orchestrator.clock import wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
@@ -37,6 +46,7 @@ from orchestrator.core.records import RunRecord
 from orchestrator.core.statement import loss_if_moved_now
 from orchestrator.core.view import ServiceView, View
 from orchestrator.core.what_if import would_have_to_change
+from orchestrator.journal_tables import JournalEvent
 from orchestrator.mind import Judgement
 from orchestrator.orders import gate_status
 from probes.model import Observation
@@ -96,6 +106,7 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     if view.keeper is not None and view.keeper.renewals_suspended:
         lines.append("renewals are suspended: the controller has not completed a turn in time")
     lines += _witness_warning(controller, view)
+    lines += approval_warnings(controller.certificates.waiting() if controller.certificates else [])
     lines += _store_warnings(controller)
     lines += [line for found in controller.setting_findings.values() for line in found]
     lines += certificate_warnings(controller.certificate_ends, wall_unix_seconds())
@@ -133,7 +144,7 @@ def _site_status(controller: Controller, view: View, name: str) -> SiteStatus:
         return SiteStatus(
             **base, here=True, seen=True, seen_age_seconds=0.0, lease_remaining_seconds=left,
             incarnation=keeper.incarnation if keeper else None, revoked=False if keeper else None,
-            hold=None, detail=detail,
+            hold=keeper.hold_carried if keeper else None, detail=detail,
         )  # fmt: skip
     if site.witness:
         ages = {record.observer: age for record, age in controller.eyes.outside_records(view.now_ns)}
@@ -190,18 +201,34 @@ def service_status(controller: Controller, view: View, service: ServiceView) -> 
         diagnosis=str(judged.row.diagnosis) if judged else "unknown",
         decision=str(judged.decision.act) if judged else "hold",
         why=judged.row.why if judged else "nothing has been decided yet",
-        next_step=_next_step(judged),
+        next_step=_next_step(view, judged),
         instances=[_instance(view, service, site) for site in noun.sites],
         lag=lag_status(controller, view, service),
         loss_if_moved_now="" if noun.watch_only else loss_if_moved_now(view, service),
         paused=service.pause_words if service.pause_left_seconds is not None else "",
         pause=pause_status(service),
+        under_glass=service.held.under_glass if service.held is not None else "",
+        last_known=_last_known(controller, service),
         unprotected_seconds=max(0.0, wall_unix_seconds() - since) if since is not None else None,
     )
 
 
-def _next_step(judged: Judgement | None) -> str:
-    if judged is None or judged.decision.act not in (Act.ASK, Act.REFUSE):
+def _last_known(controller: Controller, service: ServiceView) -> LastKnownStatus | None:
+    """What was known of it, while it is not."""
+    known = controller.last_known.of(service.service.name) if service.record is None else None
+    if known is None:
+        return None
+    return LastKnownStatus(primary=known.primary or known.previous, epoch=known.epoch, at=known.at)
+
+
+def _next_step(view: View, judged: Judgement | None) -> str:
+    if judged is None:
+        return ""
+    if judged.row.diagnosis is Diagnosis.WORD_MISSING:
+        return f"bring {view.peer}'s controller back; if it is known to be off: {certify_peer(view)}"
+    if judged.row.diagnosis in (Diagnosis.ISOLATED, Diagnosis.UNKNOWN) and without_quorum(view):
+        return f"bring the store or {view.peer} back; if {view.peer} is known to be off: {break_glass(view)}"
+    if judged.decision.act not in (Act.ASK, Act.REFUSE):
         return ""
     reason = REASONS.get(judged.decision.code)
     return reason.remedy if reason is not None else ""
@@ -243,8 +270,13 @@ def lag_status(controller: Controller, view: View, service: ServiceView) -> LagS
     )
 
 
-def explanation(controller: Controller, name: str, observations: tuple[Observation, ...]) -> Explanation:
-    """Why it did or did not act about a service. Raises KeyError for an unknown one."""
+def explanation(
+    controller: Controller,
+    name: str,
+    observations: tuple[Observation, ...],
+    on_file: tuple[JournalEvent, ...] = (),
+) -> Explanation:
+    """Why it did or did not act about a service. `on_file`: its certificates and reports, newest first."""
     view = controller.view()
     service = next(found for found in view.services if found.service.name == name)
     mind = controller.minds[name]
@@ -280,6 +312,7 @@ def explanation(controller: Controller, name: str, observations: tuple[Observati
         would_have_to_change=list(_would_have_to_change(view, service, judged)),
         reach=reach_status(view.reach),
         findings=findings_status(view.reach),
+        on_file=[history_entry(event) for event in on_file],
     )
 
 
@@ -391,6 +424,7 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         duration_seconds=_duration(record),
         steps=sorted(steps, key=lambda step: step.number),
         pause=pause,
+        report=list(record.report),
     )
 
 

@@ -1,5 +1,6 @@
 """What `status` warns of about this site's right: guards, where the lease comes from, hold, broken glass."""
 
+from orchestrator.api.shapes import CertificateStatus
 from orchestrator.core.view import ServiceView, View
 
 
@@ -30,6 +31,25 @@ def _of_one(view: View, service: ServiceView) -> list[str]:
     return [f"{name} at {view.site} is not protected against {lack}" for lack in guard.lacks]
 
 
+def certify_peer(view: View) -> str:
+    """The command for it."""
+    return f"`twinsite certify {view.peer} --down --reason …`"
+
+
+def break_glass(view: View) -> str:
+    """The command for it."""
+    return f"`twinsite failover SERVICE --certify-down {view.peer} --reason …`"
+
+
+def approval_warnings(waiting: list[CertificateStatus]) -> list[str]:
+    """Certificates that wait for a second person."""
+    return [
+        f"{each.who} certifies {each.down} as off and waits for a second person, for "
+        f"{(each.expires_in_seconds or 0.0) / 60:.0f} min: `twinsite certify approve {each.id}`"
+        for each in waiting
+    ]
+
+
 def right_warnings(view: View) -> list[str]:
     """What keeps this site going, when it is not simply the store."""
     keeper = view.keeper
@@ -43,8 +63,7 @@ def right_warnings(view: View) -> list[str]:
     if keeper.word_needed:
         lines.append(
             f"{view.site} opens nothing: its lease was broken, and {view.peer}'s controller has not said "
-            f"since that no glass was broken there; if {view.peer} is known to be off, "
-            f"`twinsite certify {view.peer} --down`"
+            f"since that no glass was broken there; if {view.peer} is known to be off: {certify_peer(view)}"
         )
     elif keeper.promise_needed:
         lines.append(

@@ -35,6 +35,7 @@ from orchestrator.api.shapes import (
 from orchestrator.controller import Controller
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
+from orchestrator.reports import on_file
 from probes.model import Observation
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,8 @@ class LocalApi:
         if name not in self._controller.estate.services:
             known = ", ".join(self._controller.estate.services)
             raise OrderRefused("unknown-service", f"no service {name!r}; there is {known}", wrong=True)
-        return _json(answers.explanation(self._controller, name, self._observations()))
+        kept = await on_file(self._controller.journal, name)
+        return _json(answers.explanation(self._controller, name, self._observations(), kept))
 
     async def _runs(self, request: web.Request) -> web.StreamResponse:
         limit = _number(request, "limit", 50)

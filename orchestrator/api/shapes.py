@@ -119,8 +119,18 @@ class Finding(Shape):
     words: str
 
 
+class LastKnownStatus(Shape):
+    """Who owned a service when the store was last heard; `at` is a time of day."""
+
+    primary: str | None
+    epoch: int
+    at: str
+
+
 class ServiceStatus(Shape):
-    """One service: who owns it, how protected it is, what it is called in one word, and what to do next."""
+    """One service: who owns it, how protected it is, what it is called in one word, and what to do next.
+    `under_glass`: the certificate by which it is served at the answering site, outside the store;
+    `last_known`: only while who owns it is not known."""
 
     service: str
     title: str
@@ -143,6 +153,8 @@ class ServiceStatus(Shape):
     paused: str
     unprotected_seconds: float | None
     pause: PauseStatus | None = None
+    under_glass: str = ""
+    last_known: LastKnownStatus | None = None
 
 
 class Status(Shape):
@@ -206,8 +218,19 @@ class DecisionEntry(Shape):
     why: str
 
 
+class HistoryEntry(Shape):
+    """One entry of the journal: a decision, a certificate, what each side had accepted."""
+
+    number: int
+    at: str
+    kind: str
+    service: str
+    text: str
+    data: dict[str, Any]
+
+
 class Explanation(Shape):
-    """Why it did or did not act."""
+    """Why it did or did not act. `on_file`: certificates of it, and what each side had accepted."""
 
     service: str
     diagnosis: str
@@ -224,6 +247,7 @@ class Explanation(Shape):
     would_have_to_change: list[str] = []
     reach: list[ReachStatus] = []
     findings: list[Finding] = []
+    on_file: list[HistoryEntry] = []
 
 
 class StepStatus(Shape):
@@ -257,6 +281,7 @@ class RunDetail(Shape):
     duration_seconds: float | None
     steps: list[StepStatus]
     pause: PauseStatus | None = None
+    report: list[str] = []
 
 
 class RunList(Shape):
@@ -386,17 +411,6 @@ class ReconcileRequest(Shape):
 
     service: str
     reason: str
-
-
-class HistoryEntry(Shape):
-    """One entry of the journal: a decision, a certificate, what each side had accepted."""
-
-    number: int
-    at: str
-    kind: str
-    service: str
-    text: str
-    data: dict[str, Any]
 
 
 class History(Shape):

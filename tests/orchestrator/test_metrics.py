@@ -8,6 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
 from orchestrator.readings import (
+    CertificateReading,
+    DisagreementReading,
+    FindingReading,
     InstanceReading,
     LagReading,
     MoveReading,
@@ -61,9 +64,23 @@ def known() -> Readings:
         store=StoreReading(
             answered_at_ns=99 * S, round_trip_seconds=0.004, size_bytes=4096, quota_bytes=2**31
         ),
+        certificates=(CertificateReading(identity="twinsite:controller/durham", ends_unix_seconds=1.8e9),),
+        not_accepted={"certificate-expired": 2},
         sites=(
-            SiteReading(site="durham", lease_until_ns=108 * S, hold=False, clock_divergence_seconds=0.0),
-            SiteReading(site="morpeth", lease_until_ns=90 * S, hold=True, clock_divergence_seconds=-0.5),
+            SiteReading(
+                site="durham",
+                lease_until_ns=108 * S,
+                hold=False,
+                word_missing=False,
+                clock_divergence_seconds=0.0,
+            ),
+            SiteReading(
+                site="morpeth",
+                lease_until_ns=90 * S,
+                hold=True,
+                promised_until_ns=101 * S,
+                clock_divergence_seconds=-0.5,
+            ),
         ),
         services=(
             ServiceReading(
@@ -74,8 +91,12 @@ def known() -> Readings:
                 owner_known=True,
                 primary="durham",
                 epoch=5,
+                glass_site="durham",
+                under_glass=True,
                 diagnosis="unprotected",
                 paused=True,
+                pause_until_ns=130 * S,
+                pause_ends_unix_seconds=1_790_000_030.0,
                 protected=False,
                 unprotected_since_unix_seconds=1_790_000_000.0,
                 drill_last_success_unix_seconds=1_780_000_000.0,
@@ -113,7 +134,15 @@ def known() -> Readings:
                 duration_seconds=0.03,
             ),
         ),
-        reaches=(ReachReading(from_site="derwentside", to_site="morpeth", reached=False, at_ns=95 * S),),
+        reaches=(
+            ReachReading(from_site="derwentside", to_site="morpeth", reached=False, at_ns=95 * S),
+            ReachReading(from_site="derwentside", to_site="morpeth", reached=True, at_ns=95 * S, member=True),
+        ),
+        disagreements=(
+            DisagreementReading(service="", site="morpeth", disagree=True),
+            DisagreementReading(service="ebs", site="morpeth", disagree=False),
+        ),
+        findings=(FindingReading(finding="link down", about="derwentside-morpeth"),),
         counts=tally().counts(),
     )
 
@@ -212,6 +241,39 @@ def test_a_lease_runs_out_between_turns_and_stays_at_zero() -> None:
     assert value(known(), "twinsite_lease_remaining_seconds", site="durham") == 8.0
     assert value(known(), "twinsite_lease_remaining_seconds", 200 * S, site="durham") == 0.0
     assert value(known(), "twinsite_lease_remaining_seconds", site="morpeth") == 0.0
+
+
+def test_a_pause_runs_out_between_turns_and_is_zero_where_there_is_none() -> None:
+    assert value(known(), "twinsite_pause_remaining_seconds", service="ebs") == 30.0
+    assert value(known(), "twinsite_pause_remaining_seconds", 200 * S, service="ebs") == 0.0
+    assert value(known(), "twinsite_pause_ends_timestamp_seconds", service="ebs") == 1_790_000_030.0
+    running = Readings(
+        observer="durham",
+        version="twinsite 0.1.0",
+        turned_at_ns=0,
+        services=(
+            ServiceReading(
+                service="crm", sites=("morpeth", "durham"), rpo_seconds=60, rto_seconds=1800, paused=False
+            ),
+        ),
+    )
+    assert value(running, "twinsite_pause_remaining_seconds", service="crm") == 0.0
+    assert value(running, "twinsite_pause_ends_timestamp_seconds", service="crm") is None
+
+
+def test_a_way_never_tried_has_no_age_and_a_member_is_no_site() -> None:
+    never = Readings(
+        observer="durham",
+        version="twinsite 0.1.0",
+        turned_at_ns=0,
+        reaches=(
+            ReachReading(from_site="durham", to_site="derwentside", reached=None, at_ns=None),
+            ReachReading(from_site="durham", to_site="morpeth", reached=True, at_ns=S, member=True),
+        ),
+    )
+    assert value(never, "twinsite_reachable") is None
+    assert value(never, "twinsite_reachable_age_seconds") is None
+    assert value(never, "twinsite_store_member_reachable", member="morpeth") == 1
 
 
 def test_roles_are_numbers_that_can_be_counted() -> None:
