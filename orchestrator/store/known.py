@@ -77,6 +77,7 @@ class KnownStore:
         self._kept_at: float | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._left = False  # what is on the disk is for the next process, and not written over
         self.problem = ""
         if self._seen.broken is not None:
             self._ended.set()
@@ -247,8 +248,9 @@ class KnownStore:
             raise RuntimeError("certify is for a store that is not trusted")
         return await self._inner.transact(compares, puts, (), timeout_seconds=timeout_seconds)
 
-    async def accept(self, acceptance: Acceptance, items: Sequence[KeyValue]) -> None:
-        """Trust this store from now on, by a person's word. `items`: what was certified in it.
+    async def accept(self, acceptance: Acceptance, items: Sequence[KeyValue], *, at_once: bool) -> None:
+        """Trust this store from now on, by a person's word. `items`: what was certified in it. `at_once`
+        False: from the next start on, for whoever still has the former store's records in mind (P4, P5).
 
         Raises OSError when that could not be kept: then it is not trusted.
         """
@@ -258,8 +260,11 @@ class KnownStore:
         if self._unreadable():
             await self._memory.set_aside()
         await self._memory.keep(fresh)
-        self._kept = fresh
-        self._adopt(fresh)
+        if at_once:
+            self._kept = fresh
+            self._adopt(fresh)
+        else:
+            self._left = True
         log.warning(
             "store-accepted",
             cluster_id=fresh.cluster_id,
@@ -338,7 +343,7 @@ class KnownStore:
 
     async def _keep(self) -> None:
         """One write at a time; what changes meanwhile is in the next one."""
-        while self._seen is not self._kept and not self._unreadable():
+        while self._seen is not self._kept and not self._unreadable() and not self._left:
             seen = self._seen
             self._kept_at = self._now()
             try:

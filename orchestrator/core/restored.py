@@ -1,0 +1,295 @@
+"""After a restore of the store: what each site last knew of a service's owner, what a person is proposed to
+certify, and the one transaction that puts the store right before anybody trusts it (P33). Pure.
+
+A certificate tells the store who owns what; it moves nothing. It names the owner that was last known, at an
+epoch above every one that was ever seen, so that guards believe it and nothing older. Services are then moved
+as always, past all gates. Everybody's mode becomes manual: the holder makes a service automatic again when
+its guards say that they fence (P27). And the other site's key is marked as holding until that site has come
+back to this store by itself: the restored key may have lost that mark, and a site that relies on it may be
+serving without any contact (P29).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.core.asks import Refuse
+from orchestrator.core.records import (
+    SERVICES,
+    SITES,
+    Mode,
+    Movement,
+    RecordUnreadable,
+    ServiceRecord,
+    SiteRecord,
+    decode,
+    encode,
+)
+from orchestrator.store.base import Compare, KeyValue, Put
+from orchestrator.store.continuity import KeySeen, Seen
+
+CERTIFIED = "certified"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What one site last knew of a service. `known` False: it never saw a record of it. `highest`: the
+    highest epoch it ever heard of, from a guard or a certificate too. `serves`: it may be open there now."""
+
+    service: str
+    known: bool = False
+    owner: str | None = None
+    epoch: int = 0
+    revision: int = 0
+    highest: int = 0
+    serves: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteWord:
+    """What a site's keeper says of its store: which one it knew, whether it trusts it, and every service."""
+
+    site: str
+    cluster_id: str
+    revision: int
+    trusted: bool
+    services: tuple[Word, ...]
+
+    def of(self, service: str) -> Word:
+        """Its word of one service."""
+        return next((word for word in self.services if word.service == service), Word(service=service))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certified:
+    """One service as it is certified. `found_revision`: that of the record it replaces, 0 for none."""
+
+    service: str
+    owner: str
+    epoch: int
+    found_revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptStore:
+    """A person accepts the store that answers, and certifies who owns what (P33). Not the core's business:
+    whoever keeps the site's memory of the store carries it out, and a new keeper starts."""
+
+    certificate: str
+    cluster_id: str
+    owners: tuple[Certified, ...]
+    peer_trusts: bool
+    who: str
+    why: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What would be certified of one service. `writes` False: what stands in the store may stay. `notes`:
+    what whoever certifies must know."""
+
+    service: str
+    found: ServiceRecord | None
+    found_revision: int
+    here: Word
+    there: Word | None
+    owner: str | None
+    epoch: int
+    writes: bool
+    refusal: Refuse | None = None
+    notes: tuple[str, ...] = ()
+
+
+def word_of(seen: Seen, service: str, *, serves: bool) -> Word:
+    """What this site last knew, by its own memory."""
+    key = seen.services().get(service)
+    record = record_in(key)
+    highest = max(seen.epochs.get(service, 0), record.epoch if record is not None else 0)
+    if key is None or record is None:
+        return Word(service=service, highest=highest, serves=serves)
+    return Word(
+        service=service,
+        known=True,
+        owner=record.primary,
+        epoch=record.epoch,
+        revision=key.revision,
+        highest=highest,
+        serves=serves,
+    )
+
+
+def record_in(key: KeySeen | None) -> ServiceRecord | None:
+    """The record that is kept of a key; None for one that cannot be read."""
+    try:
+        return decode(ServiceRecord, key.value.encode()) if key is not None and key.value else None
+    except RecordUnreadable:
+        return None
+
+
+def found_in(item: KeyValue | None) -> ServiceRecord | None:
+    """The record in the store; None for none, and for one that cannot be read."""
+    try:
+        return decode(ServiceRecord, item.value) if item is not None else None
+    except RecordUnreadable:
+        return None
+
+
+def propose(
+    service: str,
+    *,
+    sites: tuple[str, str],
+    site: str,
+    item: KeyValue | None,
+    here: Word,
+    there: SiteWord | None,
+    named: str | None,
+) -> Proposal:
+    """What this site's operator is to certify. `item`: the record in the store; `there`: the other site's
+    word, None when it does not answer; `named`: the owner that the operator names."""
+    other = there.of(service) if there is not None else None
+    found = found_in(item)
+    revision = item.mod_revision if item is not None else 0
+    highest = max(here.highest, other.highest if other is not None else 0, found.epoch if found else 0)
+    notes: list[str] = []
+    if item is not None and found is None:
+        notes.append("what stands in the store cannot be read and is replaced")
+    stands = found is not None and _may_stay(found, here, there, other)
+    last, epoch = _last_owner(found, revision, here, other)
+    owner = found.primary if found is not None and stands else named or last
+    if epoch < highest and not stands:
+        notes.append(f"epoch {highest} was seen, and nobody who answers knows whose it was")
+    if named is not None and named != last and not stands:
+        notes.append(
+            f"the last owner known was {last or 'nobody'}, at epoch {epoch}; {named} is named instead"
+        )
+    answer = Proposal(
+        service=service,
+        found=found,
+        found_revision=revision,
+        here=here,
+        there=other,
+        owner=owner,
+        epoch=found.epoch if found is not None and stands else highest + 1,
+        writes=not stands,
+        notes=tuple(notes),
+    )
+    if highest == 0 and item is None:
+        return replace(answer, owner=None, epoch=0, writes=False)  # P24: its home makes the first claim
+    return replace(answer, refusal=_refusal(answer, sites, site, named, last, other))
+
+
+def _may_stay(found: ServiceRecord, here: Word, there: SiteWord | None, other: Word | None) -> bool:
+    """The other site has put this record right, or it was certified by an attempt whose end was not heard."""
+    if found.epoch <= here.highest:
+        return False
+    if there is not None and there.trusted:
+        return True
+    return found.kind == CERTIFIED and (other is None or found.epoch > other.highest)
+
+
+def _last_owner(
+    found: ServiceRecord | None, revision: int, here: Word, other: Word | None
+) -> tuple[str | None, int]:
+    """Whoever was the owner by the newest record that anybody has: revisions of one history compare, and a
+    restored store's are of it."""
+    words = [word for word in (here, other) if word is not None and word.known]
+    if found is not None:
+        words.append(Word(service="", known=True, owner=found.primary, epoch=found.epoch, revision=revision))
+    if not words:
+        return None, 0
+    last = max(words, key=lambda word: (word.epoch, word.revision))
+    return last.owner, last.epoch
+
+
+def _refusal(
+    answer: Proposal,
+    sites: tuple[str, str],
+    site: str,
+    named: str | None,
+    last: str | None,
+    other: Word | None,
+) -> Refuse | None:
+    service, owner = answer.service, answer.owner
+    peer = next(name for name in sites if name != site)
+    if named is not None and named not in sites:
+        return Refuse("unknown-site", f"{service} runs at {sites[0]} or {sites[1]}, not at {named}")
+    if not answer.writes:
+        if named is not None and named != owner:
+            return Refuse(
+                "owner-certified", f"{service}: {owner or 'nobody'} stands in the store by certificate"
+            )
+        return None
+    if owner is None:
+        return Refuse("owner-unknown", f"{service}: nobody who answers knows its owner; name it")
+    serving = [
+        name for name, word in ((site, answer.here), (peer, other)) if word is not None and word.serves
+    ]
+    if any(name != owner for name in serving):
+        told = " and ".join(serving)
+        return Refuse("owner-serves", f"{service} may be open at {told} now, and {owner} would be the owner")
+    if owner == site and last == peer:
+        return Refuse("not-the-last-owner", f"{service}: {peer} was its last owner that is known here")
+    return None
+
+
+def certification(
+    ask: AcceptStore,
+    *,
+    site: str,
+    peer: str,
+    found: Mapping[str, KeyValue],
+    keys: Mapping[str, KeyValue],
+    last: Mapping[str, KeySeen],
+) -> tuple[tuple[Compare, ...], tuple[Put, ...]]:
+    """The transaction. `found`: `services/` as they stand, by name; `keys`: `sites/`, by name; `last`: what
+    this site last knew of `services/`.
+
+    P12: it compares the writer's own key as well; every record must still be the one that was shown.
+    """
+    own = keys.get(site)
+    compares = [Compare(SITES + site, own.mod_revision if own is not None else 0)]
+    puts: list[Put] = []
+    for each in ask.owners:
+        base = _newest(found.get(each.service), last.get(each.service))
+        compares.append(Compare(SERVICES + each.service, each.found_revision))
+        puts.append(Put(SERVICES + each.service, encode(_record(ask, each, site, base))))
+    marked = None if ask.peer_trusts else _holding(keys.get(peer))
+    if marked is not None:
+        compares.append(Compare(SITES + peer, keys[peer].mod_revision))
+        puts.append(Put(SITES + peer, encode(marked)))
+    return tuple(compares), tuple(puts)
+
+
+def _newest(found: KeyValue | None, last: KeySeen | None) -> ServiceRecord | None:
+    stored, known = found_in(found), record_in(last)
+    if stored is None or known is None:
+        return known or stored
+    return known if known.epoch >= stored.epoch else stored
+
+
+def _record(ask: AcceptStore, each: Certified, site: str, base: ServiceRecord | None) -> ServiceRecord:
+    return ServiceRecord(
+        primary=each.owner,
+        epoch=each.epoch,
+        mode=Mode.MANUAL,
+        movement=Movement.STEADY,
+        writer=f"{site}/{ask.certificate}",
+        kind=CERTIFIED,
+        previous=base.primary if base is not None else None,
+        since=ask.at,
+        who=ask.who,
+        why=f"{ask.why} (certificate {ask.certificate})",
+        pause=base.pause if base is not None else None,
+        last_move=base.last_move if base is not None else None,
+    )
+
+
+def _holding(item: KeyValue | None) -> SiteRecord | None:
+    """The other site's key with the mark; None where it has it, or there is none."""
+    if item is None:
+        return None
+    try:
+        record = decode(SiteRecord, item.value)
+    except RecordUnreadable:
+        return None
+    return None if record.hold else replace(record, hold=True)
