@@ -4,6 +4,7 @@ It is less careful than the product's: no gate, no hold-down, no patience. Safet
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
@@ -113,7 +114,7 @@ class ControllerNode:
                     self._once("claim", name, self.claim(name))
             else:
                 if host.promoted and self.world.random.random() < 0.3:
-                    self._step(host, record.epoch, lambda host=host: self.world.make_standby(host))
+                    self._step(host, record.epoch, partial(self.world.make_standby, host))
                 silent = shown - state.peer_seen_ns > state.timing.lease_duration_ns // 2
                 if self.takes and state.peer_item and silent and record.mode is Mode.AUTOMATIC:
                     self._once("take", name, self.take_over((name,)))

@@ -354,7 +354,7 @@ def _leaves_alone(deed: Deed) -> bool:
         return deed.arguments[0] == "y"
     if deed.name == "election":
         return bool(deed.arguments[0] < SECOND // 2)
-    return deed.name != "witness_lost" and deed.arguments[0] == "y"
+    return bool(deed.name != "witness_lost" and deed.arguments[0] == "y")
 
 
 def _outage(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
@@ -402,8 +402,14 @@ def _tight(random: Random, family: Family, services: Services, begin_ns: int, en
             Deed(lost_ns, "stall_keeper", (site, for_ns)),
         )
     )
+    deeds = [loss]
+    if random.random() < 0.25:
+        deeds = [
+            Deed(lost_ns, "crash_keeper", (site, 50 * MS)),
+            Deed(lost_ns + random.randrange(50 * MS, SECOND), "store_cut", (site, "up", for_ns)),
+        ]
     more, ending = _any(random, family, services, lost_ns - T_NS, end_ns)
-    return sorted([loss, *more], key=lambda deed: deed.at_ns), ending
+    return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
 
 
 def _vows(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
