@@ -6,13 +6,26 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import certs, daemons, guard, look, move, prove, quieten, setup, simulate
+from orchestrator.cli import (
+    certify,
+    certs,
+    daemons,
+    guard,
+    history,
+    look,
+    move,
+    prove,
+    quieten,
+    setup,
+    simulate,
+)
 from orchestrator.cli.failures import INTERRUPTED, Failure, ended_by
 from orchestrator.cli.options import Settings
 
 SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
-    ("Look", look.COMMANDS),
+    ("Look", (*look.COMMANDS, *history.COMMANDS)),
     ("Move", move.COMMANDS),
+    ("Last resort", certify.COMMANDS),
     ("Quieten", quieten.COMMANDS),
     ("Set up", (*setup.COMMANDS, *certs.COMMANDS)),
     ("Run", (*daemons.COMMANDS, *guard.COMMANDS)),

@@ -7,10 +7,12 @@ follows it. What may be done is the controller's to decide; here nothing is ever
 import shlex
 from collections.abc import Callable
 from math import isinf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator.cli.certify import KEY_OPTION
 from orchestrator.cli.connect import controller, primary_of
 from orchestrator.cli.failures import DONE, wrong
 from orchestrator.cli.options import (
@@ -207,16 +209,27 @@ def switchover(settings: Settings, service: str, to_site: str | None, yes: bool,
 
 @click.command()
 @_failover_options
+@KEY_OPTION
 @click.option("--yes", is_flag=True, help=_YES)
 @pass_settings
 def failover(
-    settings: Settings, /, service: str | None, lost_site: str | None, yes: bool, **given: Any
+    settings: Settings,
+    /,
+    service: str | None,
+    lost_site: str | None,
+    key: Path | None,
+    yes: bool,
+    **given: Any,
 ) -> None:
     """Move SERVICE, or a lost site's services, to the other one.
 
     For when the primary is lost: nobody there is asked. While it still answers, this is refused: use
     switchover. What may be lost is said before anything is done. Services of a lost site go one after
     another, by rank; one that fails does not stop the rest.
+
+    With --certify-down you state that SITE is off, or cut off from its users; it is put on file, and a
+    second person is asked for where the estate says so. Without a quorum the same breaks the glass: the
+    service opens on your word alone, SITE must stay off, and `reconcile` ends it once the store is back.
 
     \b
     Examples:
@@ -230,10 +243,10 @@ def failover(
     request = _failover_requests(service, lost_site, **given)
     with controller(settings, rather_not=_lost(settings, service, lost_site, **given)) as asked:
         if service is not None:
-            code = moving.move_one(asked, request(service), yes=yes)
+            code = moving.move_one(asked, request(service), yes=yes, key=key)
         else:
             assert lost_site is not None
-            code = moving.move_site(asked, lost_site, request, yes=yes)
+            code = moving.move_site(asked, lost_site, request, yes=yes, key=key)
     click.get_current_context().exit(code)
 
 

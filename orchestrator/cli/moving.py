@@ -7,13 +7,24 @@ is missing, nothing is done.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from orchestrator.api.blocking import Controller
 from orchestrator.api.client import AnswerUnreadable, NobodyAnswers, Refused, WrongRequest
-from orchestrator.api.shapes import MoveOrder, MovePlan, MoveRequest, PlanList, RunDetail, Status
+from orchestrator.api.shapes import (
+    CertificateStatus,
+    MoveOrder,
+    MovePlan,
+    MoveRequest,
+    PlanList,
+    RunDetail,
+    ServiceStatus,
+    Status,
+)
 from orchestrator.cli import views
+from orchestrator.cli.certifying import Signer, agreed
 from orchestrator.cli.failures import (
     DONE,
     FAILED,
@@ -69,14 +80,23 @@ def plan_site(asked: Controller, site: str, request: Callable[[str], MoveRequest
     return REFUSED if refused else DONE
 
 
-def move_one(asked: Controller, request: MoveRequest, *, yes: bool) -> int:
+def move_one(asked: Controller, request: MoveRequest, *, yes: bool, key: Path | None = None) -> int:
     """Move one service; the exit code."""
     plan = asked.plan(request)
     show_plan(plan)
     if plan.refusal is not None:
         return REFUSED
-    _confirm(plan.confirm_site, yes=yes, what=f"{plan.verb} of {plan.service}")
-    return _code_of(_order_and_follow(asked, plan, request))
+    signer = Signer(key)
+    if plan.certificate is not None:
+        signer.check(plan.certificate)
+    confirm(plan.confirm_site, yes=yes, what=f"{plan.verb} of {plan.service}")
+    final = agreed(asked, [plan.certificate] if plan.certificate is not None else [])
+    return _code_of(_order_and_follow(asked, plan, request, _signature(plan, signer, final)))
+
+
+def _signature(plan: MovePlan, signer: Signer, final: dict[str, CertificateStatus]) -> str:
+    """Of the plan's certificate as it is now, a second person's name in it."""
+    return signer.signature(final[plan.certificate.id]) if plan.certificate is not None else ""
 
 
 def services_of(status: Status, site: str) -> list[str]:
@@ -84,14 +104,19 @@ def services_of(status: Status, site: str) -> list[str]:
     if site not in {one.site for one in status.sites}:
         known = ", ".join(one.site for one in status.sites)
         raise wrong(f"There is no site {site!r}; there are: {known}")
-    found = [one for one in status.services if one.primary == site and not one.watch_only]
+    found = [one for one in status.services if _primary(one) == site and not one.watch_only]
     if not found:
-        nobody = [one.service for one in status.services if one.primary is None and not one.watch_only]
+        nobody = [one.service for one in status.services if _primary(one) is None and not one.watch_only]
         told = f"No service has its primary at {site}, so there is nothing to move."
         if nobody:
             told += f" Nobody is primary for {', '.join(nobody)}: see `twinsite explain {nobody[0]}`."
         raise Failure(told, FAILED if nobody else DONE)
     return [one.service for one in sorted(found, key=lambda one: (one.rank, one.service))]
+
+
+def _primary(service: ServiceStatus) -> str | None:
+    """Where it is primary; while that is not known, where it last was."""
+    return service.last_known.primary if service.last_known is not None else service.primary
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +128,14 @@ class _End:
     told: str
 
 
-def move_site(asked: Controller, site: str, request: Callable[[str], MoveRequest], *, yes: bool) -> int:
+def move_site(
+    asked: Controller,
+    site: str,
+    request: Callable[[str], MoveRequest],
+    *,
+    yes: bool,
+    key: Path | None = None,
+) -> int:
     """Move the services of a lost site one after another; the exit code of the worst of them."""
     names = services_of(asked.status(), site)
     shown: dict[str, MovePlan] = {}
@@ -121,25 +153,30 @@ def move_site(asked: Controller, site: str, request: Callable[[str], MoveRequest
             shown[name] = plan
         else:
             ends.append(_End(name, REFUSED, f"refused ({plan.refusal.code}): {plan.refusal.message}"))
+    signer = Signer(key)
+    drafts = [plan.certificate for plan in shown.values() if plan.certificate is not None]
+    for draft in drafts:
+        signer.check(draft)
     if shown:
         what = f"failover of {', '.join(shown)}"
         for confirm_site in dict.fromkeys(plan.confirm_site for plan in shown.values()):
-            _confirm(confirm_site, yes=yes, what=what)
+            confirm(confirm_site, yes=yes, what=what)
+    final = agreed(asked, drafts)
     for number, (name, plan) in enumerate(shown.items()):
         click.echo(heading(f"\n{name} ({number + 1} of {len(shown)})"))
         try:
-            ends.append(_one_of_several(asked, plan, request(name)))
+            ends.append(_one_of_several(asked, plan, request(name), _signature(plan, signer, final)))
         except Failure as stop:  # Ctrl-C
             left = ", ".join(list(shown)[number + 1 :])
             raise Failure(f"{stop.message}\nNot begun: {left or 'nothing'}", stop.exit_code) from stop
     return _summary(ends)
 
 
-def _one_of_several(asked: Controller, plan: MovePlan, request: MoveRequest) -> _End:
+def _one_of_several(asked: Controller, plan: MovePlan, request: MoveRequest, signature: str) -> _End:
     """Order one of several, whatever became of those before it. The controller examines the gates again."""
     name = plan.service
     try:
-        run = _order_and_follow(asked, plan, request)
+        run = _order_and_follow(asked, plan, request, signature)
     except (Refused, WrongRequest, NobodyAnswers, AnswerUnreadable) as fault:
         say(_told_by(fault))
         return _ended(name, fault)
@@ -168,7 +205,7 @@ def _summary(ends: list[_End]) -> int:
     return next((code for code in (FAILED, *codes) if code in codes and code != DONE), DONE)
 
 
-def _confirm(site: str, *, yes: bool, what: str) -> None:
+def confirm(site: str, *, yes: bool, what: str) -> None:
     """Ask for the site's name. Ends the command if it is not given, or nobody can be asked."""
     if yes:
         return
@@ -186,12 +223,13 @@ def _confirm(site: str, *, yes: bool, what: str) -> None:
         raise Failure(f"That is not {site}. Nothing was done.", WRONG)
 
 
-def _order_and_follow(asked: Controller, plan: MovePlan, request: MoveRequest) -> RunDetail:
+def _order_and_follow(asked: Controller, plan: MovePlan, request: MoveRequest, signature: str) -> RunDetail:
     order = MoveOrder(
         run=plan.run,
         confirmed_site=plan.confirm_site,
         accept_loss_seconds=request.accept_loss_seconds,
         reason=request.reason,
+        signature=signature,
     )
     accepted = asked.move(order)
     say(["", *wrapped(f"Run {accepted.run} has begun; Ctrl-C stops only the looking.")])

@@ -59,6 +59,10 @@ def ownership(service: ServiceStatus) -> str:
         return "watched only"
     if service.diagnosis == "unclaimed":
         return "NOBODY yet"
+    if service.under_glass:
+        return "BROKEN GLASS, by certificate"
+    if service.last_known is not None:
+        return f"{UNKNOWN}, last known: {service.last_known.primary or 'nobody'}"
     if service.epoch is None and service.primary is None:
         return UNKNOWN
     return service.primary or "NOBODY"

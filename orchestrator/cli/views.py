@@ -15,6 +15,7 @@ from orchestrator.api.shapes import (
     StepStatus,
 )
 from orchestrator.cli import status_words as word
+from orchestrator.cli.certificate_views import certificate, history_lines
 from orchestrator.cli.failures import NOTHING_TO_DO, refusal_lines
 from orchestrator.cli.output import UNKNOWN, age, duration, heading, local_time, words, wrapped
 from orchestrator.core.reasons import reason_of
@@ -57,6 +58,10 @@ def explanation(told: Explanation) -> list[str]:
     lines += _side_by_side(told) + _reach(told)
     lines += ["", heading("What was seen")]
     lines += [line for one in told.evidence for line in _evidence(one)] or ["  nothing yet"]
+    if told.on_file:
+        lines += ["", heading("On file, newest first")]
+    for kept in told.on_file:
+        lines += [f"  {line}" for line in history_lines(kept)]
     lines += ["", heading("Decisions before, newest first")]
     for entry in told.history:
         decided = f"{words(entry.diagnosis)}: {words(entry.decision)} ({entry.code})"
@@ -133,6 +138,8 @@ def plan(of: MovePlan) -> list[str]:
         lines += wrapped(f"{of.service}: {word.pause(of.pause)}", then="  ")
     lines += ["", heading("Gates"), *gates(of.gates), "", heading("Steps")]
     lines += [part for line in of.lines for part in _own_indent(line)] or ["  none"]
+    if of.certificate is not None:  # the last thing that is read before a name is asked for
+        lines += ["", *certificate(of.certificate)]
     if of.refusal is not None:  # its evidence are the gates above
         refusal = of.refusal.model_copy(update={"evidence": []}) if of.gates else of.refusal
         lines += ["", *refusal_lines(refusal, service=of.service)]
@@ -186,7 +193,13 @@ def run_detail(run: RunDetail) -> list[str]:
     lines += ["", heading("Steps")]
     for step in run.steps:
         lines += wrapped(step_line(step, len(run.steps)), first="  ", then="      ")
-    return lines if run.steps else [*lines, "  none"]
+    if not run.steps:
+        lines.append("  none")
+    if run.report:
+        lines += ["", heading("What each side had accepted")]
+    for told in run.report:
+        lines += wrapped(told, first="  ", then="      ")
+    return lines
 
 
 def run_cells(run: RunDetail) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Answers of a controller, made of the API's own shapes: a steady estate, and one whose Morpeth is lost."""
 
 from orchestrator.api.shapes import (
+    CertificateStatus,
     DecisionEntry,
     Evidence,
     Explanation,
@@ -309,3 +310,35 @@ def whole_run(name: str = "ebs") -> list[RunDetail]:
         run(name, "running", ("done", "running")),
         run(name, "done", ("done", "done")),
     ]
+
+
+def certificate(
+    name: str = "break-glass-1", kind: str = "break-glass", service: str = "ebs", **given: object
+) -> CertificateStatus:
+    """A certificate that was drawn up by the operator at Durham, about Morpeth."""
+    told = {
+        "id": name,
+        "kind": kind,
+        "site": "durham",
+        "down": "morpeth",
+        "service": service,
+        "epoch": 5,
+        "states": [
+            "morpeth is off, or every one of these hosts of it is cut off from every client: ebs: ebs-db",
+            "morpeth stays so until ebs is reconciled",
+        ],
+        "means": [
+            "There is no quorum here: the store does not answer durham.",
+            "Nothing else keeps morpeth.",
+        ],
+        "reason": "no power at Morpeth",
+        "who": "jo@durham",
+        "when": "2026-11-23T03:12:07.000Z",
+        "second_person": "",
+        "needs_second": False,
+        "needs_signature": False,
+        "expires_in_seconds": 900.0,
+        "kept_at": f"/var/lib/twinsite/durham/certificates/{name}.json",
+        "body": {"version": 1, "id": name, "down": "morpeth"},
+    }
+    return CertificateStatus.model_validate(told | given)

@@ -28,7 +28,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
     assert sorted(VERBS) == sorted(
         "twinsite " + name
         for name in (
-            "status", "explain", "lag", "runs", "runs show",
+            "status", "explain", "lag", "runs", "runs show", "history", "certify", "reconcile",
             "plan", "plan switchover", "plan failover", "switchover", "failover",
             "pause", "resume", "acknowledge",
             "config", "config check", "config schema", "hosts", "hosts check", "runbook", "runbook check",

@@ -136,6 +136,7 @@ def test_yes_answers_the_question_and_every_step_is_told(durham: FakeController,
             "confirmed_site": "morpeth",
             "accept_loss_seconds": None,
             "reason": "Morpeth is dark",
+            "signature": "",
         }
     ]
 
