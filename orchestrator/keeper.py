@@ -34,10 +34,12 @@ from orchestrator.core.records import (
     decode,
     encode,
 )
+from orchestrator.core.restored import AcceptStore, SiteWord
 from orchestrator.core.state import new_state
 from orchestrator.keeper_disk import RightsFile
 from orchestrator.keeper_doors import Doors, NoDoors
 from orchestrator.keeper_note import KeeperNote
+from orchestrator.keeper_store import KeeperStore
 from orchestrator.link import KeeperServer
 from orchestrator.store.base import (
     Compare,
@@ -57,6 +59,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
+REPLIED_SECONDS = 0.1  # for the last reply to be read
 ENDING_SECONDS = 15.0  # drivers keep their own time; one that does not is not waited for much longer
 
 
@@ -83,7 +86,8 @@ class Keeper:
         timing = estate.ownership
         self._estate = estate
         self._site = site
-        self._store = store
+        self._known = KeeperStore(store, directory, site, estate.other_data_site(site))
+        self._store: Store = self._known.store
         self._drivers = drivers
         self._doors = doors or NoDoors()
         self._rights = RightsFile(directory / "rights.json")
@@ -106,9 +110,12 @@ class Keeper:
             guarded=guarded & frozenset(services),
             note=self._rights.read(),
         )
+        self._state.next_incarnation = self._known.next_incarnation
         election_seconds = estate.store.election_timeout_seconds
         self._answer_within_seconds = 2 * election_seconds + 10 * estate.store.round_trip_seconds
-        self._server = KeeperServer(socket, self._take_ask, self._take_turn, self._take)
+        self._server = KeeperServer(
+            socket, self._take_ask, self._take_turn, self._take, self._known.store.distrust
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._exit_code = 0
@@ -127,8 +134,8 @@ class Keeper:
         log.info("keeper-started", site=self._site, keeper=self._state.keeper)
         background = [
             asyncio.create_task(self._tick()),
-            asyncio.create_task(self._follow(SITES, self._site_item)),
-            asyncio.create_task(self._follow(SERVICES, self._service_item)),
+            asyncio.create_task(self._follow(SITES, self._see_site)),
+            asyncio.create_task(self._follow(SERVICES, self._see_service)),
         ]
         try:
             self._take(m.Ticked())
@@ -201,10 +208,14 @@ class Keeper:
             self._hand_certificates()
         self._note.write(self._state)
         if not isinstance(message, m.Ticked | m.TurnCompleted):
+            self._known.note(self._state)
             self._show_soon()
 
-    def _take_ask(self, number: int, what: Ask) -> None:
-        self._take(m.Asked(number, what))
+    def _take_ask(self, number: int, what: Ask | AcceptStore) -> None:
+        if isinstance(what, AcceptStore):
+            self._start(self._accept_store(number, what))
+        else:
+            self._take(m.Asked(number, what))
 
     def _take_turn(self) -> None:
         self._take(m.TurnCompleted())
@@ -289,8 +300,8 @@ class Keeper:
                 record.beat,
                 result.succeeded,
                 result.revision,
-                _site_item(result.reads[0]),
-                _site_item(result.reads[1]),
+                self._site_item(result.reads[0]),
+                self._site_item(result.reads[1]),
             )
         )
 
@@ -300,7 +311,7 @@ class Keeper:
             self._store.read(key, exact=True, timeout_seconds=self._answer_within_seconds)
         )
         if snapshot is not None:
-            self._take(m.OwnKeyRead(order.attempt, _site_item(snapshot.get(key))))
+            self._take(m.OwnKeyRead(order.attempt, self._site_item(snapshot.get(key))))
 
     async def _read_services(self, order: m.ReadServices) -> None:
         snapshot = await self._asking_store(
@@ -311,7 +322,7 @@ class Keeper:
         items = tuple(
             (item.key.removeprefix(SERVICES), found)
             for item in snapshot.items
-            if (found := _service_item(item)) is not None
+            if (found := self._service_item(item)) is not None
         )
         self._take(m.ServicesRead(order.registration, snapshot.revision, items))
 
@@ -323,7 +334,7 @@ class Keeper:
         if snapshot is None:
             self._take(m.ReadFailed("peer", order.ask))
         else:
-            self._take(m.PeerRead(order.ask, _site_item(snapshot.get(key))))
+            self._take(m.PeerRead(order.ask, self._site_item(snapshot.get(key))))
 
     async def _transact(self, order: m.Transact) -> None:
         reads = [SITES + self._site, SITES + self._state.peer, *(SERVICES + name for name in order.services)]
@@ -341,9 +352,9 @@ class Keeper:
                 order.transaction,
                 result.succeeded,
                 result.revision,
-                _site_item(result.reads[0]),
-                _site_item(result.reads[1]),
-                tuple((name, _service_item(item)) for name, item in items),
+                self._site_item(result.reads[0]),
+                self._site_item(result.reads[1]),
+                tuple((name, self._service_item(item)) for name, item in items),
             )
         )
 
@@ -362,13 +373,41 @@ class Keeper:
                 log.debug("watch-interrupted", prefix=prefix, problem=str(fault))
             await asyncio.sleep(0.2)
 
-    def _site_item(self, item: KeyValue) -> None:
-        if item.key == SITES + self._state.peer and (found := _site_item(item)) is not None:
+    def _see_site(self, item: KeyValue) -> None:
+        if item.key == SITES + self._state.peer and (found := self._site_item(item)) is not None:
             self._take(m.PeerSeen(found))
 
-    def _service_item(self, item: KeyValue) -> None:
-        if (found := _service_item(item)) is not None:
+    def _see_service(self, item: KeyValue) -> None:
+        if (found := self._service_item(item)) is not None:
             self._take(m.ServiceSeen(item.key.removeprefix(SERVICES), found))
+
+    def _site_item(self, item: KeyValue | None) -> SiteItem | None:
+        if item is None:
+            return None
+        try:
+            return SiteItem(item.mod_revision, decode(SiteRecord, item.value))
+        except RecordUnreadable as fault:
+            self._known.unreadable(item.key, str(fault))
+            return None
+
+    def _service_item(self, item: KeyValue | None) -> ServiceItem | None:
+        if item is None:
+            return None
+        try:
+            return ServiceItem(item.mod_revision, decode(ServiceRecord, item.value))
+        except RecordUnreadable as fault:
+            self._known.unreadable(item.key, str(fault))
+            return None
+
+    async def _accept_store(self, number: int, what: AcceptStore) -> None:
+        """P33: this keeper still has the former store in mind; the next one starts with nothing (P4)."""
+        if await self._known.accept(what, self._server.reply, number):
+            log.warning("keeper-ends-for-the-accepted-store")
+            asyncio.get_running_loop().call_later(REPLIED_SECONDS, self._ended.set)
+
+    def store_word(self) -> SiteWord:
+        """What this site last knew of its store, for the other one (P33)."""
+        return self._known.site_word(self._state, boottime_ns())
 
     # --- the peer, and the disk ------------------------------------------------------------------------
 
@@ -448,7 +487,9 @@ class Keeper:
             round_trip_seconds=self._round_trip_seconds,
             note_problem=self._note_problem,
             peer_problem=self._doors.problem,
-            doors_refused=tuple(sorted(self._doors.refused.items())),
+            doors_refused=tuple(sorted({**self._doors.refused, **self._known.refused}.items())),
+            store_trust=self._known.trust,
+            store_words=self._known.words(self._state, boottime_ns()),
             certificate_ends=tuple(sorted(self._doors.certificate_ends.items())),
             guard_words={
                 service: (word.protects, word.lacks) for service, word in self._doors.guard_words().items()
@@ -465,26 +506,6 @@ def _said(fault: Exception) -> str:
         return "no end of it in time"
     log.error("driver-broken", exc_info=fault)
     return f"an error of twinsite itself, {type(fault).__name__}: {fault}"
-
-
-def _site_item(item: KeyValue | None) -> SiteItem | None:
-    if item is None:
-        return None
-    try:
-        return SiteItem(item.mod_revision, decode(SiteRecord, item.value))
-    except RecordUnreadable as fault:
-        log.error("record-unreadable", key=item.key, problem=str(fault))
-        return None
-
-
-def _service_item(item: KeyValue | None) -> ServiceItem | None:
-    if item is None:
-        return None
-    try:
-        return ServiceItem(item.mod_revision, decode(ServiceRecord, item.value))
-    except RecordUnreadable as fault:
-        log.error("record-unreadable", key=item.key, problem=str(fault))
-        return None
 
 
 def raise_priority() -> None:

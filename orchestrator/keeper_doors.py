@@ -188,6 +188,11 @@ class TlsDoors:
             if door is not None:
                 await door.aclose()
 
+    def offer_store_word(self, word: Callable[[], bytes]) -> None:
+        """What the peer's controller is told of this site's store when it asks (P33)."""
+        if self._server is not None:
+            self._server.store_word = word
+
     # --- orders out ----------------------------------------------------------------------------------
 
     def answer_guard(self, order: m.AnswerGuard) -> None:

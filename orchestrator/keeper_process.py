@@ -13,7 +13,8 @@ from orchestrator.assembly import (
     set_up_logging,
 )
 from orchestrator.keeper import Keeper, raise_priority, serve_keeper
-from orchestrator.keeper_doors import Doors, TlsDoors
+from orchestrator.keeper_doors import TlsDoors
+from orchestrator.keeper_store import encoded
 from orchestrator.paths import keeper_socket
 from sites.identity import CertificateFiles
 
@@ -30,6 +31,7 @@ def run_keeper(estate_path: Path, site: str) -> int:
 async def _run(ground: Ground) -> int:
     transport = open_transport(ground)
     guarded = guarded_services(ground)
+    doors = _doors(ground, guarded)
     keeper = Keeper(
         ground.estate,
         ground.site.name,
@@ -37,9 +39,11 @@ async def _run(ground: Ground) -> int:
         make_drivers(ground, transport),
         ground.directory,
         keeper_socket(ground.directory),
-        _doors(ground, guarded),
+        doors,
         guarded,
     )
+    if doors is not None:
+        doors.offer_store_word(lambda: encoded(keeper.store_word()))
     try:
         return await serve_keeper(keeper)
     finally:
@@ -53,7 +57,7 @@ def guarded_services(ground: Ground) -> frozenset[str]:
     return frozenset(name for name, service in ground.estate.services.items() if service.guard is not None)
 
 
-def _doors(ground: Ground, guarded: frozenset[str]) -> Doors | None:
+def _doors(ground: Ground, guarded: frozenset[str]) -> TlsDoors | None:
     if ground.site.tls is None:
         return None
     files = CertificateFiles.of(ground.site.tls, ground.base)

@@ -1,7 +1,7 @@
 """The local socket between a site's keeper and its controller: one JSON object a line.
 
 Controller to keeper: `{"turn": 1}`, `{"voters": {"own": true, "peer": true, "witness": null}}`,
-`{"ask": 7, "kind": "TakeOver", "what": {…}}`.
+`{"distrust": {…}}`, `{"ask": 7, "kind": "TakeOver", "what": {…}}`.
 Keeper to controller: `{"view": {…}}`, `{"reply": {…}}`. The asks are those of `orchestrator.core.messages`.
 """
 
@@ -19,6 +19,8 @@ from pydantic import TypeAdapter
 from orchestrator.core import messages
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply
+from orchestrator.core.restored import AcceptStore
+from orchestrator.store.continuity import Break
 
 log = structlog.get_logger(__name__)
 
@@ -44,18 +46,20 @@ _ASKS: dict[str, TypeAdapter[Any]] = {
         messages.BreakGlass,
         messages.Reconcile,
         messages.CertifyOwner,
+        AcceptStore,
     )
 }
 _VIEW = TypeAdapter(KeeperView)
 _REPLY = TypeAdapter(Reply)
 _VOTERS = TypeAdapter(messages.VotersSeen)
+_BREAK = TypeAdapter(Break)
 
 
 class KeeperGone(Exception):
     """The keeper's socket does not answer (any more)."""
 
 
-def encode_ask(number: int, what: Ask) -> bytes:
+def encode_ask(number: int, what: Ask | AcceptStore) -> bytes:
     """An ask as a line."""
     kind = type(what).__name__
     return json.dumps(
@@ -63,12 +67,12 @@ def encode_ask(number: int, what: Ask) -> bytes:
     ).encode()
 
 
-def decode_ask(line: dict[str, Any]) -> Ask:
+def decode_ask(line: dict[str, Any]) -> Ask | AcceptStore:
     """The ask in a parsed line. Raises ValueError for one this version does not know."""
     adapter = _ASKS.get(line["kind"])
     if adapter is None:
         raise ValueError(f"unknown ask {line['kind']}")
-    ask: Ask = adapter.validate_python(line["what"])
+    ask: Ask | AcceptStore = adapter.validate_python(line["what"])
     return ask
 
 
@@ -92,7 +96,7 @@ class Numbered:
     """An ask, by the number its controller gave it."""
 
     number: int
-    what: Ask
+    what: Ask | AcceptStore
 
 
 class KeeperLink:
@@ -148,12 +152,17 @@ class KeeperLink:
         if self._writer is not None:
             self._writer.write(b'{"voters":' + _VOTERS.dump_json(seen) + b"}\n")
 
+    def distrust(self, found: Break) -> None:
+        """Tell that the store is not the one we knew (P33)."""
+        if self._writer is not None:
+            self._writer.write(b'{"distrust":' + _BREAK.dump_json(found) + b"}\n")
+
     def turn(self) -> None:
         """Tell that a turn was completed (P1)."""
         if self._writer is not None:
             self._writer.write(b'{"turn":1}\n')
 
-    async def ask(self, what: Ask, *, timeout_seconds: float) -> Reply:
+    async def ask(self, what: Ask | AcceptStore, *, timeout_seconds: float) -> Reply:
         """Ask and wait for the reply. Raises KeeperGone, also when no reply comes in time."""
         if self._writer is None:
             raise KeeperGone(f"no keeper at {self._path}")
@@ -177,14 +186,16 @@ class KeeperServer:
     def __init__(
         self,
         path: Path,
-        on_ask: Callable[[int, Ask], None],
+        on_ask: Callable[[int, Ask | AcceptStore], None],
         on_turn: Callable[[], None],
         on_voters: Callable[[messages.VotersSeen], None] = lambda seen: None,
+        on_distrust: Callable[[Break], None] = lambda found: None,
     ) -> None:
         self._path = path
         self._on_ask = on_ask
         self._on_turn = on_turn
         self._on_voters = on_voters
+        self._on_distrust = on_distrust
         self._asked: dict[int, tuple[asyncio.StreamWriter, int]] = {}
         self._writers: set[asyncio.StreamWriter] = set()
         self._talks: set[asyncio.Task[None]] = set()
@@ -243,6 +254,8 @@ class KeeperServer:
                     self._on_turn()
                 elif isinstance(said, messages.VotersSeen):
                     self._on_voters(said)
+                elif isinstance(said, Break):
+                    self._on_distrust(said)
                 else:
                     self._take(said, writer)
         finally:
@@ -256,7 +269,7 @@ class KeeperServer:
         self._on_ask(number, asked.what)
 
 
-async def _heard(reader: asyncio.StreamReader) -> Turn | messages.VotersSeen | Numbered | None:
+async def _heard(reader: asyncio.StreamReader) -> Turn | messages.VotersSeen | Break | Numbered | None:
     """The next thing a controller said; None when it went away. One that babbles loses its connection too,
     and nothing else: an ask half understood must not be carried out."""
     try:
@@ -267,6 +280,9 @@ async def _heard(reader: asyncio.StreamReader) -> Turn | messages.VotersSeen | N
         if "voters" in parsed:
             seen: messages.VotersSeen = _VOTERS.validate_python(parsed["voters"])
             return seen
+        if "distrust" in parsed:
+            found: Break = _BREAK.validate_python(parsed["distrust"])
+            return found
         return Turn() if "turn" in parsed else Numbered(int(parsed["ask"]), decode_ask(parsed))
     except OSError:
         return None

@@ -4,6 +4,7 @@
                        -> {"number", "nonce", "granted", "code", "message"}         from the peer alone
     GET  /v1/hello     -> {"site", "version", "certificate_ends_unix_seconds"}      from any site's controller
                                                                                     and from the witness
+    GET  /v1/store  -> what this keeper knows of its store (P33)                    from the peer alone
 
 P14: silence and refusal are the same, so every trouble is "not granted", with a reason that is kept. What is
 seen a second time binds nobody (`promise_wire`). What either end may send and leave open is bounded.
@@ -71,6 +72,7 @@ SHOWN_BY_PEER = frozenset(
 NOT_BELIEVED = SHOWN_BY_PEER | {"reply-of-another", "not-understood"}
 PROMISE = "/v1/promise"
 HELLO = "/v1/hello"
+STORE = "/v1/store"
 
 
 class PeerServer:
@@ -109,6 +111,7 @@ class PeerServer:
         self._pace = Pace(REQUESTS_A_SECOND, 1.0)
         self._refused: dict[str, int] = {}
         self._certificate_ends: float | None = None
+        self.store_word: Callable[[], bytes] | None = None
 
     @property
     def port(self) -> int:
@@ -183,6 +186,8 @@ class PeerServer:
                     "certificate_ends_unix_seconds": self._certificate_ends,
                 },
             )
+        if request.path == STORE and request.method == "GET" and who == self._peer and self.store_word:
+            return _raw(self.store_word())
         if request.path != PROMISE or request.method != "POST":
             return self._no(404, "not-a-request")
         if who != self._peer:
@@ -428,6 +433,12 @@ def _words_of(code: str, fault: aiohttp.ClientError) -> str:
     inner = getattr(fault, "certificate_error", None) or getattr(fault, "os_error", None) or fault
     evidence = str(getattr(inner, "verify_message", "") or inner or type(inner).__name__)
     return f"it showed {CODES[code]}: {evidence}" if code in SHOWN_BY_PEER else evidence
+
+
+def _raw(said: bytes) -> "web.StreamResponse":
+    from aiohttp import web
+
+    return web.Response(body=said, content_type="application/json")
 
 
 def _json(status: int, said: dict[str, Any]) -> "web.StreamResponse":

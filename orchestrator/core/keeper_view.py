@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from orchestrator.core.messages import GiveUpDead, GiveUpPlanned, TakeOver
 from orchestrator.core.notes import Glass
 from orchestrator.core.records import ServiceRecord, SiteRecord
+from orchestrator.core.restored import Word
 from orchestrator.core.state import GuardState, OwnershipState
+from orchestrator.store.continuity import StoreTrust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class KeeperView:
     peer_problem: str = ""
     doors_refused: tuple[tuple[str, int], ...] = ()
     certificate_ends: tuple[tuple[str, float], ...] = ()
+    store_trust: StoreTrust | None = None
+    store_words: tuple[Word, ...] = ()
     glass: tuple[Glass, ...] = ()
 
     @property
@@ -110,10 +114,13 @@ def picture(
     peer_problem: str = "",
     doors_refused: tuple[tuple[str, int], ...] = (),
     certificate_ends: tuple[tuple[str, float], ...] = (),
+    store_trust: StoreTrust | None = None,
+    store_words: tuple[Word, ...] = (),
     guard_words: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] | None = None,
 ) -> KeeperView:
     """The state as a picture. `guard_words`: what each guard protects from and what it lacks.
-    `certificate_ends`: by identity, when the certificates shown at the doors run out, in Unix time."""
+    `certificate_ends`: by identity, when the certificates shown at the doors run out, in Unix time.
+    `store_words`: what this site last knew of every service (P33)."""
     words = guard_words or {}
     services = tuple(
         ServiceHeld(
@@ -157,6 +164,8 @@ def picture(
         peer_problem=peer_problem,
         doors_refused=doors_refused,
         certificate_ends=certificate_ends,
+        store_trust=store_trust,
+        store_words=store_words,
         glass=tuple(state.glass.values()),
     )
 
