@@ -50,6 +50,10 @@ class EtcdClient:
         self._cluster_id = cluster_id
         self._first = 0
 
+    def use_tls(self, tls: ssl.SSLContext) -> None:
+        """As `Gateway.use_tls`."""
+        self._gateway.use_tls(tls)
+
     async def call(
         self, path: str, body: Json, *, what: str, timeout_seconds: float, applied_once: bool = False
     ) -> Json:

@@ -4,16 +4,19 @@ Says what the product says to its store and nothing else; how it reaches the mem
 watch stays whole watch.py's.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from orchestrator.certificates.renewal import follow_renewals
 from orchestrator.store.base import Compare, Put, Snapshot, StoreMisuse, TransactionResult, WatchEvent
 from orchestrator.store.client import HEDGE_AFTER_SECONDS, EtcdClient
 from orchestrator.store.rules import check_transaction, check_watch
 from orchestrator.store.status import ClusterIdentity, StoreStatus, ask_status
 from orchestrator.store.watch import MergedWatch
 from orchestrator.store.wire import Wire
+from sites.identity import CertificateFiles, CertificateMisuse
 from sites.model import StoreSpec, TlsFiles
 
 NAMESPACE = "twinsite/"
@@ -52,19 +55,26 @@ class EtcdStore:
             cluster_id=cluster_id,
         )
         self._wire = Wire(namespace)
+        self._files: tuple[TlsFiles, Path] | None = None
+        self._renewals: asyncio.Task[None] | None = None
         self._watch_silence_seconds = watch_silence_seconds
         self._watches: set[MergedWatch] = set()
 
     @classmethod
     def from_spec(cls, spec: StoreSpec, base: Path, *, allow_unsafe_versions: bool = False) -> "EtcdStore":
-        """The store as the estate file describes it; `base` is that file's folder. Raises StoreMisuse."""
-        return cls(
+        """The store as the estate file describes it; `base` is that file's folder. Raises StoreMisuse.
+
+        Certificates that are renewed meanwhile count without a restart.
+        """
+        store = cls(
             spec.endpoints,
             tls=client_tls(spec.tls, base) if spec.tls else None,
             user=spec.user,
             password=spec.password,
             allow_unsafe_versions=allow_unsafe_versions,
         )
+        store._files = (spec.tls, base) if spec.tls else None
+        return store
 
     def pin(self, cluster_id: str) -> None:
         """As `Store.pin`."""
@@ -72,6 +82,7 @@ class EtcdStore:
 
     async def read(self, prefix: str, *, timeout_seconds: float, exact: bool = False) -> Snapshot:
         """As `Store.read`."""
+        self._look_at_certificates()
         answer = await self._client.call(
             "/v3/kv/range",
             self._wire.read(prefix, exact=exact),
@@ -89,6 +100,7 @@ class EtcdStore:
         timeout_seconds: float,
     ) -> TransactionResult:
         """As `Store.transact`. Raises StoreMisuse for what `rules.check_transaction` forbids."""
+        self._look_at_certificates()
         check_transaction(compares, puts, reads)
         written = ", ".join(put.key for put in puts) or "nothing"
         answer = await self._client.call(
@@ -130,8 +142,24 @@ class EtcdStore:
         snapshot = await self.read("", exact=True, timeout_seconds=timeout_seconds)
         return ClusterIdentity(snapshot.cluster_id, snapshot.revision)
 
+    def _look_at_certificates(self) -> None:
+        """Now and then, from the first request on."""
+        if self._files is not None and self._renewals is None:
+            files = CertificateFiles.of(*self._files)
+            self._renewals = asyncio.create_task(follow_renewals(files, self._renew))
+
+    async def _renew(self) -> None:
+        assert self._files is not None
+        try:
+            self._client.use_tls(await asyncio.to_thread(client_tls, *self._files))
+        except StoreMisuse as fault:
+            raise CertificateMisuse(str(fault)) from fault
+
     async def aclose(self) -> None:
         """Ends the watches and closes the connections."""
+        if self._renewals is not None:
+            self._renewals.cancel()
+            await asyncio.gather(self._renewals, return_exceptions=True)
         for merged in list(self._watches):
             await merged.aclose()
         await self._client.aclose()

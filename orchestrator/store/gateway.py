@@ -111,6 +111,10 @@ class Gateway:
             raise MemberTrouble(f"{path}: HTTP {response.status}", sent=False)
         return raw.decode(errors="replace")
 
+    def use_tls(self, tls: ssl.SSLContext) -> None:
+        """From now on new connections are made with this; those that are there go on."""
+        self._tls = tls
+
     async def aclose(self) -> None:
         """Closes the connections."""
         self._closed = True
