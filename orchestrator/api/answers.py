@@ -15,6 +15,7 @@ from orchestrator.api.right_words import (
     approval_warnings,
     break_glass,
     certify_peer,
+    guard_lines,
     guard_warnings,
     right_warnings,
 )
@@ -312,6 +313,7 @@ def explanation(
         would_have_to_change=list(_would_have_to_change(view, service, judged)),
         reach=reach_status(view.reach),
         findings=findings_status(view.reach),
+        guard=guard_lines(service, view.site),
         on_file=[history_entry(event) for event in on_file],
     )
 

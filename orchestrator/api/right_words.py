@@ -16,19 +16,47 @@ def guard_warnings(view: View) -> list[str]:
     if missing:
         after = "the lab moves them all the same" if view.lab else "no automatic move is made"
         lines.append(f"no guard: a stalled controller is not fenced ({', '.join(missing)}); {after}")
-    for service in automatic:
-        lines += _of_one(view, service)
-    return lines
+    silent = [service.service.name for service in automatic if _silent(service)]
+    if silent:
+        lines.append(
+            f"the guard of {', '.join(silent)} at {view.site} does not answer; nothing may fence it here"
+        )
+    return lines + _lacks(view, automatic)
 
 
-def _of_one(view: View, service: ServiceView) -> list[str]:
-    name = service.service.name
+def _silent(service: ServiceView) -> bool:
     guard = service.held.guard if service.held is not None else None
-    if not service.guarded or guard is None:
+    return service.guarded and guard is not None and not guard.connected
+
+
+def _lacks(view: View, automatic: list[ServiceView]) -> list[str]:
+    """One line for all: a screen full of what never changes hides what does. `explain` has the words."""
+    lacking: dict[str, list[str]] = {}
+    for service in automatic:
+        guard = service.held.guard if service.held is not None else None
+        for lack in guard.lacks if guard is not None and guard.connected else ():
+            lacking.setdefault(lack.partition(":")[0], []).append(service.service.name)
+    if not lacking:
         return []
+    names = sorted({name for names in lacking.values() for name in names})
+    words = f"guards at {view.site} ({', '.join(names)}) do not protect against {', '.join(lacking)}"
+    return [f"{words}; `explain` says what each needs"]
+
+
+def guard_lines(service: ServiceView, site: str) -> list[str]:
+    """What `explain` says of the guard here."""
+    guard = service.held.guard if service.held is not None else None
+    if guard is None:
+        return [] if service.guarded else [f"no guard is set up for it at {site}"]
     if not guard.connected:
-        return [f"the guard of {name} at {view.site} does not answer; nothing may fence {name} here"]
-    return [f"{name} at {view.site} is not protected against {lack}" for lack in guard.lacks]
+        return [f"the guard at {site} does not answer"]
+    state = "open" if guard.open else "closed"
+    heard = "" if guard.knows_us else ", has not acknowledged this keeper yet"
+    protects = ", ".join(guard.protects) or "nothing"
+    return [
+        f"the guard at {site} is {state}, epoch {guard.epoch}{heard}; protects against {protects}",
+        *(f"not protected against {lack}" for lack in guard.lacks),
+    ]
 
 
 def certify_peer(view: View) -> str:

@@ -247,6 +247,7 @@ class Explanation(Shape):
     would_have_to_change: list[str] = []
     reach: list[ReachStatus] = []
     findings: list[Finding] = []
+    guard: list[str] = []
     on_file: list[HistoryEntry] = []
 
 

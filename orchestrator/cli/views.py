@@ -55,6 +55,10 @@ def explanation(told: Explanation) -> list[str]:
         for one in told.would_have_to_change:
             lines += wrapped(one, first="  ", then="      ")
     lines += ["", heading("Gates before a promotion there without anybody's order"), *gates(told.gates)]
+    if told.guard:
+        lines += ["", heading("The guard here")]
+    for one in told.guard:
+        lines += wrapped(one, first="  ", then="      ")
     lines += _side_by_side(told) + _reach(told)
     lines += ["", heading("What was seen")]
     lines += [line for one in told.evidence for line in _evidence(one)] or ["  nothing yet"]

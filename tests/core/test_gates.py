@@ -99,6 +99,9 @@ CASES: dict[str, Case] = {
     "what the witness saw writable forbids a second one": Case(
         2, False, "old-primary-writable", LOST.but(outside=(word("w", "y"),))
     ),
+    "what the witness saw while it held its lease does not count, it was rightly writable": Case(
+        2, True, "", LOST.but(outside=(word("w", "y", age_seconds=1.5),))
+    ),
     "what the witness saw long ago does not count": Case(
         2, True, "", LOST.but(outside=(word("w", "y", age_seconds=6.1),))
     ),
