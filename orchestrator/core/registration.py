@@ -119,7 +119,8 @@ def adopt(state: OwnershipState, found: SiteItem) -> bool:
         return False
     state.own_revision = max(state.own_revision, found.revision)
     state.confirmed_sent_ns = max(state.confirmed_sent_ns, beat.sent_at_ns)
-    if beat.hold and record.hold and record.beat > state.last_beat_without_hold and not state.hold_clearing:
+    since_cleared = state.hold_carried and not state.hold_clearing  # P30: the answer to an older beat comes late
+    if beat.hold and record.hold and since_cleared and record.beat > state.last_beat_without_hold:
         state.hold_relied = True  # P29
     _unbroken(state, beat)
     earn(state, beat.sent_at_ns)

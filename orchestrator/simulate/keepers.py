@@ -126,7 +126,8 @@ class KeeperNode:
 
     def _keep_note(self) -> None:
         note = self.world.sites[self.site].disk
-        note.deadline_ns = self.state.deadline_ns
+        # P32: a lease without the peer's word must not look unbroken to the next keeper.
+        note.deadline_ns = 0 if self.state.word_needed else self.state.deadline_ns
         note.open_here = [name for name, held in self.state.services.items() if held.open_here]
 
     def _plan(self) -> None:

@@ -26,7 +26,7 @@ LATE = Weather(
 )  # fmt: skip
 EDGE = Weather(0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.03, late_share=0.03, late_ns=20 * SECOND)
 STORM = Weather(
-    0, 0, 2 * SECOND, slow_share=0.2, lost_share=0.3, twice_share=0.1, late_share=0.05, late_ns=20 * SECOND
+    0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.15, twice_share=0.1, late_share=0.05, late_ns=20 * SECOND
 )
 SLOW = Weather(200 * MS, 1200 * MS, 3 * SECOND, slow_share=0.1, lost_share=0.02, late_share=0.05)
 
@@ -133,7 +133,7 @@ FAMILIES: tuple[Family, ...] = (
         (EDGE, STORM),
         _only("crash_keeper", "take_over", "slow_disk", "cut", "stall_keeper", "spare"),
         services=({"s": "x"},), prompt=True, tight=True, least=0, most=3, cold_share=0.0, gated_share=0.1,
-        eager_share=0.95, leases=9, script="vows",
+        eager_share=0.95, leases=11, script="vows",
     ),
     Family(
         "moves",
@@ -351,7 +351,7 @@ def _leaves_alone(deed: Deed) -> bool:
     if deed.name in ("cut", "part"):
         return "y" in deed.arguments
     if deed.name == "voter_lost":
-        return deed.arguments[0] == "y"
+        return bool(deed.arguments[0] == "y")
     if deed.name == "election":
         return bool(deed.arguments[0] < SECOND // 2)
     return bool(deed.name != "witness_lost" and deed.arguments[0] == "y")
@@ -414,8 +414,8 @@ def _tight(random: Random, family: Family, services: Services, begin_ns: int, en
 
 def _vows(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
     """x lives on y's promises for a while, then loses y too, comes back at times, and y restarts."""
-    cut_ns = begin_ns + T_NS + random.randrange(T_NS)
-    apart_ns = cut_ns + random.choice((random.randrange(3 * T_NS), random.randrange(SECOND)))
+    cut_ns = begin_ns + 2 * T_NS + random.randrange(T_NS)
+    apart_ns = cut_ns + random.choice((random.randrange(T_NS, 3 * T_NS), random.randrange(SECOND)))
     for_ns = random.randrange(T_NS, 3 * T_NS)
     deeds = [
         Deed(cut_ns, "store_cut", ("x", random.choice(("up", "down")), random.randrange(4 * T_NS, 8 * T_NS))),
@@ -429,8 +429,8 @@ def _vows(random: Random, family: Family, services: Services, begin_ns: int, end
         ),
     ]
     if random.random() < 0.5:
-        at_ns = apart_ns + random.randrange(2 * T_NS)
-        deeds.append(Deed(at_ns, "crash_keeper", ("y", random.randrange(50 * MS, SECOND))))
+        at_ns = apart_ns + random.randrange(-SECOND, T_NS // 2)
+        deeds.append(Deed(at_ns, "crash_keeper", ("y", random.randrange(50 * MS, 400 * MS))))
     if random.random() < 0.3:
         at_ns = apart_ns + T_NS + random.randrange(T_NS)
         deeds.append(Deed(at_ns, "store_cut", ("y", "down", random.randrange(T_NS))))

@@ -164,6 +164,20 @@ def test_p30_a_late_word_of_an_old_renewal_does_not_bring_the_reliance_back() ->
     assert not keeper.state.hold_relied
 
 
+def test_p30_a_renewal_under_way_while_the_note_is_cleared_does_not_bring_the_reliance_back() -> None:
+    keeper = holding()
+    keeper.disk_takes = None  # type: ignore[assignment]  # it takes its time
+    seen_again(keeper, TIMING.hold_clear_ns + SECOND)
+    assert keeper.state.hold_clearing
+    note = next(order for order in reversed(keeper.orders) if isinstance(order, m.WriteNote))
+    under_way = renewals(keeper.wait(TIMING.renew_every_ns + 50_000_000))[-1]
+    assert under_way.record.hold
+    keeper.tell(m.NoteWritten(note.number, True))
+    assert not keeper.state.hold_carried
+    keeper.commit(under_way)
+    assert not keeper.state.hold_relied
+
+
 # --- the note ----------------------------------------------------------------------------------------------
 
 
