@@ -20,7 +20,8 @@ MS = 1_000_000
 
 class World:
     """Sites, View and Screen of a stage in one. `faults`: two-writable, loses-rows, no-takeover, ping-pong,
-    no-rejoin, fences-late, silent-link, moves-on-link-down, fails-writes."""
+    no-rejoin, fences-late, silent-link, moves-on-link-down, fails-writes,
+    serves-inside."""
 
     def __init__(self, *faults: str) -> None:
         self.wrong: AbstractSet[str] = frozenset(faults)
@@ -28,6 +29,7 @@ class World:
         self.lease_duration_seconds = 3.0
         self.dead: frozenset[str] = frozenset()
         self.link_down = False
+        self.cuts: set[tuple[str, str]] = set()
         self.said: list[str] = []
         self.primary = dict(HOME)
         self.epoch = dict.fromkeys(HOME, 1)
@@ -209,34 +211,72 @@ class World:
 
 
 class WorldFaults:
-    """What is done to the world's processes and links, and what a sound guard and link make of it."""
+    """What is done to the world's processes and links, and what sound guards and leases make of it."""
 
     has_links = True
 
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def _cut_off(self, site: str) -> None:
+        """A guard ends a site's service, then the other site takes it."""
+        world = self.world
+        last = world.kept["ebs"][-1]
+        proof_ns = last.acknowledged_ns + (10**10 if "fences-late" in world.wrong else 1)
+        world.broken["ebs"].append(Broken(site, proof_ns, proof_ns, last.n, "gone"))
+        world.move("ebs", next(other for other in DATA_SITES if other != site))
+        if "serves-inside" in world.wrong:
+            now_ns = boottime_ns() + MS
+            world.within["ebs"].append(Acknowledged(10**12, site, now_ns, now_ns + MS))
+
+    def _disturb(self) -> None:
+        """Something after which nothing may happen."""
+        world = self.world
+        if "fails-writes" in world.wrong:
+            now_ns = boottime_ns()
+            world.broken["ebs"].append(Broken(world.primary["ebs"], now_ns, now_ns, 1, "reset"))
+        if "moves-on-link-down" in world.wrong and world.primary["ebs"] != "durham":
+            world.move("ebs", "durham")
+
     def stop(self, site: str, process: str) -> int:
         if process == "keeper":
-            world = self.world
-            last = world.kept["ebs"][-1]
-            proof_ns = last.acknowledged_ns + (10**10 if "fences-late" in world.wrong else 1)
-            world.broken["ebs"].append(Broken(site, proof_ns, proof_ns, last.n, "gone"))
-            world.move("ebs", next(other for other in DATA_SITES if other != site))
+            self._cut_off(site)
+        else:
+            self._disturb()
         return 1
 
     def go(self, site: str, process: str | None = None) -> int:
         self.world.rejoin()
         return 2
 
-    def cut(self, one: str, other: str, **_: object) -> None:
+    def kill(self, site: str, process: str) -> int:
+        self._disturb()
+        return 1
+
+    def cut(self, one: str, other: str, *, one_way: bool = False, ports: object = ()) -> None:
         world = self.world
+        world.cuts.add((one, other))
         world.link_down = "silent-link" not in world.wrong
-        if "moves-on-link-down" in world.wrong:
-            world.move("ebs", "durham")
-        if "fails-writes" in world.wrong:
-            world.broken["ebs"].append(Broken(world.primary["ebs"], boottime_ns(), boottime_ns(), 1, "reset"))
+        whole = {site for site in DATA_SITES if len({pair for pair in world.cuts if site in pair}) == 2}
+        if whole and not ports and world.primary["ebs"] in whole:
+            self._cut_off(world.primary["ebs"])
+        else:
+            self._disturb()
 
     def mend(self, one: str, other: str) -> None:
+        self.mend_all()
+
+    def mend_all(self) -> None:
+        self.world.cuts.clear()
         self.world.link_down = False
         self.world.rejoin()
+
+    def clock(self, site: str, offset_seconds: float) -> None:
+        self._disturb()
+
+    def fill(self, site: str) -> int:
+        self._disturb()
+        return 1
+
+    def empty(self, site: str) -> bool:
+        return True
