@@ -119,8 +119,9 @@ def adopt(state: OwnershipState, found: SiteItem) -> bool:
         return False
     state.own_revision = max(state.own_revision, found.revision)
     state.confirmed_sent_ns = max(state.confirmed_sent_ns, beat.sent_at_ns)
-    since_cleared = state.hold_carried and not state.hold_clearing  # P30: the answer to an older beat comes late
-    if beat.hold and record.hold and since_cleared and record.beat > state.last_beat_without_hold:
+    # P30: an answer may come after it was decided that no renewal carries hold any more.
+    goes_on = state.hold_carried and not state.hold_clearing
+    if beat.hold and record.hold and goes_on and record.beat > state.last_beat_without_hold:
         state.hold_relied = True  # P29
     _unbroken(state, beat)
     earn(state, beat.sent_at_ns)
