@@ -115,7 +115,7 @@ async def _stays(
     hurt: Callable[[str], None],
     heal: Callable[[str], object],
     *,
-    seconds: float = QUIET_SECONDS,
+    seconds: float | None = None,
     during: Callable[[Stage, LabNow], None] = lambda stage, now: None,
 ) -> None:
     """Something is done to the home of the service that moves, and nothing happens to either service: no
@@ -124,7 +124,7 @@ async def _stays(
     place = acts.primary(before, MOVED)
     hurt(place)
     try:
-        now = await acts.wait(stage, seconds)
+        now = await acts.wait(stage, QUIET_SECONDS if seconds is None else seconds)
         during(stage, now)
     finally:
         heal(place)
