@@ -148,6 +148,11 @@ class RunningLab:
         """Start the site's processes again, as its machines do after a power cut."""
         if (rope := self.ropes.pop(site, None)) is not None:
             os.close(rope)
+        # What a machine that boots holds to be of another boot, which this one has not had.
+        (self.layout.state(site) / "keeper-note.json").unlink(missing_ok=True)
+        for service in HOME:
+            data = self.layout.data(site, service)
+            (data.with_name(f"{data.name}.twinsite") / "permit").unlink(missing_ok=True)
         self.start_tree(read_description(self.layout, site))
         self.killed.discard(site)
 
