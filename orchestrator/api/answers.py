@@ -34,6 +34,7 @@ from orchestrator.api.shapes import (
     Status,
     StepStatus,
 )
+from orchestrator.api.store_words import distrusted, keeper_warnings, store_warnings
 from orchestrator.breaking_glass import without_quorum
 from orchestrator.certificates.words import certificate_warnings
 from orchestrator.clock import wall_text, wall_unix_seconds
@@ -55,6 +56,7 @@ from runbooks.progress import Progress
 from sites.replication.words import Role
 
 DOWN = frozenset({Diagnosis.HANDED_OVER, Diagnosis.SITE_DARK, Diagnosis.PRIMARY_DEAD, Diagnosis.ISOLATED})
+RIGHTLESS = frozenset({Diagnosis.ISOLATED, Diagnosis.UNKNOWN, Diagnosis.WORD_MISSING})
 FINE = frozenset({Diagnosis.HEALTHY, Diagnosis.WATCH_ONLY})
 WITNESS_FRESH_SECONDS = 10.0
 FULL_OF_QUOTA = 0.8
@@ -96,13 +98,9 @@ def _overall(names: set[Diagnosis], view: View, *, quiet: bool) -> str:
 
 
 def _warnings(controller: Controller, view: View) -> list[str]:
-    lines = []
+    lines = [*store_warnings(view), *keeper_warnings(view, controller.keeper_problem)]
     lines += guard_warnings(view) + right_warnings(view)
-    if view.keeper is None:
-        lines.append(
-            "the keeper does not answer: what is shown is what the databases say, ownership is unknown"
-        )
-    elif view.keeper.store_problem:
+    if view.keeper is not None and view.keeper.store_problem and not distrusted(view):
         lines.append(f"the store is out of reach from here: {view.keeper.store_problem}")
     if view.keeper is not None and view.keeper.renewals_suspended:
         lines.append("renewals are suspended: the controller has not completed a turn in time")
@@ -225,10 +223,10 @@ def _last_known(controller: Controller, service: ServiceView) -> LastKnownStatus
 def _next_step(view: View, judged: Judgement | None) -> str:
     if judged is None:
         return ""
+    if judged.row.diagnosis in RIGHTLESS and without_quorum(view):
+        return f"bring the store or {view.peer} back; if {view.peer} is known to be off: {break_glass(view)}"
     if judged.row.diagnosis is Diagnosis.WORD_MISSING:
         return f"bring {view.peer}'s controller back; if it is known to be off: {certify_peer(view)}"
-    if judged.row.diagnosis in (Diagnosis.ISOLATED, Diagnosis.UNKNOWN) and without_quorum(view):
-        return f"bring the store or {view.peer} back; if {view.peer} is known to be off: {break_glass(view)}"
     if judged.decision.act not in (Act.ASK, Act.REFUSE):
         return ""
     reason = REASONS.get(judged.decision.code)

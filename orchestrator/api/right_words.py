@@ -1,6 +1,7 @@
 """What `status` warns of about this site's right: guards, where the lease comes from, hold, broken glass."""
 
 from orchestrator.api.shapes import CertificateStatus
+from orchestrator.breaking_glass import without_quorum
 from orchestrator.core.view import ServiceView, View
 
 
@@ -88,7 +89,12 @@ def right_warnings(view: View) -> list[str]:
         f"epoch {glass.epoch}; reconcile it when the store is back"
         for glass in keeper.glass
     ]
-    if keeper.word_needed:
+    if keeper.word_needed and without_quorum(view):
+        lines.append(
+            f"no quorum: neither the store nor {view.peer} answers {view.site}, which opens nothing; if "
+            f"{view.peer} is known to be off, glass can be broken: {break_glass(view)}"
+        )
+    elif keeper.word_needed:
         lines.append(
             f"{view.site} opens nothing: its lease was broken, and {view.peer}'s controller has not said "
             f"since that no glass was broken there; if {view.peer} is known to be off: {certify_peer(view)}"
