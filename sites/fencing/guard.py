@@ -882,7 +882,6 @@ class Stop:
         self._lock = threading.Lock()
         self._closed = True
         self._was_open = False
-        self.killed = 0  # instances that had become writable while we were closed
 
     def start(self) -> None:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -1019,7 +1018,9 @@ class Stop:
                     continue
                 for pid in found:
                     self._end(pid, signal.SIGKILL)
-            self.killed += 1
+            owner = self._owner()
+            if owner is not None:
+                self._close_next_start(owner)
             LOG.say(
                 "stop: an instance had become writable while closed; {} processes ended".format(len(found))
             )
@@ -1106,6 +1107,9 @@ class Proxy(Hand):
                 pass_fds=(self._file.fileno(), held),
                 preexec_fn=_plain,
             )
+        except OSError:
+            time.sleep(1)  # not asked for again at once
+            raise
         finally:
             os.close(held)
         return "started"
@@ -1334,18 +1338,23 @@ class Relay:
         self._shared.connections = len(self._by_place) // 2
 
 
-def address_of(text: str) -> Tuple[str, int, int]:
-    """`host:port` or `[host]:port` as (address, port, family). Raises ValueError."""
+def split_address(text: str) -> Tuple[str, int]:
+    """`host:port` or `[host]:port` as (host, port); asks nobody what a name means. Raises ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("{!r} is not host:port".format(text))
-    host = host.strip("[]")
+    return host.strip("[]"), int(port)
+
+
+def address_of(text: str) -> Tuple[str, int, int]:
+    """The same as (address, port, family); a name is looked up. Raises ValueError, OSError."""
+    host, port = split_address(text)
     try:
         ip = ipaddress.ip_address(host or "0.0.0.0")
     except ValueError:
-        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
-        return str(found[4][0]), int(port), int(found[0])
-    return str(ip), int(port), int(socket.AF_INET6 if ip.version == 6 else socket.AF_INET)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return str(found[4][0]), port, int(found[0])
+    return str(ip), port, int(socket.AF_INET6 if ip.version == 6 else socket.AF_INET)
 
 
 # --- kind `nftables`: a gate in the kernel -----------------------------------------------------------------
@@ -2028,7 +2037,7 @@ class Settings:
             if "proxy" in said:
                 places += [said["proxy"]["listen"], said["proxy"]["to"]]
             for place in places:
-                address_of(place)
+                split_address(place)
             for net in said.get("nftables", {}).get("except", ()):
                 ipaddress.ip_network(net, strict=False)
         except (ValueError, OSError) as error:
@@ -2117,7 +2126,7 @@ class Guard:
         self._watchdog: Optional[Watchdog] = None
         self._supervisor = Supervisor()
         self._status = ""
-        self._why = ""
+        self._evidence = ""
 
     def run(self) -> int:
         """Until told to end. Returns the exit status."""
@@ -2157,7 +2166,13 @@ class Guard:
         }
         self._line.start()
         self._supervisor.say("READY=1")
-        self._loop()
+        try:
+            self._loop()
+        except Exception:
+            # A fault of ours: nothing is left open that nobody looks after.
+            self._ending = "a fault of its own"
+            self._end()
+            raise
         self._end()
         if self._again:
             os.execv(sys.executable, [sys.executable, *sys.argv])
@@ -2335,10 +2350,10 @@ class Guard:
         verified = all(worked for worked, _ in outcomes)
         evidence = "; ".join(said for _, said in outcomes)
         took_ms = (boottime_ns() - begun_ns) // 10**6
-        said = "{} in {} ms ({}): {}".format("closed" if verified else "NOT CLOSED", took_ms, why, evidence)
-        if verified or said != self._why:
-            LOG.say(said)
-        self._why = said
+        said = "closed" if verified else "NOT CLOSED"
+        if verified or evidence != self._evidence:
+            LOG.say("{} in {} ms ({}): {}".format(said, took_ms, why, evidence))
+        self._evidence = evidence
         if not verified:
             time.sleep(LOOK_SECONDS)
         return verified, evidence

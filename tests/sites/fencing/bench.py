@@ -92,10 +92,14 @@ class Host:
         """The guard's log."""
         return self.log.read_text() if self.log.exists() else ""
 
-    def pretend(self) -> None:
-        """A database server that does not let go, writing."""
-        before = len(self.written())
+    def pretend_only(self) -> None:
+        """A database server that does not let go."""
         self.processes.append(subprocess.Popen([sys.executable, str(PRETENDER), str(self.data)]))
+
+    def pretend(self) -> None:
+        """The same, writing."""
+        before = len(self.written())
+        self.pretend_only()
         until(lambda: len(self.written()) > before, "a write")
 
     def written(self) -> list[int]:

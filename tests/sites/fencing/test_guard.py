@@ -56,9 +56,9 @@ def test_a_fence_ends_what_ignores_every_other_signal_and_is_acknowledged_then(h
 def test_what_is_started_while_it_is_closed_is_ended(host: Host) -> None:
     host.start()
     until(lambda: "closed in" in host.said(), "closed")
-    host.pretend()
+    host.pretend_only()
+    until(lambda: "had become writable" in host.said(), "that it was seen")
     until(lambda: not host.pretenders(), "the end of every process")
-    assert "had become writable" in host.said()
 
 
 def test_at_its_start_it_closes_what_is_open(host: Host) -> None:
@@ -287,6 +287,14 @@ def test_a_connection_that_is_lost_is_dialled_again_and_the_next_controller_is_t
         host.opened()
         host.keeper.hang_up()
         until(lambda: len(host.keeper.said("hello")) > 1, "a second hello")
+
+
+def test_a_controller_whose_name_nobody_knows_does_not_keep_it_from_closing(host: Host) -> None:
+    host.settings["controllers"] = ["controller.invalid:8301"]
+    host.pretend()
+    host.start_only()
+    until(lambda: not host.pretenders(), "closed")
+    until(lambda: "line: controller.invalid:8301" in host.said(), "the reason in the log")
 
 
 def test_rubbish_from_the_controller_costs_the_connection_and_nothing_else(host: Host) -> None:
