@@ -21,6 +21,7 @@ from orchestrator.core.records import (
     Movement,
     RecordUnreadable,
     RunRecord,
+    ServiceRecord,
     StepState,
     decode,
     encode,
@@ -286,6 +287,16 @@ class Mover:
             sql=self._tools.sql.get(plan.service),
         )
 
+    async def _known(self, service: str) -> ServiceRecord | None:
+        """The service's record. A transaction whose answer was lost makes it unknown for a moment (P4), which
+        is no reason to leave a move half done; waiting does no harm, for nothing is done meanwhile."""
+        try:
+            async with asyncio.timeout(self._tools.estate.ownership.lease_duration_seconds):
+                await self._desk.wait(lambda: self._desk.record(service) is not None)
+        except TimeoutError:
+            return None
+        return self._desk.record(service)
+
     def _right(self, plan: Plan) -> Callable[[], Awaitable[None]]:
         """P26: asked before every side effect. Before the claim the run must still hold the service; from
         the claim on, this site must be entitled to it at the plan's epoch, by the keeper's word. So it must
@@ -297,9 +308,9 @@ class Mover:
                 if errand.broken:
                     await entitled()
                 return
-            record = self._desk.record(plan.service)
+            record = await self._known(plan.service)
             if record is None:
-                raise LostRight("who owns the service is not known here at this moment")
+                raise LostRight("who owns the service has not been known here for a lease's length")
             if plan.kind is Kind.REJOIN:
                 if record.primary != plan.to_site or record.epoch != plan.epoch:
                     raise LostRight(f"{record.primary} is primary at epoch {record.epoch} now")
