@@ -264,7 +264,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "P10 P12",
         "the writer's own key is not compared",
         "a takeover or give-up of before a restart is committed a minute later",
-        "moves late promises",
+        "late",
         (
             ASKING,
             "    compares = [Compare(SITES + state.site, state.own_revision)]\n",
@@ -281,18 +281,6 @@ MUTANTS: tuple[Mutant, ...] = (
             "        if self.peer_item.record.revoked and self.peer_item.revision == self.peer_revoked_revision:",
             "        if self.peer_revoked_revision:",
         ),
-    ),
-    _mutant(
-        "P12 P32",
-        "a transaction of unknown outcome changes nothing",
-        "a takeover that was lost is committed after a promise was given",
-        "vows late promises",
-        (
-            ASKING,
-            "    return register(state, now_ns, drop=frozenset(outstanding.services))\n",
-            "    promise.outcome_known(state)\n    return []\n",
-        ),
-        *NO_WORD,
     ),
     _mutant(
         "P13 P32",
@@ -460,17 +448,6 @@ MUTANTS: tuple[Mutant, ...] = (
         (GUARD, "    if epoch is not None and epoch < state.highest.epoch:", "    if False:"),
     ),
     _mutant(
-        "P21",
-        "a give-up does not wait until the guard knows this incarnation",
-        "the older keeper's answer opens it",
-        "spares",
-        (
-            GUARDING,
-            "    if guard.known_incarnation < state.confirmed_incarnation:\n        return False\n",
-            "",
-        ),
-    ),
-    _mutant(
         "P22",
         "no gate that closes by itself",
         "a paused host resumes, and its database writes before its guard runs",
@@ -507,7 +484,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "P23",
         "a give-up of unknown outcome changes nothing",
         "it is served again, and the late give-up is committed",
-        "moves late",
+        "late",
         (
             ASKING,
             "    return register(state, now_ns, drop=frozenset(outstanding.services))\n",
@@ -640,6 +617,11 @@ MUTANTS: tuple[Mutant, ...] = (
             HOLDING,
             "        state.hold_relied = False  # P30: first stop relying, then the note, then the renewal without it\n",
             "",
+        ),
+        (
+            NOTING,
+            "    if not state.hold_relied or state.word_needed:",
+            "    if not state.hold_relied or state.word_needed or state.hold_clearing:",
         ),
     ),
     _mutant(

@@ -21,8 +21,8 @@ ROUGH = Weather(
     1 * MS, 60 * MS, 3 * SECOND, slow_share=0.08, lost_share=0.06, twice_share=0.04, late_share=0.02
 )
 LATE = Weather(
-    1 * MS, 40 * MS, 2 * SECOND, slow_share=0.06, lost_share=0.03, twice_share=0.04, late_share=0.15,
-    late_ns=12 * SECOND,
+    1 * MS, 40 * MS, 2 * SECOND, slow_share=0.06, lost_share=0.02, twice_share=0.04, late_share=0.25,
+    late_ns=8 * SECOND,
 )  # fmt: skip
 EDGE = Weather(0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.03, late_share=0.03, late_ns=20 * SECOND)
 STORM = Weather(
@@ -140,14 +140,14 @@ FAMILIES: tuple[Family, ...] = (
         (ROUGH, LATE, EDGE),
         _only("switch_over", "give_up_dead", "claim", "take_over", "store_cut", "crash_keeper",
               "stall_keeper", "guard_cut", switch_over=16, give_up_dead=8, touch=10),
-        services=ONE_EACH,
+        services=ONE_EACH, script="moves",
     ),
     Family(
         "late",
         (LATE,),
         _only("switch_over", "give_up_dead", "take_over", "crash_keeper", "stall_keeper", "isolate",
-              "store_cut", "election", switch_over=12, give_up_dead=10, store_cut=10),
-        services=ONE_EACH, least=5, most=10, leases=14,
+              "store_cut", "election"),
+        services=ONE_EACH, prompt=True, eager_share=0.8, gated_share=0.2, least=0, most=4, script="late",
     ),
     Family(
         "promises",
@@ -393,7 +393,7 @@ def _tight(random: Random, family: Family, services: Services, begin_ns: int, en
     """A site loses its lease once, for certain, and little else happens."""
     site = random.choice(("x", "x", "x", "y"))
     lost_ns = begin_ns + T_NS + random.randrange(T_NS)
-    for_ns = random.randrange(3 * T_NS // 2, 3 * T_NS)
+    for_ns = random.choice((random.randrange(T_NS, 3 * T_NS // 2), random.randrange(3 * T_NS // 2, 3 * T_NS)))
     loss = random.choice(
         (
             Deed(lost_ns, "store_cut", (site, "up", for_ns)),
@@ -428,7 +428,13 @@ def _vows(random: Random, family: Family, services: Services, begin_ns: int, end
             )
         ),
     ]
-    if random.random() < 0.5:
+    if random.random() < 0.3:
+        deeds[1] = Deed(apart_ns, "part", ("x", "y", random.randrange(T_NS, 3 * T_NS // 2)))
+        taken_ns = apart_ns + T_NS + random.randrange(SECOND)
+        deeds.append(Deed(apart_ns, "slow_disk", ("y", random.randrange(1, 3 * SECOND), False, 2 * T_NS)))
+        deeds.append(Deed(taken_ns, "crash_keeper", ("y", 50 * MS)))
+        deeds.append(Deed(taken_ns + 40 * MS, "store_cut", ("y", "up", random.randrange(T_NS))))
+    elif random.random() < 0.6:
         at_ns = apart_ns + random.randrange(-SECOND, T_NS // 2)
         deeds.append(Deed(at_ns, "crash_keeper", ("y", random.randrange(50 * MS, 400 * MS))))
     if random.random() < 0.3:
@@ -436,6 +442,36 @@ def _vows(random: Random, family: Family, services: Services, begin_ns: int, end
         deeds.append(Deed(at_ns, "store_cut", ("y", "down", random.randrange(T_NS))))
     more, ending = _any(random, family, services, cut_ns, end_ns)
     return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
+
+
+def _moves(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """Moves; at times something small is written about a service just before it is given up."""
+    deeds, ending = _any(random, family, services, begin_ns, end_ns)
+    if random.random() < 0.5:
+        at_ns = begin_ns + T_NS
+        deeds = deeds[:2]
+        for _ in range(4):
+            at_ns += random.randrange(T_NS, 2 * T_NS)
+            for site in ("x", "y"):
+                deeds.append(Deed(at_ns, "touch", (site, "s")))
+                given_ns = at_ns + random.randrange(400 * MS)
+                deeds.append(Deed(given_ns, "give_up_dead", (site, "s")))
+    return sorted(deeds, key=lambda deed: deed.at_ns), ending
+
+
+def _late(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """Give-ups, again and again; some are committed long after, when the giver is cut off or stopped."""
+    deeds, ending = _any(random, family, services, begin_ns, end_ns)
+    at_ns = begin_ns + T_NS
+    while at_ns < end_ns - 2 * T_NS:
+        at_ns += random.randrange(T_NS // 2, 2 * T_NS)
+        name = random.choice(list(services))
+        site = random.choice(("x", "y"))
+        deeds.append(Deed(at_ns, "give_up_dead", (site, name)))
+        lost_ns = at_ns + random.randrange(2 * SECOND, 8 * SECOND)
+        what = random.choice(("isolate", "stall_keeper", "crash_keeper"))
+        deeds.append(Deed(lost_ns, what, (site, random.randrange(T_NS // 2, T_NS))))
+    return sorted(deeds, key=lambda deed: deed.at_ns), ending
 
 
 def _hold(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
@@ -461,12 +497,12 @@ def _hold(random: Random, family: Family, services: Services, begin_ns: int, end
         case "at the clearing":
             for_ns = random.randrange(5 * T_NS // 2, 4 * T_NS)
             deeds.append(Deed(lost_ns, "witness_lost", (for_ns,)))
-            at_ns = lost_ns + for_ns + T_NS // 2 + random.randrange(3 * T_NS // 2)
+            at_ns = lost_ns + for_ns + T_NS // 2 + random.randrange(T_NS)
             what = random.choice(("isolate", "stall_keeper", "isolate"))
             deeds.append(Deed(at_ns, what, ("x", 4 * T_NS)))
             if random.random() < 0.5:
-                slow_ns = random.randrange(SECOND // 2, 4 * SECOND)
-                deeds.append(Deed(at_ns - T_NS // 4, "slow_disk", ("x", slow_ns, False, 3 * SECOND)))
+                slow_ns = random.randrange(SECOND, 6 * SECOND)
+                deeds.append(Deed(lost_ns + for_ns, "slow_disk", ("x", slow_ns, False, 2 * T_NS)))
                 deeds.append(Deed(at_ns + random.randrange(SECOND), "crash_keeper", ("x", 100 * MS)))
         case "spare":
             for_ns = random.randrange(5 * T_NS // 2, 4 * T_NS)
@@ -504,7 +540,7 @@ def _modes(random: Random, family: Family, services: Services, begin_ns: int, en
     ]
     if random.random() < 0.5:
         way = random.choice(("up", "down"))
-        cut_ns = at_ns - random.randrange(T_NS // 2)
+        cut_ns = at_ns + random.randrange(-T_NS // 2, SECOND)
         deeds.append(Deed(cut_ns, "guard_cut", ("x", "s", way, random.randrange(SECOND, 4 * T_NS))))
     more, ending = _any(random, family, services, begin_ns, end_ns)
     return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
@@ -553,7 +589,8 @@ def _spares(random: Random, family: Family, services: Services, begin_ns: int, e
 
 SCRIPTS: dict[str, Callable[[Random, Family, Services, int, int], Script]] = {
     "": _any, "tight": _tight, "vows": _vows, "glass": _glass, "healthy": _healthy, "outage": _outage,
-    "dead": _dead, "hold": _hold, "modes": _modes, "restore": _restore, "spares": _spares,
+    "dead": _dead, "hold": _hold, "modes": _modes, "late": _late, "moves": _moves,
+    "restore": _restore, "spares": _spares,
 }  # fmt: skip
 
 
