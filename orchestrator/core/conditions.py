@@ -153,6 +153,10 @@ TAKE_BACK = When(
     f"came for {CLAIM_BACK_AFTER_SECONDS:.0f} s",
     _take_back,
 )
+TAKE_BACK_BESIDE_WRITABLE = When(
+    "this site would take it back, and the instance at the other site accepts writes",
+    lambda v, s: _take_back(v, s) and s.writable_at(v.peer) is True,
+)
 NOT_THE_HOLDER = When(
     "the other site owns it", lambda v, s: s.record is not None and s.record.primary != v.site
 )

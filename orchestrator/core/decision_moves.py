@@ -117,6 +117,14 @@ MOVES: tuple[Rule, ...] = (
     ),
     Rule(200, Diagnosis.HANDED_OVER, when.RUNNING_HERE, Act.HOLD, "moving", "the run here claims it"),
     Rule(
+        203,
+        Diagnosis.HANDED_OVER,
+        when.TAKE_BACK_BESIDE_WRITABLE,
+        Act.ASK,
+        "other-site-writable",
+        "the instance at the other site accepts writes without a claim: opening this one would make two",
+    ),
+    Rule(
         204,
         Diagnosis.HANDED_OVER,
         when.TAKE_BACK,

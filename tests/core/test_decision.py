@@ -139,6 +139,9 @@ CASES: dict[str, Case] = {
     ),
     # --- handed over ---
     "a run here claims what it was given": Case(200, Act.HOLD, "moving", HANDED.but(run_here="run-1")),
+    "what we gave up is not taken back beside an instance that accepts writes there": Case(
+        203, Act.ASK, "other-site-writable", GIVEN_AWAY.but(run_failed=True, there=PRIMARY)
+    ),
     "what we gave up is taken back when its run has failed": Case(
         204, Act.CLAIM_BACK, "claim-back", GIVEN_AWAY.but(run_failed=True)
     ),

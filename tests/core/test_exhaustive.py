@@ -118,8 +118,8 @@ def _without_right(view: View, service: ServiceView, act: Act) -> Iterator[str]:
         ours or under_glass
     ):
         yield "acts on what it does not own"
-    opens = act in (Act.REOPEN, Act.RESTART) and not under_glass
-    if opens and service.writable_at(view.site) is not True and service.writable_at(view.peer):
+    beside = act is Act.CLAIM_BACK or service.writable_at(view.site) is not True
+    if act in OPENS and not under_glass and beside and service.writable_at(view.peer):
         yield "opens a second writable instance"
     if act is Act.GIVE_UP and not service.dead_here and service.role_at(view.site) is not Role.DOWN:
         yield "gives up what is not dead"
@@ -128,14 +128,47 @@ def _without_right(view: View, service: ServiceView, act: Act) -> Iterator[str]:
             yield "hands over in order what is not open"
         if len(cut_off_by(service.client_probes, view.site)) < ENOUGH_OBSERVERS:
             yield "hands over on one observer's word"
+        if service.cut_off_for_seconds <= service.service.hold_down_seconds:
+            yield "does not wait for the clients' way to come back"
+        if service.handed_over_lately:
+            yield "tries on what has not worked"
     if act is Act.FENCE and (service.writable_at(view.site) is not True or service.run_here):
         yield "cuts off what is not writable, or what a run is opening"
     if act is Act.FENCE and ours and right:
         yield "cuts off what it has the right to"
     if act is Act.FIRST_CLAIM and (record is not None or service.service.home != view.site):
         yield "makes the first claim away from home, or of what was claimed"
+    yield from _too_eagerly(view, service, act)
     if act is Act.REJOIN and (not theirs or service.writable_at(view.site) is True):
         yield "makes a standby of its own primary, or of what accepts writes"
+
+
+def _too_eagerly(view: View, service: ServiceView, act: Act) -> Iterator[str]:
+    """Acts that would hide what is the matter, or gain nothing."""
+    record, held = service.record, service.held
+    moves = {Act.REOPEN, Act.RESTART, Act.GIVE_UP, Act.HAND_OVER}
+    if act in moves and held is not None and held.giving_up and not held.under_glass:
+        yield "acts on what is being given up"
+    if act is Act.REOPEN and service.open_failures >= 3:
+        yield "opens what has failed to open three times"
+    if act is Act.RESTART and service.restarts_left < 1:
+        yield "restarts more often than is allowed"
+    if act is Act.GIVE_UP and service.role_at(view.peer) is not Role.STANDBY:
+        yield "gives up to a site that could not take it"
+    if act is Act.GIVE_UP and service.flap_left_seconds:
+        yield "gives up what flaps"
+    if act is Act.CLAIM and record is not None and record.previous == view.site:
+        yield "claims as a loss what it gave up itself"
+    if act in (Act.CLAIM, Act.CARRY_OUT) and service.run_in_doubt:
+        yield "goes on with a run of which a step is in doubt"
+    if act is Act.CARRY_OUT and (record is None or record.target != view.site):
+        yield "carries out another site's run"
+    if act is Act.RELEASE and not view.peer_lease_over:
+        yield "ends a run whose site may still carry it out"
+    if act is Act.REJOIN and service.role_at(view.peer) is not Role.PRIMARY:
+        yield "rejoins a primary that does not answer"
+    if act is Act.REJOIN and service.rejoin_wait_seconds > 0:
+        yield "tries a rejoin again at once"
 
 
 def _against_policy(view: View, service: ServiceView) -> Iterator[str]:
@@ -187,9 +220,13 @@ def test_the_page_of_decisions_tells_how_many_combinations_were_checked() -> Non
 
 
 # Rows without which something would be done that must not be.
-NEEDED = {210: "paused", 212: "manual", 214: "guard", 304: "paused", 306: "manual", 308: "guard",
-          310: "hold-down", 503: "second writable", 513: "second writable", 516: "paused", 518: "manual",
-          606: "paused", 608: "manual", 610: "guard"}  # fmt: skip
+NEEDED = {
+    203: "second writable", 205: "in doubt", 210: "paused", 212: "manual", 214: "guard", 304: "paused",
+    306: "manual", 308: "guard", 310: "hold-down", 401: "in doubt", 501: "three times",
+    503: "second writable", 510: "being given up", 513: "second writable", 516: "paused", 518: "manual",
+    522: "could not take it", 524: "flaps", 572: "does not answer", 574: "at once", 604: "being given up", 606: "paused", 608: "manual",
+    610: "guard", 616: "has not worked", 618: "to come back",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("row", NEEDED)
@@ -237,7 +274,7 @@ def _opened_wrongly(view: View, service: ServiceView, wish: Wish, gate: Gate) ->
             if record.mode is Mode.MANUAL or not view.peer_lease_over or (peer is not None and peer.hold):
                 yield "a manual service, a lease that runs, or a site that holds"
     if gate.number == 2 and not wish.planned and wish.from_site is not None:
-        fresh_seconds = min(6.0, service.nobody_for_seconds) if given_up else 6.0
+        fresh_seconds = min(6.0, _shut_for_seconds(view, service, given_up=given_up))
         sample = service.samples.get(wish.from_site)
         writable = sample is not None and service.writable_at(wish.from_site)
         if writable and sample and (view.now_ns - sample.taken_at_ns) / 1e9 <= fresh_seconds:
@@ -260,6 +297,15 @@ def _opened_wrongly(view: View, service: ServiceView, wish: Wish, gate: Gate) ->
     asked = gate.number == 8 and service.service.fence is FencePolicy.CONFIRM and not wish.planned
     if asked and not given_up and service.fence_confirmed is not True:
         yield "no fencing level has confirmed"
+
+
+def _shut_for_seconds(view: View, service: ServiceView, *, given_up: bool) -> float:
+    """For how long the old primary should have been shut by now."""
+    if given_up:
+        return service.nobody_for_seconds
+    over_ns = view.keeper.peer_lease_over_ns if view.keeper is not None else None
+    over = over_ns is not None and over_ns < view.now_ns
+    return (view.now_ns - (over_ns or 0)) / 1e9 + 1.0 if over else float("inf")
 
 
 def _loses_too_much(view: View, service: ServiceView, wish: Wish) -> Iterator[str]:
