@@ -224,8 +224,8 @@ NEEDED = {
     203: "second writable", 205: "in doubt", 210: "paused", 212: "manual", 214: "guard", 304: "paused",
     306: "manual", 308: "guard", 310: "hold-down", 401: "in doubt", 501: "three times",
     503: "second writable", 510: "being given up", 513: "second writable", 516: "paused", 518: "manual",
-    522: "could not take it", 524: "flaps", 572: "does not answer", 574: "at once", 604: "being given up", 606: "paused", 608: "manual",
-    610: "guard", 616: "has not worked", 618: "to come back",
+    522: "could not take it", 524: "flaps", 572: "does not answer", 574: "at once", 604: "being given up",
+    606: "paused", 608: "manual", 610: "guard", 616: "has not worked", 618: "to come back",
 }  # fmt: skip
 
 
