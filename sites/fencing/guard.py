@@ -2404,6 +2404,18 @@ def unit_text(settings: Settings, command: str) -> str:
 
 def hand_in(settings: Settings, path: str) -> int:
     """Give a certificate to the guard that runs, and show what it said."""
+    try:
+        os.close(hold_state(settings))
+    except SettingsWrong:
+        pass  # as it should be
+    except OSError as error:
+        print("no guard has ever run with the state {}: {}".format(settings.state, error), file=sys.stderr)
+        return 4
+    else:
+        print(
+            "no guard runs with the state {}; start it, and try again".format(settings.state), file=sys.stderr
+        )
+        return 4
     with open(path, encoding="utf-8") as file:
         text = file.read(LONGEST_LINE_BYTES)
     name = hashlib.sha256(text.encode("utf-8") + os.urandom(8)).hexdigest()[:16]
@@ -2417,7 +2429,7 @@ def hand_in(settings: Settings, path: str) -> int:
             os.unlink(place + ".said")
             print(said)
             return 0 if said.startswith("accepted") else 3
-    print("no guard has taken it from {}; does it run?".format(place + ".json"), file=sys.stderr)
+    print("the guard has not taken {}; look at its log".format(place + ".json"), file=sys.stderr)
     return 4
 
 

@@ -5,7 +5,6 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from orchestrator.certificates.operators import public_pem
 from orchestrator.certified import Certificate, CertificateKind
 from orchestrator.certified import canonical as product_canonical
 from orchestrator.signing import signed
-from sites.fencing.guard import boot_id, canonical
+from sites.fencing.guard import CertificateRefused, boot_id, canonical, check_certificate
 from tests.sites.fencing.bench import Host
 from tests.sites.fencing.fake_keeper import until
 
@@ -62,6 +61,14 @@ def handed_in(host: Host, text: str) -> tuple[int, str]:
     path.write_text(text)
     done = host.run("--certificate", str(path))
     return done.returncode, done.stdout + done.stderr
+
+
+def checked(host: Host, text: str) -> dict[str, Any]:
+    """What the guard makes of it."""
+    host.state.mkdir(exist_ok=True)
+    keys = host.settings["operators"]
+    found: dict[str, Any] = check_certificate(text, "crm", "durham", "crm-db", keys, str(host.state))
+    return found
 
 
 def record(host: Host) -> list[dict[str, Any]]:
@@ -121,15 +128,9 @@ def test_comes_over_the_line_too(host: Host, key: ec.EllipticCurvePrivateKey) ->
 def test_signed_and_yet_not_for_this(
     host: Host, key: ec.EllipticCurvePrivateKey, change: dict[str, Any], told: str
 ) -> None:
-    host.start()
-    status, said = handed_in(host, signed_text(replace(CERTIFICATE, **change), key))
-    assert status == 3
-    assert told in said
-    until(
-        lambda: [one for one in host.keeper.said("refused") if one["refused"] == "certificate"], "a refusal"
-    )
-    assert not host.permit.exists()
-    assert not record(host)
+    with pytest.raises(CertificateRefused) as caught:
+        checked(host, signed_text(replace(CERTIFICATE, **change), key))
+    assert told in str(caught.value)
 
 
 def _altered(text: str) -> str:
@@ -150,11 +151,30 @@ def _unsigned(text: str) -> str:
 def test_what_no_known_operator_signed_opens_nothing(
     host: Host, key: ec.EllipticCurvePrivateKey, spoil: Callable[[str], str]
 ) -> None:
+    text = signed_text(CERTIFICATE, key)
+    assert checked(host, text)["epoch"] == 8
+    with pytest.raises(CertificateRefused):
+        checked(host, spoil(text))
+
+
+def test_what_is_refused_is_said_on_both_ways_and_not_recorded(
+    host: Host, key: ec.EllipticCurvePrivateKey
+) -> None:
     host.start()
-    assert handed_in(host, spoil(signed_text(CERTIFICATE, key)))[0] == 3
-    assert handed_in(host, signed_text(CERTIFICATE, ec.generate_private_key(ec.SECP256R1())))[0] == 3
+    status, said = handed_in(host, signed_text(CERTIFICATE, ec.generate_private_key(ec.SECP256R1())))
+    assert status == 3
+    assert "no operator known here has signed it" in said
+    until(
+        lambda: [one for one in host.keeper.said("refused") if one["refused"] == "certificate"], "a refusal"
+    )
     assert not host.permit.exists()
     assert not record(host)
+
+
+def test_without_operators_nobody_can_sign(host: Host, key: ec.EllipticCurvePrivateKey) -> None:
+    host.settings["operators"] = []
+    with pytest.raises(CertificateRefused, match="no operator's key is known"):
+        checked(host, signed_text(CERTIFICATE, key))
 
 
 def test_an_epoch_lower_than_what_was_ever_told_opens_nothing(
@@ -196,8 +216,12 @@ def test_what_cannot_be_recorded_opens_nothing(host: Host, key: ec.EllipticCurve
     assert not host.permit.exists()
 
 
-def test_nobody_there_to_take_it_is_said(host: Host, key: ec.EllipticCurvePrivateKey, tmp_path: Path) -> None:
-    (host.state / "inbox").mkdir(parents=True)
-    status, said = handed_in(host, signed_text(CERTIFICATE, key))
+def test_nobody_there_to_take_it_is_said(host: Host, key: ec.EllipticCurvePrivateKey) -> None:
+    text = signed_text(CERTIFICATE, key)
+    status, said = handed_in(host, text)
     assert status == 4
-    assert "does it run?" in said
+    assert "no guard has ever run" in said
+    (host.state / "inbox").mkdir(parents=True)
+    status, said = handed_in(host, text)
+    assert status == 4
+    assert "no guard runs with the state" in said

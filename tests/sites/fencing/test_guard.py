@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from sites.fencing import guard
-from sites.fencing.guard import Memory, boot_id, memory_text
+from sites.fencing.guard import (
+    Memory,
+    MemoryCorrupt,
+    Settings,
+    SettingsWrong,
+    boot_id,
+    memory_text,
+    read_memory,
+    read_settings,
+)
 from tests.orchestrator.pki import Pki
 from tests.sites.fencing.bench import D_SECONDS, Host
 from tests.sites.fencing.fake_keeper import boottime_ns, until
@@ -199,7 +208,22 @@ def test_an_answer_for_another_service_is_refused_and_told(host: Host) -> None:
         "\0" * 200,
     ],
 )
-def test_a_corrupt_memory_keeps_it_closed_and_is_said(host: Host, content: str) -> None:
+def test_a_corrupt_memory_is_never_taken_for_an_empty_one(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "memory"
+    path.write_text(content)
+    with pytest.raises(MemoryCorrupt):
+        read_memory(str(path), "crm")
+
+
+def test_what_was_remembered_is_read_back_and_no_file_is_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "memory"
+    assert read_memory(str(path), "crm") == Memory()
+    path.write_text(memory_text("crm", Memory(3, 5, True)))
+    assert read_memory(str(path), "crm") == Memory(3, 5, True)
+
+
+def test_a_corrupt_memory_keeps_it_closed_and_is_said(host: Host) -> None:
+    content = memory_text("crm", Memory(3, 3, False)).replace("3", "2", 1)
     host.state.mkdir()
     (host.state / "memory").write_text(content)
     (host.state / "permit").write_text(f"manual {boot_id()}\n")
@@ -378,11 +402,19 @@ def test_the_supervisor_hears_that_it_is_up_that_it_lives_and_how_it_stands(
     ],
 )
 def test_wrong_settings_are_named(host: Host, change: dict[str, object], told: str) -> None:
-    host.settings.update(change)
-    done = host.run()
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(SettingsWrong) as caught:
+        Settings({**host.settings, **change})
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"service": "crm"}'])
+def test_a_settings_file_that_cannot_be_used_is_refused_in_a_sentence(host: Host, content: str) -> None:
+    path = host.folder / "other.json"
+    path.write_text(content)
+    with pytest.raises(SettingsWrong):
+        read_settings(str(path))
+    with pytest.raises(SettingsWrong, match="cannot be read"):
+        read_settings(str(host.folder / "missing.json"))
 
 
 def test_settings_without_any_way_to_cut_are_refused(host: Host) -> None:
@@ -390,6 +422,7 @@ def test_settings_without_any_way_to_cut_are_refused(host: Host) -> None:
     done = host.run("--check")
     assert done.returncode == 2
     assert "or nothing is cut" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_unit_starts_it_again_and_watches_over_it(host: Host) -> None:
