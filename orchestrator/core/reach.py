@@ -152,23 +152,21 @@ def _link(reach: Reach, observer: str, site: str) -> Found:
             f"{site} reaches {observer}, {observer} does not reach {site}: the way from {observer} to {site} "
             f"is down, neither site is",
         )
-    others = [each for each in reach.observers if each not in (observer, site) and reach.said(each, site)]
-    both_ways = reach.said(site, observer) is False
-    if both_ways and (others_of_both := [each for each in others if reach.said(each, observer)]):
-        return Found(
-            Finding.LINK_DOWN,
-            (observer, site),
-            f"{listed(others_of_both)} {_reaches(others_of_both)} {observer} and {site}, which do not reach "
-            f"each other: the link {observer}-{site} is down, the sites are not",
+    one, other = pair = (min(observer, site), max(observer, site))  # the same words at both ends
+    others = [each for each in reach.observers if each not in pair and reach.said(each, site)]
+    of_both = [each for each in others if reach.said(each, observer)]
+    if reach.said(site, observer) is False and of_both:
+        words = (
+            f"{listed(of_both)} {_reaches(of_both)} {one} and {other}, which do not reach each other: the "
+            f"link {one}-{other} is down, the sites are not"
         )
+        return Found(Finding.LINK_DOWN, pair, words)
     who = (
         f"{listed(others)} {_reaches(others)} {site}, {observer} does not"
         if others
         else f"{site} is heard through the store, {observer} does not reach it"
     )
-    return Found(
-        Finding.LINK_DOWN, (observer, site), f"{who}: the link {observer}-{site} is down, the site is not"
-    )
+    return Found(Finding.LINK_DOWN, pair, f"{who}: the link {one}-{other} is down, the site is not")
 
 
 def _site(reach: Reach, site: str, no: Sequence[str], asked: Sequence[str]) -> Found:
