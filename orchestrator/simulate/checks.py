@@ -107,10 +107,10 @@ class Checks:
     def recorded(self, key: str, before: ServiceRecord | None, after: ServiceRecord) -> None:
         """`services/S` was written."""
         service = key.removeprefix(SERVICES)
-        if after.epoch < self.highest.get(service, 0):
-            self.violated(
-                2, f"the epoch of {service} goes back from {self.highest[service]} to {after.epoch}"
-            )
+        stood = before.epoch if before is not None else 0
+        highest = self.highest.get(service, 0)
+        if after.epoch < stood or (after.epoch > stood and after.epoch <= highest):
+            self.violated(2, f"{service} is given epoch {after.epoch} after {max(stood, highest)}")
         self.highest[service] = max(self.highest.get(service, 0), after.epoch)
         if self.glass.get(service) == after.primary and after.kind == "break-glass":
             del self.glass[service]

@@ -31,6 +31,7 @@ class ControllerNode:
         self.takes = True
         self.claims = True
         self.reconciles = True
+        self.asked_of: KeeperNode | None = None
         self.busy: set[tuple[str, str]] = set()
         self.opened: dict[str, int] = {}
 
@@ -85,6 +86,9 @@ class ControllerNode:
     def _look(self, keeper: "KeeperNode") -> None:
         state = keeper.state
         shown = keeper.now()
+        if keeper is not self.asked_of:
+            self.asked_of = keeper
+            self.busy.clear()
         for name in self.world.services:
             held = state.services[name]
             if name in state.glass:

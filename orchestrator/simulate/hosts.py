@@ -118,6 +118,11 @@ class Host:
             self.closed = False
             self.changed("promoted")
 
+    def _shut_for_good(self) -> None:
+        """P26: no step that was ordered before this one opens it again."""
+        self.closed = True
+        self.token = (self.token[0], self.world.number())
+
     def close(self, keeper: "KeeperNode") -> None:
         """P23: no client can write; the position after the last write is read."""
         world = self.world
@@ -127,7 +132,7 @@ class Host:
             if not self.running:
                 keeper.run(keeper.tell, m.CloseEnded(self.service, False, None, "the host does not answer"))
                 return
-            self.closed = True
+            self._shut_for_good()
             self.changed("closed in order")
             ended = m.CloseEnded(self.service, True, position(self.written()), "closed")
             world.after(5 * MS, keeper.run, keeper.tell, ended)
@@ -142,7 +147,7 @@ class Host:
             if not self.running:
                 keeper.run(keeper.tell, m.FenceEnded(self.service, False, "the host does not answer"))
                 return
-            self.closed = True
+            self._shut_for_good()
             self.changed("fenced by its keeper")
             keeper.run(keeper.tell, m.FenceEnded(self.service, True, "no write passes"))
 
