@@ -119,6 +119,9 @@ def _answer_at_once(
         return [
             Reply(ask, False, "right-lost", f"{state.site} has no right to {what.service} at this moment")
         ]
+    if service.closing or service.fencing:
+        # P23: closed on the host already, perhaps; opened again it would take writes after its final position.
+        return [Reply(ask, False, "right-lost", f"{what.service} is being shut here at this moment")]
     if isinstance(what, MayAct) and what.epoch != epoch:
         return [Reply(ask, False, "right-lost", f"{what.service} is at epoch {epoch}, not {what.epoch}")]
     if isinstance(what, InstanceOpened):
