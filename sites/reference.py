@@ -28,6 +28,9 @@ SECTIONS = (
     ("objectives", "Objectives"),
     ("replication", "ReplicationSpec"),
     ("probes", "ProbeSpec"),
+    ("access", "Access"),
+    ("approvals", "Approvals"),
+    ("approval", "Approval"),
 )
 
 _HEAD = """\
