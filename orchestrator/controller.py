@@ -26,6 +26,7 @@ from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import Judgement, ServiceMind
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
+from orchestrator.pauses import Pauses
 from orchestrator.readings import Tally
 from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
@@ -77,6 +78,7 @@ class Controller:
         self.loop_delay_seconds = 0.0
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
+        self._pauses = Pauses(journal, self.minds)
         self._drivers = drivers
         self._link = link
         self._wake = wake
@@ -111,6 +113,7 @@ class Controller:
     async def run(self) -> None:
         """Turn until cancelled."""
         loop = asyncio.get_running_loop()
+        await self._pauses.recall()
         try:
             while True:
                 wait_seconds = self._next_turn_in_seconds()
@@ -138,6 +141,7 @@ class Controller:
         view = self.view()
         for service in view.services:
             await self._consider(view, service)
+        await self._pauses.keep()
         self._link.turn()  # P1: only a completed turn keeps the lease alive
         self.turned_at_ns = boottime_ns()
         if self.on_turn is not None:

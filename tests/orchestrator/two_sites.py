@@ -34,6 +34,7 @@ from orchestrator.paths import controller_socket, journal_path, keeper_socket
 from orchestrator.readings_of import readings
 from orchestrator.site_controller import Means, SiteController
 from orchestrator.store.memory import MemoryCluster
+from orchestrator.vantage import NOT_FROM_OUTSIDE, Vantage, context_at
 from sites.errors import HostUnreachable
 from sites.model import Estate, Host
 from sites.replication.words import ReplicationDriver, Role
@@ -344,14 +345,24 @@ class TwoSites:
         return self.pairs[service].writable == [site]
 
     def witness(self) -> None:
-        """The third vantage point begins to observe."""
+        """The third vantage point begins to observe, with the probes that it runs."""
         drivers: dict[str, ReplicationDriver] = {
             name: FakeDriver(pair, DERWENTSIDE) for name, pair in self.pairs.items()
         }
-        eyes = Eyes(self.estate, drivers, watch_losses_at=None, on_change=lambda: None)
+        context = context_at(self.estate, DERWENTSIDE, self.folder, transport=NoHosts(), drivers=drivers)
+        vantage = Vantage(self.estate, DERWENTSIDE, context, store_status=None, leaving_out=NOT_FROM_OUTSIDE)
+        eyes = Eyes(
+            self.estate,
+            drivers,
+            watch_losses_at=None,
+            on_change=lambda: None,
+            scouts=vantage.scouts,
+            probes=vantage.seen,
+        )
         client = self.cluster.client(DERWENTSIDE)
         self._background += [
             asyncio.create_task(eyes.run()),
+            asyncio.create_task(vantage.run()),
             asyncio.create_task(publish(client, DERWENTSIDE, eyes.observation)),
         ]
 
