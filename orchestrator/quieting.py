@@ -9,6 +9,7 @@ from orchestrator.core.messages import Acknowledge, Ask, SetPause
 from orchestrator.core.records import Pause
 from orchestrator.link import KeeperGone
 from orchestrator.refusing import OrderRefused
+from sites.quantities import format_duration
 
 LONGEST_PAUSE_SECONDS = 7 * 86400.0
 ASK_SECONDS = 30.0
@@ -59,7 +60,7 @@ class Quieting:
         return [name for name, record in held.items() if record is not None and record.primary == site]
 
     async def pause(self, request: QuietRequest, who: str) -> Acted:
-        """No automatic move for a time; it ends by itself."""
+        """No move for a time; it ends by itself. A length is always said: nobody's default may last days."""
         if request.seconds is None or not 0 < request.seconds <= LONGEST_PAUSE_SECONDS:
             raise OrderRefused(
                 "wrong-request", "a pause needs a length of up to 7 days: --for 2h", wrong=True
@@ -76,7 +77,8 @@ class Quieting:
         lines = []
         for name in self._chosen(request):
             await ask_keeper(self._controller, SetPause(service=name, pause=pause))
-            lines.append(f"{name}: paused for {request.seconds:g} s; it ends by itself")
+            told = f"{name}: paused for {format_duration(request.seconds)}; it ends by itself"
+            lines.append(f"{told}, or with `twinsite resume {name}`")
         return _acted(request, lines)
 
     async def resume(self, request: QuietRequest, who: str) -> Acted:
@@ -84,7 +86,7 @@ class Quieting:
         lines = []
         for name in self._chosen(request):
             await ask_keeper(self._controller, SetPause(service=name, pause=None))
-            lines.append(f"{name}: automatic moves are allowed again")
+            lines.append(f"{name}: moves are allowed again")
         return _acted(request, lines)
 
     async def acknowledge(self, request: QuietRequest, who: str) -> Acted:

@@ -160,7 +160,9 @@ class Sight:
 
     def _pause_left(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> float | None:
         """Counted on this clock from when this pause was first read here; None when there is none."""
-        pause = record.pause if record is not None else None
+        if record is None:
+            return None  # whether there is one is not known; one that was is not forgotten for that
+        pause = record.pause
         if pause is None:
             mind.pause_id = ""
             return None

@@ -41,9 +41,11 @@ def pause(
     seconds: float,
     reason: str,
 ) -> None:
-    """No automatic moves for a while; people may still order them.
+    """No moves for a while, neither automatic nor ordered ones.
 
-    A pause always ends by itself. Watching, probing and replication go on.
+    A pause always ends by itself: after half an hour, unless --for says otherwise; more than seven days are
+    refused. Until then every status, plan, list of runs and lag says who paused what, why, and how long it
+    still lasts. Who has to move a paused service resumes it first. Watching, probing and replication go on.
 
     \b
     Examples:
@@ -66,7 +68,7 @@ def pause(
 def resume(
     settings: Settings, service: str | None, of_site: str | None, everything: bool, reason: str
 ) -> None:
-    """Allow automatic moves again.
+    """Allow moves again.
 
     \b
     Example:

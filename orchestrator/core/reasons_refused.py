@@ -164,7 +164,7 @@ GATES = ReasonGroup(
         ),
         Reason(
             "paused",
-            "Automatic moves of the service are paused.",
+            "Moves of the service are paused.",
             "Look who paused it and why (`twinsite status`), then `twinsite resume SERVICE`.",
         ),
         Reason(

@@ -54,8 +54,8 @@ class SiteRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """No automatic move until it has run out. Every controller counts `seconds` on its own clock from
-    when it first read this pause, so a restart of a controller makes it longer, never shorter."""
+    """No move until it has run out. Every controller counts `seconds` on its own clock from when it first
+    read this pause; a reboot of its machine makes it longer, never shorter."""
 
     pause_id: str
     seconds: float

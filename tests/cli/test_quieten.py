@@ -22,6 +22,15 @@ def test_a_pause_without_a_length_lasts_half_an_hour(durham: FakeController, twi
     assert durham.bodies("/v1/pause")[0]["seconds"] == 1800.0
 
 
+def test_only_a_length_that_was_typed_lasts_longer_than_a_day(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/pause", Acted(lines=[]), Acted(lines=[]))
+    twinsite("pause", "--all", "--reason", "switch")
+    twinsite("pause", "--all", "--for", "50h", "--reason", "switch")
+    assert [body["seconds"] for body in durham.bodies("/v1/pause")] == [1800.0, 180_000.0]
+
+
 def test_resume_takes_a_site_too(durham: FakeController, twinsite: Command) -> None:
     durham.says("POST", "/v1/resume", Acted(lines=["ebs: automatic moves are allowed again"]))
     answer = twinsite("resume", "--site", "morpeth")
