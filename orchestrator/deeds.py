@@ -174,7 +174,29 @@ class Deeds:
             failures.append(boottime_ns())
             raise
         failures.clear()
-        await self._eyes.look(name, self._site)
+        await self._opened(name)
+
+    def step_ended(self, service: str) -> None:
+        """A run's step may have opened the instance here."""
+
+        async def work() -> None:
+            try:
+                await self._opened(service)
+            except (KeeperGone, KeeperRefused, SitesError) as fault:
+                log.warning("opening-not-confirmed", service=service, problem=str(fault))
+
+        if self._minds[service].run:
+            self.start(work())
+
+    async def _opened(self, name: str) -> None:
+        """P7: what took long to open may have outlasted the lease, and the fence was over before it was open:
+        the keeper is told once more, and has it cut off if it is too late."""
+        sample = await self._eyes.look(name, self._site)
+        if sample.writable is not True or mode_of(self._estate.services[name]) is Mode.MANUAL:
+            return
+        reply = await self._link.ask(InstanceOpened(service=name), timeout_seconds=ASK_SECONDS)
+        if not reply.done:
+            await self.ask(FenceHere(service=name, why=f"it opened too late: {reply.message}"))
 
     async def _restart(self, view: View, service: ServiceView) -> None:
         self._minds[service.service.name].restarts_ns.append(boottime_ns())

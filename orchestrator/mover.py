@@ -35,7 +35,7 @@ from runbooks.catalogue import ActionCatalogue
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
 from runbooks.engine import Engine
 from runbooks.errors import LostRight
-from runbooks.journal import Journal, Record, RunOutcome
+from runbooks.journal import Journal, Record, RunOutcome, StepEnded
 from runbooks.library import Library
 from runbooks.model import Kind, Runbook
 from runbooks.plan import bind, compose, facts_of
@@ -78,12 +78,12 @@ class Mover:
     """Plans and runs of one controller."""
 
     def __init__(
-        self, tools: Tools, desk: KeeperDesk, tally: Tally, on_progress: Callable[[str], None]
+        self, tools: Tools, desk: KeeperDesk, tally: Tally, on_step_ended: Callable[[str], None]
     ) -> None:
         self._tools = tools
         self._desk = desk
         self._tally = tally
-        self._on_progress = on_progress
+        self._on_step_ended = on_step_ended
         self._runbooks: dict[str, Runbook] = {}
         self.progress: dict[str, Progress] = {}
         self.on_local_run: Callable[[RunRecord], None] = lambda record: None
@@ -142,7 +142,7 @@ class Mover:
                 settle,
             ),
             "break-glass": lambda: (
-                frames.break_glass(to_title, to_site, timeout_seconds=60.0),
+                frames.break_glass(to_title, to_site, timeout_seconds=180.0),
                 part("promote"),
             ),
             "claim": lambda: (frames.claim(to_title, to_site, timeout_seconds=60.0), part("promote"), settle),
@@ -218,7 +218,8 @@ class Mover:
         def progressed(progress: Progress, last: Record) -> None:
             self.progress[plan.id] = progress
             publisher.update(progress)
-            self._on_progress(plan.service)
+            if isinstance(last.event, StepEnded) and plan.to_site == self._tools.site:
+                self._on_step_ended(plan.service)
 
         engine = Engine(
             self._tools.journal,

@@ -8,9 +8,9 @@ restarted or replaced. Nothing is decided here.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -27,6 +27,7 @@ from orchestrator.core.view import View
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
+from orchestrator.last_words import KeeperStarts, StartedKeeper
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
@@ -34,11 +35,17 @@ from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
 from orchestrator.ownership_actions import KeeperDesk, with_ownership
 from orchestrator.paths import controller_socket, keeper_socket, last_known_path
+from orchestrator.peer_store import PeerWord
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
 from orchestrator.store.base import KeyValue, Store
+from orchestrator.store.continuity import Break
+from orchestrator.store.known import KnownStore
+from orchestrator.store.seen_file import NAME as SEEN
+from orchestrator.store.seen_file import FollowedFile
 from orchestrator.store.status import StoreStatus
+from orchestrator.store_desk import StoreDesk
 from orchestrator.vantage import Vantage, context_at
 from runbooks.actions import shipped_actions
 from runbooks.context import Sql
@@ -56,18 +63,11 @@ KEEPER_AGAIN_SECONDS = 0.2
 CERTIFICATES_EVERY_SECONDS = 60.0
 
 
-class StartedKeeper(Protocol):
-    """A keeper that was started."""
-
-    def poll(self) -> int | None:
-        """Its exit code, or None while it runs."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
-    sockets. `start_keeper` is called when none answers; `store_status` when the store can tell its own."""
+    sockets. `start_keeper` is called when none answers; `store_status` when the store can tell its own;
+    `peer_store` asks the other site what it knows of the store (P33)."""
 
     estate: Estate
     site: str
@@ -80,6 +80,7 @@ class Means:
     sql: Mapping[str, Sql]
     start_keeper: Callable[[], StartedKeeper]
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
+    peer_store: Callable[[], Awaitable[PeerWord]] | None = None
 
 
 class SiteController:
@@ -93,7 +94,10 @@ class SiteController:
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
         self._reports: asyncio.Queue[RunRecord] = asyncio.Queue()
-        tally = Tally()
+        tally = self._tally = Tally()
+        # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
+        self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
+        self._starts = KeeperStarts(means.start_keeper, means.directory, tally.not_accepted)
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
         desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
         context = context_at(
@@ -119,7 +123,9 @@ class SiteController:
             name: ServiceProbes(self._estate, service, context)
             for name, service in self._estate.services.items()
         }
-        mover = Mover(self._tools(desk), desk, tally, lambda service: None)
+        mover = Mover(
+            self._tools(desk), desk, tally, lambda service: self.controller.deeds.step_ended(service)
+        )
         mover.preload()
         self.controller = Controller(
             self._estate,
@@ -137,6 +143,17 @@ class SiteController:
             self._site, means.journal, Cabinet(means.directory), self._estate.access, means.base
         )
         self.controller.certificates = self._certificates
+        self.controller.store_desk = StoreDesk(
+            self._estate,
+            self._site,
+            store=self._store,
+            link=self._link,
+            view=lambda: self._view,
+            certificates=self._certificates,
+            journal=means.journal,
+            store_status=means.store_status,
+            peer_store=means.peer_store,
+        )
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
         self._page = MetricsPage()
@@ -153,7 +170,7 @@ class SiteController:
             drivers=means.drivers,
             transport=means.transport,
             journal=means.journal,
-            store=means.store,
+            store=self._store,
             probes=dict(self._probes),
             sql=means.sql,
         )
@@ -180,7 +197,7 @@ class SiteController:
         return code
 
     def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        store, controller = self._means.store, self.controller
+        store, controller = self._store, self.controller
         return (
             controller.run(),  # ended first: what a run asks for must not fail because the link has ended
             controller.follow_policy(),
@@ -190,7 +207,11 @@ class SiteController:
             controller.watch_settings(),
             self._watch_certificates(),
             publish(store, self._site, self._eyes.observation),
-            follow(store, OBSERVATIONS, taking_observations(self._site, self._eyes.take_outside)),
+            follow(
+                store,
+                OBSERVATIONS,
+                taking_observations(self._site, self._eyes.take_outside, self._tally.not_accepted),
+            ),
             follow(store, RUNS, self._on_run),
             self._keep_reports(),
         )
@@ -209,6 +230,12 @@ class SiteController:
         return await self._link.ask(what, timeout_seconds=timeout_seconds)
 
     def _on_view(self, view: KeeperView) -> None:
+        self._starts.there()
+        self.controller.keeper_problem = ""
+        if view.store_trust is not None:
+            self._store.follow(view.store_trust)
+            if self._store.broken is not None and view.store_trust.broken is None:
+                self._link.distrust(self._store.broken)  # found out here first
         worth_a_turn = view.differs(self._view)
         self._view = view
         if worth_a_turn:
@@ -225,16 +252,14 @@ class SiteController:
 
     async def _keep_keeper(self) -> None:
         """Connect to the keeper, starting one where none runs; again whenever it goes away."""
-        started: StartedKeeper | None = None
         while True:
             try:
                 await self._link.serve()
             except KeeperGone as gone:
                 self._view = None
                 self._wake.set()
-                if started is None or started.poll() is not None:
-                    log.info("keeper-starting", reason=str(gone))
-                    started = self._means.start_keeper()
+                self._starts.missing(str(gone))
+                self.controller.keeper_problem = self._starts.problem
             await asyncio.sleep(KEEPER_AGAIN_SECONDS)
 
     def _say_what_is_left(self) -> None:
@@ -258,6 +283,17 @@ class SiteController:
         self.controller.last_known.take(view.keeper)
         self._page.take(readings(self.controller, view, self._vantage.seen()))
 
+    def _on_break(self, found: Break) -> None:
+        """P33: what the store said cannot be; it stands in the journal as well."""
+        task = asyncio.ensure_future(self._put_on_file(found))
+        task.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
+
+    async def _put_on_file(self, found: Break) -> None:
+        try:
+            await self._means.journal.append_event("store-not-trusted", "", asdict(found))
+        except RunbooksError as fault:
+            log.error("distrust-not-recorded", problem=str(fault))
+
     def _on_store(self, status: StoreStatus) -> None:
         """How each member is: for metrics, warnings and hold, never for a decision."""
         self.controller.store_status = status
@@ -272,6 +308,7 @@ class SiteController:
             record = decode(RunRecord, item.value)
         except RecordUnreadable as fault:
             log.warning("record-unreadable", key=item.key, problem=str(fault))
+            self._tally.not_accepted("record-unreadable")
             return
         self._take_run(record)
         if record.report and record.executor_site != self._site:

@@ -107,8 +107,9 @@ def _answer_at_once(
     service = state.services.get(what.service)
     if service is None:
         return [Reply(ask, False, "unknown-service", f"no service {what.service} in the estate")]
+    ends_soon = state.ends_soon(what.service, now_ns)
     if isinstance(what, FenceHere):
-        if state.entitled(what.service, now_ns):
+        if state.entitled(what.service, now_ns) and not ends_soon:
             return [Reply(ask, False, "entitled", f"{state.site} has the right to {what.service}")]
         service.open_here = True
         if service.fencing:
@@ -119,6 +120,8 @@ def _answer_at_once(
         return [
             Reply(ask, False, "right-lost", f"{state.site} has no right to {what.service} at this moment")
         ]
+    if ends_soon:
+        return [Reply(ask, False, "right-lost", f"{state.site}'s lease ends too soon to begin anything")]
     if service.closing or service.fencing:
         # P23: closed on the host already, perhaps; opened again it would take writes after its final position.
         return [Reply(ask, False, "right-lost", f"{what.service} is being shut here at this moment")]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from orchestrator.core.lease import LeaseTiming, has_passed, takeover_after, wait_of
+from orchestrator.core.lease import LeaseTiming, fence_at, has_passed, takeover_after, wait_of
 from orchestrator.core.messages import Ask, ServiceItem, SiteItem
 from orchestrator.core.notes import EMPTY, Glass, Note
 from orchestrator.core.records import Mode
@@ -192,6 +192,14 @@ class OwnershipState:
             and not self.word_needed
             and (now_ns < self.deadline_ns or self.hold_relied)
         )
+
+    def ends_soon(self, service: str, now_ns: int) -> bool:
+        """P7: the lease ends within D and nothing else entitles: the fence has begun or is about to, and may
+        be over before something that is opened now is open."""
+        state = self.services[service]
+        fenced = (state.automatic or state.made_automatic) and not self.hold_relied
+        late = has_passed(fence_at(self.deadline_ns, self.timing), now_ns)
+        return fenced and late and self.under_glass(service) is None
 
     def under_glass(self, service: str) -> Glass | None:
         """P31: the certificate under which it is served here; it counts once the disk has it."""
