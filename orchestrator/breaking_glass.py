@@ -192,10 +192,6 @@ class GlassOrders:
         """Break it: the certificate goes on file first, then the run begins. `wish`: with the loss that was
         accepted meanwhile. Raises OrderRefused."""
         name = drawn.plan.service
-        self._drafter.check_idle(name)
-        highest = self._controller.last_known.highest_epoch(name, self._controller.view().keeper)
-        if drawn.plan.epoch <= highest:
-            raise OrderRefused("epoch-too-low", f"{name} is at epoch {highest} already; plan again")
         certificate = await self._drafter.desk.put_on_file(drawn.certificate.id, who, signature)
         await self._note_parting(drawn, certificate)
         self._drafter.check_idle(name)  # somebody else may have been quicker meanwhile
@@ -215,19 +211,25 @@ class GlassOrders:
             certified_down=True,
             accept_loss=wish.accept_loss_seconds is not None,
             certificate=certificate.id,
+            reopens=wish.reopens,
             who=who,
             why=reason,
         )
         self._controller.deeds.order(drawn.plan, errand, publish=False)
 
     def again(self, drawn: GlassPlan, wish: Wish) -> tuple[Gate, ...]:
-        """The gates as they are now. Raises OrderRefused when there is a quorum again."""
-        view = self._controller.view()
+        """The gates as they are now. Raises OrderRefused when there is a quorum again, another run is on, or
+        the epoch has been used meanwhile."""
+        view, name = self._controller.view(), drawn.plan.service
         if not without_quorum(view):
             raise OrderRefused(
                 "quorum-there", "the store answers again, or this site has its lease: plan again"
             )
-        service = next(each for each in view.services if each.service.name == drawn.plan.service)
+        self._drafter.check_idle(name)
+        highest = self._controller.last_known.highest_epoch(name, view.keeper)
+        if drawn.plan.epoch <= highest:
+            raise OrderRefused("epoch-too-low", f"{name} is at epoch {highest} already; plan again")
+        service = next(each for each in view.services if each.service.name == name)
         return gates(view, self._as_last_known(view, service, drawn.known, wish), wish)
 
     async def _note_parting(self, drawn: GlassPlan, certificate: Certificate) -> None:

@@ -28,11 +28,12 @@ from runbooks.context import ActionContext, Call, Result
 from runbooks.errors import StepFailed
 from runbooks.model import Kind
 from runbooks.progress import Progress
-from sites.replication.words import Position, Word
+from sites.replication.words import Position, Role, Word
 
 ASK_TIMEOUT_SECONDS = 30.0
 LOOK_SECONDS = 0.5
 GUARD_OPENS_SECONDS = 10.0
+START_SECONDS = 60.0
 
 
 class NoArguments(Arguments):
@@ -42,8 +43,9 @@ class NoArguments(Arguments):
 @dataclass(slots=True)
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
-    that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has. `report`:
-    what to put on file of a run that was done; its lines are published with the run."""
+    that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
+    this site was the primary itself. `report`: what to put on file of a run that was done; its lines are
+    published with the run."""
 
     record: RunRecord
     automatic: bool = False
@@ -53,6 +55,7 @@ class Errand:
     accept_loss: bool = False
     certificate: str = ""
     broken: bool = False
+    reopens: bool = False
     who: str = ""
     why: str = ""
     after_take_over: Callable[[], None] | None = None
@@ -87,7 +90,7 @@ def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalo
         return await _take_over(desk, call)
 
     async def break_glass(context: ActionContext, call: Call) -> Result:
-        return await _break_glass(desk, call)
+        return await _break_glass(desk, context, call)
 
     async def give_up(context: ActionContext, call: Call) -> Result:
         return await _give_up(desk, call)
@@ -141,7 +144,7 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
     return Result(f"{plan.to_site} is primary at epoch {plan.epoch}")
 
 
-async def _break_glass(desk: KeeperDesk, call: Call) -> Result:
+async def _break_glass(desk: KeeperDesk, context: ActionContext, call: Call) -> Result:
     """P31. The certificate is on file by now; the keeper notes it on its disk before it says yes."""
     errand, plan = _errand(desk, call), call.plan
     reply = await _ask(
@@ -159,7 +162,21 @@ async def _break_glass(desk: KeeperDesk, call: Call) -> Result:
     errand.broken = True
     _demand(await _ask(desk, InstanceOpened(service=plan.service), ASK_TIMEOUT_SECONDS))
     told = await _guard_under_glass(desk, plan.service)
+    told += await _started(context, call, errand)
     return Result(f"served by certificate {errand.certificate}, at epoch {plan.epoch}{told}")
+
+
+async def _started(context: ActionContext, call: Call, errand: Errand) -> str:
+    """A database that was cut off when the lease ended does not run, and only one that runs is promoted."""
+    driver, site = context.driver, call.plan.to_site
+    if driver is None or not {Word.SAMPLE, Word.START}.isdisjoint(driver.unknown_words):
+        return ""
+    sample = await driver.sample(site)
+    if sample.role is not Role.DOWN:
+        return ""
+    role = Role.PRIMARY if errand.reopens else Role.STANDBY
+    await driver.start(site, role=role, timeout_seconds=START_SECONDS)
+    return f"; its database did not run, and was started as {role}"
 
 
 async def _guard_under_glass(desk: KeeperDesk, service: str) -> str:

@@ -105,9 +105,11 @@ def _glass(view: View, name: str) -> Glass:
 def proven_fenced(view: View, service: ServiceView) -> str:
     """P31: the other side is proven fenced; how, in words. Raises OrderRefused."""
     name = service.service.name
+    # What a silent peer said last of itself may be from before it was lost: the store kept it.
+    words = [word for word in service.outside if word.observer != view.peer or not view.peer_lease_over]
     seen = [
         f"{word.observer} saw it writable {word.age_seconds:.1f} s ago"
-        for word in service.outside
+        for word in words
         if word.site == view.peer and word.writable and word.age_seconds <= FRESH_WORD_SECONDS
     ]
     if service.writable_at(view.peer) is True:
