@@ -1,6 +1,8 @@
 """The proxy: a gate that looks at the deadline for every chunk (P22)."""
 
+import mmap
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sites.fencing.guard import Relay, Shared
 from tests.sites.fencing.bench import Host
 from tests.sites.fencing.fake_keeper import boottime_ns, until
 
@@ -286,3 +289,48 @@ def test_protects_against_a_pause_and_says_who_gets_past_it(gate: Gate) -> None:
     (hello,) = gate.host.keeper.said("hello")
     assert {"guard-stall", "host-pause"} <= set(hello["protects"])
     assert [one for one in hello["lacks"] if one.startswith("bypass: ")]
+
+
+@pytest.mark.parametrize("direction", ["to the database", "to the client"])
+def test_a_chunk_that_was_announced_in_time_and_is_moved_too_late_does_not_pass(
+    direction: str, tmp_path: Path
+) -> None:
+    """Stopped between hearing of a chunk and carrying it: the clock is read for that very chunk."""
+    with (tmp_path / "page").open("w+b") as page, socket.create_server(("127.0.0.1", 0)) as database:
+        page.truncate(mmap.PAGESIZE)
+        shared = Shared(page.fileno())
+        shared.until_ns = boottime_ns() + 60 * 10**9
+        port = free_port()
+        relay = Relay(f"127.0.0.1:{port}", f"127.0.0.1:{database.getsockname()[1]}", 10, shared)
+        relay._open()
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        until(lambda: relay._take() or relay._by_place, "the connection")
+        server, _ = database.accept()
+        to_client, to_server = (next(fd for fd in relay._by_place if fd in found) for found in _ends(relay))
+        relay._move(to_server, select.EPOLLOUT)
+        source, place, target = (
+            (client, to_client, server) if direction == "to the database" else (server, to_server, client)
+        )
+        with client, server:
+            source.sendall(b"in time")
+            time.sleep(0.05)
+            relay._move(place, select.EPOLLIN)
+            assert target.recv(100) == b"in time"
+            source.sendall(b"too late")
+            time.sleep(0.05)
+            shared.until_ns = boottime_ns() - 1
+            relay._move(place, select.EPOLLIN)
+            target.settimeout(10)
+            try:
+                came = target.recv(100)
+            except ConnectionResetError:
+                came = b""
+            assert came == b""
+        relay._cut()
+        relay._poll.close()
+
+
+def _ends(relay: Relay) -> tuple[set[int], set[int]]:
+    """The sockets to clients, and those to the database."""
+    servers = set(relay._connecting)
+    return set(relay._by_place) - servers, servers
