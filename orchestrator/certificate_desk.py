@@ -154,9 +154,10 @@ class CertificateDesk:
             raise OrderRefused(
                 "second-person-same", f"{name} was drawn up by {found.who}: the second person is another one"
             )
-        if confirmed_site != found.down:
+        named = found.down or found.site  # who owns what (P33) is certified of no site that is off
+        if confirmed_site != named:
             raise OrderRefused(
-                "not-confirmed", f"typed {confirmed_site!r}, expected {found.down!r}; nothing was done"
+                "not-confirmed", f"typed {confirmed_site!r}, expected {named!r}; nothing was done"
             )
         if found.second_person:
             return self.status(name)

@@ -30,6 +30,7 @@ from orchestrator.pauses import Pauses
 from orchestrator.readings import Tally
 from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
+from orchestrator.store_desk import StoreDesk
 from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
@@ -75,6 +76,7 @@ class Controller:
         self.setting_findings: dict[str, tuple[str, ...]] = {}
         self.store_status: StoreStatus | None = None
         self.own_certificate_ends: dict[str, float] = {}
+        self.keeper_problem = ""
         self.loop_delay_seconds = 0.0
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
@@ -107,6 +109,7 @@ class Controller:
         self.deeds.on_report = self.put_on_file
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
+        self.store_desk: StoreDesk | None = None
 
     # --- the turn ------------------------------------------------------------------------------------
 

@@ -23,10 +23,12 @@ from orchestrator.assembly import (
 )
 from orchestrator.journal import SqliteJournal
 from orchestrator.paths import journal_path
+from orchestrator.peer_store import PeerStore
 from orchestrator.site_controller import Means, SiteController
 from probes.catalogue import SETTINGS as PROBE_SETTINGS
 from probes.catalogue import faults as probe_faults
 from runbooks.sql import PostgresSql
+from sites.identity import CertificateFiles
 from sites.model import Estate
 from sites.replication.postgres.config import PostgresSettings
 
@@ -77,7 +79,14 @@ async def _means(ground: Ground, estate_path: Path, stack: contextlib.AsyncExitS
         sql=_sql_of(ground.estate),
         start_keeper=lambda: _start_keeper(estate_path, site),
         store_status=store.status,
+        peer_store=_peer_store(ground).ask,
     )
+
+
+def _peer_store(ground: Ground) -> PeerStore:
+    peer = ground.estate.other_data_site(ground.site.name)
+    files = CertificateFiles.of(ground.site.tls, ground.base) if ground.site.tls is not None else None
+    return PeerStore(ground.estate.sites[peer].controller, files, peer)
 
 
 def _start_keeper(estate_path: Path, site: str) -> "subprocess.Popen[bytes]":

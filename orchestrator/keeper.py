@@ -50,6 +50,7 @@ from orchestrator.store.base import (
     StoreError,
     StoreMisuse,
 )
+from orchestrator.store.known import StoreDistrusted
 from sites.errors import SitesError
 from sites.model import Estate, FailoverPolicy, Service
 from sites.replication.words import ReplicationDriver
@@ -271,7 +272,8 @@ class Keeper:
         try:
             answer = await work
         except StoreError as fault:
-            problem = f"{'refused' if isinstance(fault, StoreMisuse) else 'unreachable'}: {fault}"
+            kind = "refused" if isinstance(fault, StoreMisuse) else "unreachable"
+            problem = str(fault) if isinstance(fault, StoreDistrusted) else f"{kind}: {fault}"
             if problem != self._store_problem:
                 log.warning("store-trouble", problem=problem)
             self._store_problem = problem
@@ -401,7 +403,9 @@ class Keeper:
 
     async def _accept_store(self, number: int, what: AcceptStore) -> None:
         """P33: this keeper still has the former store in mind; the next one starts with nothing (P4)."""
-        if await self._known.accept(what, self._server.reply, number):
+        if await self._known.accept(
+            what, lambda: self._known.writer(self._state), self._server.reply, number
+        ):
             log.warning("keeper-ends-for-the-accepted-store")
             asyncio.get_running_loop().call_later(REPLIED_SECONDS, self._ended.set)
 
@@ -483,7 +487,7 @@ class Keeper:
         view = picture(
             self._state,
             boottime_ns(),
-            store_problem=self._store_problem,
+            store_problem=self._known.problem or self._store_problem,
             round_trip_seconds=self._round_trip_seconds,
             note_problem=self._note_problem,
             peer_problem=self._doors.problem,

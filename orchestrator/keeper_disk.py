@@ -31,19 +31,23 @@ class RightsFile:
     def read(self) -> Note:
         """The note; EMPTY when there is none. Raises RightsUnreadable."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            text = self._path.read_bytes()
         except FileNotFoundError:
             return EMPTY
         except OSError as fault:
-            raise RightsUnreadable(f"{self._path}: cannot be read: {fault.strerror}") from fault
+            raise RightsUnreadable(
+                f"{self._path}: cannot be read: {fault.strerror}; let its owner be the user who runs twinsite"
+            ) from fault
         try:
             said = json.loads(text)
             note = _NOTE.validate_python(said["note"])
             same_boot = said["boot"] == boot_id()
         except (ValueError, KeyError, TypeError) as fault:
+            found = " ".join(str(fault).split())[:200]
             raise RightsUnreadable(
-                f"{self._path}: not what a keeper writes ({fault}); whether a certificate has opened a "
-                "service here is not known. Make sure of that, then move the file away and start again"
+                f"{self._path}: not what a keeper writes ({found}); whether a certificate has opened a "
+                "service here is not known. Make sure of that, then move the file away; the keeper starts "
+                "by itself"
             ) from fault
         return note if same_boot else Note(glass=note.glass)
 

@@ -7,8 +7,13 @@ import structlog
 
 from orchestrator.clock import boot_id
 from orchestrator.core.state import OwnershipState
+from orchestrator.errors import OrchestratorTrouble
 
 log = structlog.get_logger(__name__)
+
+
+class NoteUnreadable(OrchestratorTrouble):
+    """The note is there and makes no sense."""
 
 
 class KeeperNote:
@@ -24,14 +29,30 @@ class KeeperNote:
         self._problem = ""
 
     def read(self) -> tuple[int, frozenset[str]]:
-        """(deadline, services open); nothing from another boot or an unreadable note."""
+        """(deadline, services open); nothing from another boot. Raises NoteUnreadable."""
         try:
-            note = json.loads(self._path.read_text(encoding="utf-8"))
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return 0, frozenset()
+        except (OSError, ValueError) as fault:
+            raise self._unreadable(fault) from fault
+        if not text.strip("\0\n "):
+            # Left by a power cut, so of another boot: on this one a replaced file is never seen empty.
+            return 0, frozenset()
+        try:
+            note = json.loads(text)
             if note["boot"] != boot_id():
                 return 0, frozenset()
-            return int(note["deadline_ns"]), frozenset(note["open"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, frozenset()
+            return int(note["deadline_ns"]), frozenset(str(name) for name in note["open"])
+        except (ValueError, KeyError, TypeError) as fault:
+            raise self._unreadable(fault) from fault
+
+    def _unreadable(self, fault: Exception) -> NoteUnreadable:
+        return NoteUnreadable(
+            f"{self._path}: not what a keeper writes ({' '.join(str(fault).split())[:200]}); what is open "
+            "here, and by when it must be cut off, is not known. Make sure that no service accepts writes "
+            "here (or restart this machine), then move the file away; the keeper starts by itself"
+        )
 
     def write(self, state: OwnershipState) -> None:
         """Note the state, if it changed. A disk that takes nothing is told of, and never stops the keeper."""

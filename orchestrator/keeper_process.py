@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from orchestrator import last_words
 from orchestrator.assembly import (
     Ground,
     load_ground,
@@ -20,12 +21,17 @@ from sites.identity import CertificateFiles
 
 
 def run_keeper(estate_path: Path, site: str) -> int:
-    """Run the keeper of `site` until told to end. Raises AlreadyRuns."""
+    """Run the keeper of `site` until told to end. Raises AlreadyRuns, RightsUnreadable, NoteUnreadable, and
+    what its doors raise when they cannot open; the last words are in the state directory then."""
     set_up_logging("keeper", site)
     ground = load_ground(estate_path, site)
     raise_priority()
-    with lock_directory(ground.directory, "keeper"):
-        return asyncio.run(_run(ground))
+    try:
+        with lock_directory(ground.directory, "keeper"):
+            return asyncio.run(_run(ground))
+    except Exception as fault:
+        last_words.leave(ground.directory, fault)  # the controller shows them, and starts it less often
+        raise
 
 
 async def _run(ground: Ground) -> int:

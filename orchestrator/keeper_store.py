@@ -8,9 +8,10 @@ from pathlib import Path
 import structlog
 from pydantic import TypeAdapter
 
+from orchestrator.core.guarding import all_know
 from orchestrator.core.messages import Reply
 from orchestrator.core.records import SERVICES, SITES
-from orchestrator.core.restored import AcceptStore, SiteWord, Word, certification, word_of
+from orchestrator.core.restored import AcceptStore, SiteWord, Word, Writer, certification, word_of
 from orchestrator.core.state import OwnershipState
 from orchestrator.store.base import KeyValue, Put, Store, StoreError
 from orchestrator.store.continuity import Acceptance, Break, StoreTrust
@@ -50,6 +51,12 @@ class KeeperStore:
     def next_incarnation(self) -> int:
         """Above every one that this site ever went by: guards refuse lower ones, whatever the store says."""
         return self.store.seen.incarnation + 1
+
+    @property
+    def problem(self) -> str:
+        """Why the store is not trusted; "" while it is."""
+        broken = self.store.broken
+        return f"{broken.code}: {broken.message}" if broken is not None else ""
 
     @property
     def trust(self) -> StoreTrust:
@@ -106,14 +113,28 @@ class KeeperStore:
 
     # --- acceptance --------------------------------------------------------------------------------------
 
-    async def accept(self, ask: AcceptStore, tell: Callable[[Reply], None], number: int) -> bool:
+    def writer(self, state: OwnershipState) -> Writer:
+        """Who certifies from here."""
+        noted = any(note.hold_incarnation for note in state.notes_possible)
+        return Writer(
+            site=self._site,
+            peer=self._peer,
+            incarnation=self.store.seen.incarnation,
+            lease_duration_ns=state.timing.lease_duration_ns,
+            holds=state.hold_relied or noted,
+            guards_know=all_know(state),
+        )
+
+    async def accept(
+        self, ask: AcceptStore, writer: Callable[[], Writer], tell: Callable[[Reply], None], number: int
+    ) -> bool:
         """Put the store right and trust it, from this keeper's successor on. True when it is to end now."""
         if self._accepting:
             tell(_no(number, "moving", "another acceptance is being carried out"))
             return False
         self._accepting = True
         try:
-            reply = await self._accept(ask, number)
+            reply = await self._accept(ask, writer, number)
         except StoreError as fault:
             told = f"{fault}; what came of it is not known: look again, and accept again"
             reply = _no(number, "no-quorum", told)
@@ -125,7 +146,7 @@ class KeeperStore:
         tell(reply)
         return reply.done and self.store.broken is not None
 
-    async def _accept(self, ask: AcceptStore, number: int) -> Reply:
+    async def _accept(self, ask: AcceptStore, writer: Callable[[], Writer], number: int) -> Reply:
         """The order is the safety: the certificates are in the store before anybody here believes it, and
         whoever believes it is a keeper that starts anew, with nothing of the former store in mind (P4)."""
         if self.store.broken is None:
@@ -136,8 +157,7 @@ class KeeperStore:
             return _no(number, "changed-since-plan", f"the store is cluster {sites.cluster_id} now")
         compares, puts = certification(
             ask,
-            site=self._site,
-            peer=self._peer,
+            writer(),
             found={item.key.removeprefix(SERVICES): item for item in services.items},
             keys={item.key.removeprefix(SITES): item for item in sites.items},
             last=self.store.seen.services(),

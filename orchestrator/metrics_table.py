@@ -358,6 +358,13 @@ _SELF = MetricGroup(
             "Age of the store's last answer; goes on growing while it cannot be reached.",
         ),
         _gauge(
+            "store_trusted",
+            "",
+            lambda r, _: (((), x.trusted) for x in (r.store,) if x),
+            "1 while the store is the one that was known all along, 0 when it went back in time or is "
+            "another one: then nothing is promoted, renewed or written until a person accepts it.",
+        ),
+        _gauge(
             "store_size_bytes",
             "",
             lambda r, _: (((), x.size_bytes) for x in (r.store,) if x),
@@ -398,8 +405,10 @@ _SELF = MetricGroup(
             "not_accepted_total",
             "code",
             lambda r, _: (((code,), count) for code, count in r.not_accepted.items()),
-            "What the keeper did not accept from guards and the other site's keeper, by code: certificates, "
-            "identities, replayed or unreadable messages; counted since the keeper started.",
+            "What was not accepted, by code: certificates, identities, replayed or unreadable messages of "
+            "guards and the other site's keeper, what guards did not accept (`guard-…`), records that make "
+            "no sense, a store that is not the one known (`store-…`), and why a keeper could not start; "
+            "counted since keeper and controller started.",
         ),
         _gauge(
             "build_info",

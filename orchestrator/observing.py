@@ -66,15 +66,18 @@ async def follow(store: Store, prefix: str, take: Callable[[KeyValue], None]) ->
 
 
 def taking_observations(
-    observer: str, take: Callable[[ObservationRecord], None]
+    observer: str,
+    take: Callable[[ObservationRecord], None],
+    not_accepted: Callable[[str], None] = lambda code: None,
 ) -> Callable[[KeyValue], None]:
-    """Decode the others' observations; an unreadable one is left out."""
+    """Decode the others' observations; an unreadable one is left out, and its code told."""
 
     def handler(item: KeyValue) -> None:
         try:
             record = decode(ObservationRecord, item.value)
         except RecordUnreadable as fault:
             log.warning("record-unreadable", key=item.key, problem=str(fault))
+            not_accepted("record-unreadable")
             return
         if record.observer != observer:
             take(record)

@@ -138,6 +138,7 @@ class StoreReading:
     round_trip_seconds: float | None = None
     size_bytes: int | None = None
     quota_bytes: int | None = None
+    trusted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +196,7 @@ class Counts:
     refusals: Mapping[RefusalKey, int] = field(default_factory=dict)
     runs: Mapping[RunKey, Durations] = field(default_factory=dict)
     steps: Mapping[StepKey, Durations] = field(default_factory=dict)
+    not_accepted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -206,6 +208,7 @@ class Tally:
     _refusals: dict[RefusalKey, int] = field(default_factory=dict)
     _runs: dict[RunKey, Durations] = field(default_factory=dict)
     _steps: dict[StepKey, Durations] = field(default_factory=dict)
+    _not_accepted: dict[str, int] = field(default_factory=dict)
 
     def decided(self, service: str, decision: str, code: str) -> None:
         """A decision was taken (count changes of mind, not turns)."""
@@ -216,6 +219,10 @@ class Tally:
         """Something was refused, to a person or by a gate."""
         key = RefusalKey(service, code)
         self._refusals[key] = self._refusals.get(key, 0) + 1
+
+    def not_accepted(self, code: str) -> None:
+        """Something from outside made no sense or was not believed, by a code of ours."""
+        self._not_accepted[code] = self._not_accepted.get(code, 0) + 1
 
     def run_ended(self, service: str, kind: str, outcome: str, seconds: float) -> None:
         """A run ended."""
@@ -232,6 +239,7 @@ class Tally:
             refusals=MappingProxyType(dict(self._refusals)),
             runs=MappingProxyType(dict(self._runs)),
             steps=MappingProxyType(dict(self._steps)),
+            not_accepted=MappingProxyType(dict(self._not_accepted)),
         )
 
 

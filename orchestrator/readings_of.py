@@ -37,6 +37,7 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             round_trip_seconds=keeper.store_round_trip_seconds if keeper is not None else None,
             size_bytes=_fullest(controller)[0],
             quota_bytes=_fullest(controller)[1],
+            trusted=_trusted(view),
         ),
         sites=_sites(controller, view),
         services=tuple(_service(controller, view, service) for service in view.services),
@@ -53,9 +54,23 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             CertificateReading(identity=who, ends_unix_seconds=ends)
             for who, ends in sorted(controller.certificate_ends.items())
         ),
-        not_accepted=dict(keeper.doors_refused) if keeper is not None else {},
+        not_accepted=_not_accepted(controller, view),
         counts=controller.tally.counts(),
     )
+
+
+def _trusted(view: View) -> bool | None:
+    """P33: whether the store is the one that was known all along."""
+    trust = view.keeper.store_trust if view.keeper is not None else None
+    return trust.broken is None if trust is not None else None
+
+
+def _not_accepted(controller: Controller, view: View) -> dict[str, int]:
+    """Of the keeper and of the controller together, by code."""
+    found = dict(controller.tally.counts().not_accepted)
+    for code, count in view.keeper.doors_refused if view.keeper is not None else ():
+        found[code] = found.get(code, 0) + count
+    return found
 
 
 def _fullest(controller: Controller) -> tuple[int | None, int | None]:

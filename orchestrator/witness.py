@@ -11,6 +11,9 @@ import structlog
 from orchestrator.assembly import load_ground, make_drivers, open_store, open_transport, set_up_logging
 from orchestrator.eyes import Eyes
 from orchestrator.observing import publish
+from orchestrator.store.known import KnownStore
+from orchestrator.store.seen_file import NAME, SeenFile
+from orchestrator.store_offline import take_acceptances
 from orchestrator.vantage import NOT_FROM_OUTSIDE, Vantage, context_at
 from probes.catalogue import SETTINGS as PROBE_SETTINGS
 from probes.catalogue import faults as probe_faults
@@ -26,11 +29,12 @@ def run_witness(estate_path: Path, site: str) -> int:
 
 async def _run(estate_path: Path, site: str) -> int:
     ground = load_ground(estate_path, site, probe_settings=PROBE_SETTINGS, probe_faults=probe_faults)
-    store = open_store(ground)
+    etcd = open_store(ground)
+    store = KnownStore(etcd, SeenFile(ground.directory / NAME))
     transport = open_transport(ground)
     drivers = make_drivers(ground, transport)
     context = context_at(ground.estate, site, ground.base, transport=transport, drivers=drivers)
-    vantage = Vantage(ground.estate, site, context, store_status=store.status, leaving_out=NOT_FROM_OUTSIDE)
+    vantage = Vantage(ground.estate, site, context, store_status=etcd.status, leaving_out=NOT_FROM_OUTSIDE)
     eyes = Eyes(
         ground.estate,
         drivers,
@@ -48,6 +52,7 @@ async def _run(estate_path: Path, site: str) -> int:
         asyncio.create_task(eyes.run()),
         asyncio.create_task(vantage.run()),
         asyncio.create_task(publish(store, site, eyes.observation)),
+        asyncio.create_task(take_acceptances(store, ground.directory)),
     ]
     try:
         await asyncio.wait([*tasks, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED)

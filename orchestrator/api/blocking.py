@@ -28,6 +28,7 @@ from orchestrator.api.shapes import (
     RunList,
     Status,
 )
+from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
 
 Result = TypeVar("Result")
 
@@ -107,6 +108,18 @@ class Controller:
     def reconcile(self, request: ReconcileRequest) -> Acted:
         """See Client.reconcile."""
         return self._run(self._client.reconcile(request))
+
+    def store(self) -> StoreState:
+        """See Client.store."""
+        return self._run(self._client.store())
+
+    def plan_store(self, request: StorePlanRequest) -> StorePlan:
+        """See Client.plan_store."""
+        return self._run(self._client.plan_store(request))
+
+    def accept_store(self, order: StoreOrder) -> Acted:
+        """See Client.accept_store."""
+        return self._run(self._client.accept_store(order))
 
     def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """See Client.history."""

@@ -36,6 +36,7 @@ from orchestrator.api.shapes import (
     Shape,
     Status,
 )
+from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
 from orchestrator.errors import OrchestratorError, OrchestratorMisuse, OrchestratorTrouble
 
 LONGEST_ANSWER_BYTES = 8 << 20
@@ -156,6 +157,18 @@ class Client:
     async def reconcile(self, request: ReconcileRequest) -> Acted:
         """Write to the store what a certificate made so."""
         return await self._act("/v1/reconcile", request, Acted)
+
+    async def store(self) -> StoreState:
+        """What is known of the store, and what it says."""
+        return await self._ask("GET", "/v1/store", None, StoreState, ACT_DEADLINE_SECONDS, changes=False)
+
+    async def plan_store(self, request: StorePlanRequest) -> StorePlan:
+        """What would be certified by accepting the store; it does not count yet."""
+        return await self._act("/v1/store/plan", request, StorePlan, changes=False)
+
+    async def accept_store(self, order: StoreOrder) -> Acted:
+        """Have exactly that count, and trust the store from now on."""
+        return await self._act("/v1/store/accept", order, Acted)
 
     async def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """What is on file, newest first."""

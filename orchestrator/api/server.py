@@ -32,10 +32,12 @@ from orchestrator.api.shapes import (
     RunDetail,
     Shape,
 )
+from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
 from orchestrator.controller import Controller
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
 from orchestrator.reports import on_file
+from orchestrator.store_desk import StoreDesk
 from probes.model import Observation
 
 log = structlog.get_logger(__name__)
@@ -95,6 +97,9 @@ class LocalApi:
                 web.post("/v1/certificates/{id}/use", self._use),
                 web.post("/v1/reconcile", self._reconcile),
                 web.get("/v1/history", self._history),
+                web.get("/v1/store", self._store),
+                web.post("/v1/store/plan", self._store_plan),
+                web.post("/v1/store/accept", self._store_accept),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -205,6 +210,23 @@ class LocalApi:
         service, kind = request.query.get("service") or None, request.query.get("kind") or None
         events = await self._controller.journal.events(limit, service=service, kind=kind)
         return _json(History(entries=[history_entry(event) for event in events]))
+
+    def _store_desk(self) -> StoreDesk:
+        desk = self._controller.store_desk
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller has no store to look at", wrong=True)
+        return desk
+
+    async def _store(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._store_desk().state())
+
+    async def _store_plan(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, StorePlanRequest)
+        return _json(await self._store_desk().plan(asked, self._who(request)))
+
+    async def _store_accept(self, request: web.Request) -> web.StreamResponse:
+        order = await _body(request, StoreOrder)
+        return _json(await self._store_desk().accept(order, self._who(request)))
 
     def _who(self, request: web.Request) -> str:
         return f"{caller(request)}@{self._controller.site}"

@@ -89,10 +89,10 @@ def _approve(asked: "Controller", names: tuple[str, ...], *, yes: bool) -> None:
     for each in found:
         title = f"{each.who} certifies, and asks you to agree ({each.id})"
         say([*certificate(each, title=title), ""])
-    for site in dict.fromkeys(each.down for each in found):
+    for site in dict.fromkeys(each.down or each.site for each in found):
         confirm(site, yes=yes, what="agreement")
     for each in found:
-        asked.approve(each.id, ApproveOrder(confirmed_site=each.down))
+        asked.approve(each.id, ApproveOrder(confirmed_site=each.down or each.site))
         say([f"You have agreed to {each.id}; {each.who} goes on."])
 
 

@@ -18,6 +18,7 @@ from orchestrator.cli import (
     quieten,
     setup,
     simulate,
+    store,
 )
 from orchestrator.cli.failures import INTERRUPTED, Failure, ended_by
 from orchestrator.cli.options import Settings
@@ -25,7 +26,7 @@ from orchestrator.cli.options import Settings
 SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Look", (*look.COMMANDS, *history.COMMANDS)),
     ("Move", move.COMMANDS),
-    ("Last resort", certify.COMMANDS),
+    ("Last resort", (*certify.COMMANDS, *store.COMMANDS)),
     ("Quieten", quieten.COMMANDS),
     ("Set up", (*setup.COMMANDS, *certs.COMMANDS)),
     ("Run", (*daemons.COMMANDS, *guard.COMMANDS)),

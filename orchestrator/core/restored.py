@@ -4,9 +4,9 @@ certify, and the one transaction that puts the store right before anybody trusts
 A certificate tells the store who owns what; it moves nothing. It names the owner that was last known, at an
 epoch above every one that was ever seen, so that guards believe it and nothing older. Services are then moved
 as always, past all gates. Everybody's mode becomes manual: the holder makes a service automatic again when
-its guards say that they fence (P27). And the other site's key is marked as holding until that site has come
-back to this store by itself: the restored key may have lost that mark, and a site that relies on it may be
-serving without any contact (P29).
+its guards say that they fence (P27). And the other site's key is marked as holding until that site has
+accepted the store by itself: the restored key may have lost that mark, and a site that relies on it may be
+serving without any contact (P29). One's own key says of hold what is so, for what is restored may not.
 """
 
 from collections.abc import Mapping
@@ -81,6 +81,19 @@ class AcceptStore:
     who: str
     why: str
     at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who certifies. `holds`: it relies on hold, or its disk may still say so (P30); `guards_know`: every
+    guard here knows its incarnation, so that none goes by an older one's hold (P21)."""
+
+    site: str
+    peer: str
+    incarnation: int
+    lease_duration_ns: int
+    holds: bool
+    guards_know: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +197,7 @@ def _may_stay(found: ServiceRecord, here: Word, there: SiteWord | None, other: W
         return False
     if there is not None and there.trusted:
         return True
-    return found.kind == CERTIFIED and (other is None or found.epoch > other.highest)
+    return found.kind == CERTIFIED and (other is None or found.epoch >= other.highest)
 
 
 def _last_owner(
@@ -234,9 +247,8 @@ def _refusal(
 
 def certification(
     ask: AcceptStore,
+    writer: Writer,
     *,
-    site: str,
-    peer: str,
     found: Mapping[str, KeyValue],
     keys: Mapping[str, KeyValue],
     last: Mapping[str, KeySeen],
@@ -246,18 +258,24 @@ def certification(
 
     P12: it compares the writer's own key as well; every record must still be the one that was shown.
     """
-    own = keys.get(site)
-    compares = [Compare(SITES + site, own.mod_revision if own is not None else 0)]
+    compares = [_still(SITES + writer.site, keys.get(writer.site))]
     puts: list[Put] = []
     for each in ask.owners:
         base = _newest(found.get(each.service), last.get(each.service))
         compares.append(Compare(SERVICES + each.service, each.found_revision))
-        puts.append(Put(SERVICES + each.service, encode(_record(ask, each, site, base))))
-    marked = None if ask.peer_trusts else _holding(keys.get(peer))
-    if marked is not None:
-        compares.append(Compare(SITES + peer, keys[peer].mod_revision))
-        puts.append(Put(SITES + peer, encode(marked)))
+        puts.append(Put(SERVICES + each.service, encode(_record(ask, each, writer.site, base))))
+    own = _with_hold(keys.get(writer.site), writer, writer.incarnation, holds=writer.holds)
+    if own is not None and (own.hold or writer.guards_know):
+        puts.append(Put(SITES + writer.site, encode(own)))
+    peer = None if ask.peer_trusts else _with_hold(keys.get(writer.peer), writer, 0, holds=True)
+    if peer is not None:
+        compares.append(_still(SITES + writer.peer, keys.get(writer.peer)))
+        puts.append(Put(SITES + writer.peer, encode(peer)))
     return tuple(compares), tuple(puts)
+
+
+def _still(key: str, item: KeyValue | None) -> Compare:
+    return Compare(key, item.mod_revision if item is not None else 0)
 
 
 def _newest(found: KeyValue | None, last: KeySeen | None) -> ServiceRecord | None:
@@ -284,12 +302,17 @@ def _record(ask: AcceptStore, each: Certified, site: str, base: ServiceRecord | 
     )
 
 
-def _holding(item: KeyValue | None) -> SiteRecord | None:
-    """The other site's key with the mark; None where it has it, or there is none."""
-    if item is None:
-        return None
+def _with_hold(item: KeyValue | None, writer: Writer, incarnation: int, *, holds: bool) -> SiteRecord | None:
+    """The site's key saying so of hold; None where it does. A key that is gone comes back only to say that
+    it holds: a lease is its own keeper's to take."""
     try:
-        record = decode(SiteRecord, item.value)
+        record = decode(SiteRecord, item.value) if item is not None else None
     except RecordUnreadable:
+        record = None
+    if record is not None:
+        return None if record.hold is holds else replace(record, hold=holds)
+    if not holds:
         return None
-    return None if record.hold else replace(record, hold=True)
+    return SiteRecord(
+        incarnation=incarnation, beat=0, keeper="", lease_duration_ns=writer.lease_duration_ns, hold=True
+    )

@@ -28,9 +28,11 @@ from orchestrator.core.records import (
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.keeper import Keeper, mode_of
+from orchestrator.keeper_store import decoded, encoded
 from orchestrator.metrics import render
 from orchestrator.observing import publish
 from orchestrator.paths import controller_socket, journal_path, keeper_socket
+from orchestrator.peer_store import PeerWord
 from orchestrator.readings_of import readings
 from orchestrator.site_controller import Means, SiteController
 from orchestrator.store.memory import MemoryCluster
@@ -196,9 +198,17 @@ class Site:
             journal=self._journal,
             sql={},
             start_keeper=self.start_keeper,
+            peer_store=self._ask_peer,
         )
         self._process = SiteController(means)
         self._task = asyncio.create_task(self._process.run(self._ended))
+
+    async def _ask_peer(self) -> PeerWord:
+        """What the other site's keeper says of its store, over the way between the two."""
+        peer = next(site for site in self._world.sites.values() if site is not self)
+        if not self._world.link.up or not peer.keepers or peer.keepers[-1].poll() is not None:
+            return PeerWord(None, f"{peer.name} did not answer")
+        return PeerWord(decoded(encoded(peer.keeper.store_word())))
 
     async def stop_controller(self) -> int:
         """SIGTERM; its exit code."""
