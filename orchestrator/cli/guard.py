@@ -34,6 +34,11 @@ CERTIFICATE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="Hand a break-glass certificate to the guard that runs here, and end.",
 )
 @click.option(
+    "--adopt",
+    is_flag=True,
+    help="Before its very first start, beside a database that serves: leave it open until told, and end.",
+)
+@click.option(
     "--repair-memory",
     "memory",
     type=(click.IntRange(0), click.IntRange(0)),
@@ -49,6 +54,7 @@ def guard(
     show: bool,
     copy_to: Path | None,
     certificate: Path | None,
+    adopt: bool,
     memory: tuple[int, int] | None,
 ) -> None:
     """Run the dead man's switch of a service on its database host.
@@ -64,8 +70,8 @@ def guard(
       twinsite guard --service crm --site durham --certificate break-glass.json
     """
     said = _said(settings, service, here)
-    if sum((unit, show, copy_to is not None, certificate is not None, memory is not None)) > 1:
-        raise wrong("--unit, --settings, --copy-to, --certificate and --repair-memory: one at a time")
+    if sum((unit, show, copy_to is not None, certificate is not None, adopt, memory is not None)) > 1:
+        raise wrong("--unit, --settings, --copy-to, --certificate, --adopt, --repair-memory: one at a time")
     if show:
         click.echo(json.dumps(said, indent=2))
     elif copy_to is not None:
@@ -73,7 +79,7 @@ def guard(
     elif unit:
         click.echo(_unit(settings, said), nl=False)
     else:
-        click.get_current_context().exit(_run(said, certificate, memory))
+        click.get_current_context().exit(_run(said, certificate, memory, adopt=adopt))
 
 
 def _said(settings: Settings, service: str, here: str | None) -> dict[str, Any]:
@@ -90,13 +96,17 @@ def _said(settings: Settings, service: str, here: str | None) -> dict[str, Any]:
     return guard_settings(estate, service, site_in(estate, site), path.absolute().parent)
 
 
-def _run(said: dict[str, Any], certificate: Path | None, memory: tuple[int, int] | None) -> int:
+def _run(
+    said: dict[str, Any], certificate: Path | None, memory: tuple[int, int] | None, *, adopt: bool
+) -> int:
     from sites.fencing import guard as program
 
     try:
         checked = program.Settings(said)
         if certificate is not None:
             return program.hand_in(checked, str(certificate))
+        if adopt:
+            return program.adopt(checked)
         if memory is not None:
             return program.repair(checked, program.Memory(*memory))
         return program.Guard(checked).run()

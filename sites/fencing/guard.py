@@ -2442,6 +2442,24 @@ def repair(settings: Settings, memory: Memory) -> int:
     return 0
 
 
+def adopt(settings: Settings) -> int:
+    """Make ready to start beside a database that serves already: open, until the first answer counts.
+
+    Only for a guard that was never told anything: nobody relies on it yet (P27: a service is made automatic
+    when its guard has acknowledged that it fences).
+    """
+    os.makedirs(settings.state, mode=0o700, exist_ok=True)
+    hold_state(settings)
+    place = os.path.join(settings.state, "memory")
+    if os.path.exists(place):
+        raise SettingsWrong("{}: this guard was told things before, so it starts closed".format(place))
+    _write_synced(place, memory_text(settings.service, Memory(manual=True)))
+    _write_synced(os.path.join(settings.state, "permit"), permit_text(Lift(None), None))
+    said = "the guard, started before the next boot, leaves {} as it is until it is told"
+    print(said.format(settings.service))
+    return 0
+
+
 def hold_state(settings: Settings) -> int:
     """Be the only one who works with this state, until the end. Raises SettingsWrong."""
     place = os.open(os.path.join(settings.state, "lock"), os.O_WRONLY | os.O_CREAT, 0o600)
@@ -2475,6 +2493,11 @@ def main(arguments: Sequence[str]) -> int:
         metavar=("INCARNATION", "EPOCH"),
         help="write the memory anew, with what the store says or more; the guard must not run",
     )
+    doing.add_argument(
+        "--adopt",
+        action="store_true",
+        help="before its very first start, beside a database that serves: leave it open until told",
+    )
     parser.add_argument("--manual", action="store_true", help="with --repair-memory: the service is manual")
     asked = parser.parse_args(arguments)
     try:
@@ -2489,6 +2512,8 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if asked.certificate is not None:
             return hand_in(settings, asked.certificate)
+        if asked.adopt:
+            return adopt(settings)
         if asked.repair_memory is not None:
             return repair(settings, Memory(asked.repair_memory[0], asked.repair_memory[1], asked.manual))
         return Guard(settings).run()

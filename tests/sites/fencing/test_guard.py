@@ -76,6 +76,31 @@ def test_at_its_start_it_closes_what_is_open(host: Host) -> None:
     until(lambda: not host.pretenders(), "the end of every process")
 
 
+def test_adopted_before_its_first_start_it_leaves_what_serves_open_until_it_is_told(host: Host) -> None:
+    host.keeper.answering = None
+    assert host.run("--adopt").returncode == 0
+    host.pretend()
+    host.start()
+    until(lambda: "goes on where an earlier guard" in host.said(), "that it goes on")
+    assert host.pretenders()
+    host.keeper.allow(2)
+    until(lambda: host.permit.exists() and not host.permit.read_text().startswith("manual"), "a deadline")
+    host.keeper.answering = None
+    until(lambda: not host.pretenders(), "closed at the deadline")
+
+
+def test_a_guard_that_was_told_things_adopts_nothing(host: Host) -> None:
+    host.keeper.allow(30)
+    host.start()
+    host.opened()
+    host.signal(signal.SIGTERM)
+    assert host.guard is not None
+    host.guard.wait(10)
+    done = host.run("--adopt")
+    assert done.returncode == 2
+    assert "told things before" in done.stderr
+
+
 def test_stopped_at_the_primary_it_stays_bounded_by_its_permit(host: Host) -> None:
     host.keeper.allow(1.0)
     host.start()
