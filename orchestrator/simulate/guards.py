@@ -114,8 +114,8 @@ class GuardNode:
     def _plan(self) -> None:
         world = self.world
         shown = self.host.clock.read(world.now_ns)
-        due = max(g.wake_ns(self.state), shown + 1)
-        at_ns = self.host.clock.when(due)
+        due = g.wake_ns(self.state)
+        at_ns = self.host.clock.when(due) if due > shown else world.now_ns + MS // 10
         if at_ns < self.wake_at or self.wake_at <= world.now_ns:
             self.wake_at = at_ns
             world.at(at_ns, self._wake, self.life, at_ns)

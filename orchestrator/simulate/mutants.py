@@ -122,6 +122,11 @@ MUTANTS: tuple[Mutant, ...] = (
             "    state.phase = Phase.READING_SERVICES\n    state.read_again_at_ns = now_ns + state.timing.renew_every_ns\n    return [ReadServices(state.registration)]",
             "    if all(service.known for service in state.services.values()):\n        state.phase = Phase.ACTIVE\n        return []\n    state.phase = Phase.READING_SERVICES\n    state.read_again_at_ns = now_ns + state.timing.renew_every_ns\n    return [ReadServices(state.registration)]",
         ),
+        (
+            REGISTRATION,
+            "        return read_own_key(state, now_ns) if now_ns >= state.read_again_at_ns else []",
+            "        if now_ns < state.read_again_at_ns:\n            return []\n        return [ReadServices(state.registration + 1), *read_own_key(state, now_ns)]",
+        ),
         *NO_WORD,
     ),
     _mutant(

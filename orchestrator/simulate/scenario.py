@@ -25,6 +25,7 @@ LATE = Weather(
     late_ns=8 * SECOND,
 )  # fmt: skip
 EDGE = Weather(0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.03, late_share=0.03, late_ns=20 * SECOND)
+SHARP = Weather(0, 0, 2 * SECOND, slow_share=0.03, lost_share=0.005)
 STORM = Weather(
     0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.15, twice_share=0.1, late_share=0.05, late_ns=20 * SECOND
 )
@@ -123,7 +124,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "edge",
-        (EDGE, EDGE, STORM),
+        (EDGE, SHARP, SHARP, STORM),
         _only("isolate", "store_cut", "stall_keeper", "take_over", "cut", isolate=10, stall_keeper=8),
         services=({"s": "x"},), prompt=True, tight=True, least=0, most=2, cold_share=0.0, gated_share=0.1,
         eager_share=0.95, leases=7, script="tight",
@@ -242,7 +243,7 @@ def draw(seed: int) -> Scenario:
     random = Random(seed)
     family = family_of(seed)
     drift = random.choice((0.005, 0.005, 0.05, 0.25))
-    coarse = random.choice(COARSE)
+    coarse = random.choice(("", "y") if family.tight else COARSE)
     homes = random.choice(family.services)
     services = {
         name: ServiceSetting(home, Mode.MANUAL if random.random() < family.manual_share else Mode.AUTOMATIC)
@@ -253,20 +254,22 @@ def draw(seed: int) -> Scenario:
     if family.change:
         timings[random.choice(("x", "y"))] = timing_of(T_NS * random.choice((3, 5, 6)) // 4, drift)
     prompt = family.prompt or bool(coarse)
+    near = SHARP if family.tight else FAIR
+    fence_shares = (1.0,) if family.tight else (0.5, 1.0) if family.prompt else (0.0, 0.5, 1.0)
     setting = Setting(
         timing=timing_of(T_NS, drift),
         timings=timings,
         services=services,
         weather=weather,
-        near=replace(weather, late_share=0.0) if random.random() < 0.5 else FAIR,
+        near=replace(weather, late_share=0.0) if random.random() < 0.5 else near,
         guard_every_ns=150 * MS if family.tight else 900 * MS,
         rates=_rates(random, drift, list(services), worst=0.8 if family.tight else 0.4),
         gated=frozenset(name for name in services if random.random() < family.gated_share),
         eager=random.random() < family.eager_share,
         restores=family.restores,
-        grains=dict.fromkeys(coarse, 50 * MS),
+        grains=dict.fromkeys(coarse, 20 * MS if family.tight else 50 * MS),
         lateness_ns=0 if prompt or random.random() < 0.5 else 300 * MS,
-        fence_share=random.choice((0.5, 1.0)) if family.prompt else random.choice((0.0, 0.5, 1.0)),
+        fence_share=random.choice(fence_shares),
     )
     steady = random.random() >= family.cold_share
     for_ns = family.leases * T_NS
