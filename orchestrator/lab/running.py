@@ -26,7 +26,7 @@ from orchestrator.lab.faults import Faults, wait_for_network
 from orchestrator.lab.measure import Acknowledged, Broken
 from orchestrator.lab.places import DATA_SITES, HOME, PLACES, PREFIX_BITS, SITES, LabState, Network
 from orchestrator.lab.processes import Blow, Tree
-from orchestrator.lab.site_supervisor import Description
+from orchestrator.lab.site_supervisor import LEFT_DEAD, Description
 from orchestrator.paths import controller_socket
 
 IPC_RMID = 0
@@ -133,6 +133,15 @@ class RunningLab:
     def save(self) -> None:
         """Write down what `lab kill`, `lab heal` and `lab down` need."""
         state_of(self).save()
+
+    def given_up(self) -> list[str]:
+        """Programs that died so often that their supervisor does not start them any more."""
+        found = []
+        for site in SITES:
+            with contextlib.suppress(FileNotFoundError):
+                text = self.layout.log(site, "supervisor").read_text(encoding="utf-8", errors="replace")
+                found += [line.split(maxsplit=1)[1] for line in text.splitlines() if line.endswith(LEFT_DEAD)]
+        return found
 
     def kill_site(self, site: str) -> Blow:
         """Every process of the site, at once."""

@@ -23,6 +23,7 @@ CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
 MS_REC, MS_SLAVE = 0x4000, 0x80000
 RESTART_AFTER_SECONDS = 0.2
 RESTARTS_AT_MOST = 20  # of one program; one that dies that often has a fault that starting does not cure
+LEFT_DEAD = ", and is left dead"
 STOP_WITHIN_SECONDS = 8.0
 TURN_SECONDS = 0.5
 
@@ -177,7 +178,7 @@ class Supervisor:
             return
         count = self._restarts[program.name] = self._restarts.get(program.name, 0) + 1
         if count > RESTARTS_AT_MOST:
-            self._note(f"{program.name} has been started {count} times, and is left dead")
+            self._note(f"{program.name} has been started {count} times{LEFT_DEAD}")
             return
         self._due.append((time.monotonic() + RESTART_AFTER_SECONDS, program))
 

@@ -55,6 +55,10 @@ class Sites(Protocol):
         """What else can be done to them: links, single processes, disks, clocks."""
         ...
 
+    def given_up(self) -> list[str]:
+        """Programs that died so often that nobody starts them any more, a line each."""
+        ...
+
     def kill_site(self, site: str) -> Blow:
         """Every process of the site, at once."""
         ...
@@ -154,6 +158,11 @@ class Stage:
         try:
             async with asyncio.timeout(within_seconds):
                 while not condition(now := self.view.now):
+                    if given_up := self.sites.given_up():
+                        raise StoryFailed(
+                            f"{'; '.join(given_up)}: so this cannot come: {what}; "
+                            f"the logs are in {self.sites.directory}"
+                        )
                     await self.view.next_look()
                 return now
         except TimeoutError as fault:

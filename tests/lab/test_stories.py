@@ -105,6 +105,14 @@ async def test_what_does_not_come_ends_the_story_and_is_named_with_the_place_of_
     assert "/lab" in check.found
 
 
+async def test_what_cannot_come_any_more_is_not_waited_for() -> None:
+    world = World("dies-for-good")
+    world.following["ebs"] = False
+    found = Stage(world, world, world)
+    await run.told(stories.switchover, found)
+    assert "left dead" in found.checks[-1].found
+
+
 async def test_going_home_moves_what_is_away_and_measures_nothing() -> None:
     world = World()
     world.move("ebs", "durham")

@@ -21,7 +21,7 @@ MS = 1_000_000
 class World:
     """Sites, View and Screen of a stage in one. `faults`: two-writable, loses-rows, no-takeover, ping-pong,
     no-rejoin, fences-late, silent-link, moves-on-link-down, fails-writes,
-    serves-inside."""
+    serves-inside, dies-for-good."""
 
     def __init__(self, *faults: str) -> None:
         self.wrong: AbstractSet[str] = frozenset(faults)
@@ -65,6 +65,9 @@ class World:
             self.write(service, former)
 
     # Sites
+
+    def given_up(self) -> list[str]:
+        return ["etcd has been started 21 times, and is left dead"] if "dies-for-good" in self.wrong else []
 
     def kill_site(self, site: str) -> Blow:
         self.dead = frozenset({site})
