@@ -99,7 +99,8 @@ class LabNow:
         status = self.said_by(site, service)
         if status is None:
             return f"{site}'s controller does not answer"
-        return f"{site} says {status.diagnosis}, {status.movement}, {status.mode}, primary {status.primary}: {status.why}"
+        owned = f"{status.movement}, {status.mode}, primary {status.primary}"
+        return f"{site} says {status.diagnosis}, {owned}: {status.why}"
 
 
 class LabView:
