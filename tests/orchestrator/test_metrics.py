@@ -62,7 +62,11 @@ def known() -> Readings:
         turned_at_ns=100 * S,
         loop_delay_seconds=0.002,
         store=StoreReading(
-            answered_at_ns=99 * S, round_trip_seconds=0.004, size_bytes=4096, quota_bytes=2**31
+            answered_at_ns=99 * S,
+            round_trip_seconds=0.004,
+            size_bytes=4096,
+            quota_bytes=2**31,
+            trusted=True,
         ),
         certificates=(CertificateReading(identity="twinsite:controller/durham", ends_unix_seconds=1.8e9),),
         not_accepted={"certificate-expired": 2},
