@@ -150,9 +150,31 @@ def all_mutants(*, only: str | None, jobs: int | None, json_path: str | None, ma
     missed = [row for row in rows if not row["caught"]]
     print(f"{len(rows) - len(missed)} of {len(rows)} mutants found out", file=out)
     if markdown is not None:
-        Path(markdown).write_text(table(rows), encoding="utf-8")
+        put_table(Path(markdown), table(rows))
     _write(_result(total, rows), json_path)
     return 1 if missed or not rows else 0
+
+
+BEGIN, END = "<!-- mutants -->", "<!-- end of mutants -->"
+
+
+def put_table(page: Path, text: str) -> None:
+    """Put the table between its marks in a page that has them; otherwise it becomes the page."""
+    old = page.read_text(encoding="utf-8") if page.exists() else ""
+    if BEGIN in old and END in old:
+        before, _, rest = old.partition(BEGIN)
+        text = f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}"
+    page.write_text(text, encoding="utf-8")
+
+
+def rows_of(page: Path) -> list[tuple[str, str, int, int]]:
+    """The rows of a page's table: rule, mutant, seed, invariant."""
+    found = []
+    _, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    for line in rest.partition(END)[0].splitlines()[3:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        found.append((cells[0], cells[1], int(cells[3]), int(cells[4])))
+    return found
 
 
 def table(rows: list[dict[str, Any]]) -> str:
