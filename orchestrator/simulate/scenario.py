@@ -124,7 +124,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "edge",
-        (EDGE, SHARP, SHARP, STORM),
+        (EDGE, EDGE, EDGE, SHARP, STORM),
         _only("isolate", "store_cut", "stall_keeper", "take_over", "cut", isolate=10, stall_keeper=8),
         services=({"s": "x"},), prompt=True, tight=True, least=0, most=2, cold_share=0.0, gated_share=0.1,
         eager_share=0.95, leases=7, script="tight",
@@ -399,6 +399,7 @@ def _tight(random: Random, family: Family, services: Services, begin_ns: int, en
     for_ns = random.choice((random.randrange(T_NS, 3 * T_NS // 2), random.randrange(3 * T_NS // 2, 3 * T_NS)))
     loss = random.choice(
         (
+            Deed(lost_ns, "store_cut", (site, "up", for_ns)),
             Deed(lost_ns, "store_cut", (site, "up", for_ns)),
             Deed(lost_ns, "store_cut", (site, "down", for_ns)),
             Deed(lost_ns, "isolate", (site, for_ns)),
