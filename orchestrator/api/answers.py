@@ -83,7 +83,7 @@ def status(controller: Controller) -> Status:
         warnings=_warnings(controller, view),
         sites=[_site_status(controller, view, name) for name in controller.estate.sites],
         services=sorted(services, key=lambda each: (each.rank, each.service)),
-        reach=reach_status(view.reach),
+        reach=reach_status(view.reach, controller.estate.sites),
         findings=findings_status(view.reach),
     )
 
@@ -309,7 +309,7 @@ def explanation(
         sights=seen,
         disagreements=disagreements(seen),
         would_have_to_change=list(_would_have_to_change(view, service, judged)),
-        reach=reach_status(view.reach),
+        reach=reach_status(view.reach, controller.estate.sites),
         findings=findings_status(view.reach),
         guard=guard_lines(service, view.site),
         on_file=[history_entry(event) for event in on_file],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from orchestrator.api.shapes import Finding, PauseStatus, ReachStatus, Sight
-from orchestrator.core.reach import Reach, findings, listed
+from orchestrator.core.reach import Reach, ReachWord, Target, findings, listed
 from orchestrator.core.view import ServiceView, View
 from probes.model import Observation
 from sites.replication.words import Role
@@ -14,8 +14,19 @@ from sites.replication.words import Role
 FRESH_SIGHT_SECONDS = 10.0
 
 
-def reach_status(reach: Reach) -> list[ReachStatus]:
-    """The matrix: a line for each observer and target. A word that is too old to count is unknown."""
+def reach_status(reach: Reach, sites: Iterable[str]) -> list[ReachStatus]:
+    """The matrix: a line for each observer and target, in the order of the sites. A word that is too old to
+    count is unknown."""
+    order = {site: number for number, site in enumerate(sites)}
+
+    def place(word: ReachWord) -> tuple[int, bool, int]:
+        last = len(order)
+        return (
+            order.get(word.observer, last),
+            word.kind is not Target.SITE,
+            order.get(word.target, last),
+        )
+
     return [
         ReachStatus(
             observer=word.observer,
@@ -25,7 +36,7 @@ def reach_status(reach: Reach) -> list[ReachStatus]:
             age_seconds=word.age_seconds,
             detail=word.detail,
         )
-        for word in reach.words
+        for word in sorted(reach.words, key=place)
     ]
 
 

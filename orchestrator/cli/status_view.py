@@ -51,12 +51,8 @@ def _reach_lines(status: Status, columns: int) -> list[str]:
         return []
     out = ["", "Who reaches whom"]
     for observer, cells in rows:
-        told = [
-            f"{word.target(kind, name)} {word.reached(cell)}"
-            for (kind, name), cell in zip(word.targets(status), cells, strict=True)
-            if cell is not None
-        ]
-        out += wrapped(f"{observer}: {', '.join(told)}", first="  ", then="      ", columns=columns)
+        told = word.reaches([cell for cell in cells if cell is not None])
+        out += wrapped(f"{observer}: {told}", first="  ", then="      ", columns=columns)
     return out
 
 

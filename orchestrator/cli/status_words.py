@@ -138,6 +138,19 @@ def reached(of: ReachStatus) -> str:
     return told if of.age_seconds is None else f"{told} ({age(of.age_seconds)})"
 
 
+def reaches(row: list[ReachStatus]) -> str:
+    """One observer's row in a line: the sites, the store's members, and how old the oldest word is."""
+
+    def said(kind: str) -> str:
+        told = {True: "yes", False: "NO", None: UNKNOWN}
+        return ", ".join(f"{one.target} {told[one.reached]}" for one in row if one.kind == kind)
+
+    sites, members = said("site"), said("store member")
+    text = "; ".join(part for part in (sites, f"store: {members}" if members else "") if part)
+    ages = [one.age_seconds for one in row if one.age_seconds is not None and one.reached is not None]
+    return f"{text} (up to {age(max(ages))})" if ages else text
+
+
 def targets(status: Status | Explanation) -> list[tuple[str, str]]:
     """What is reached or not: (kind, name), sites first, in the order of the observers."""
     found = dict.fromkeys((one.kind, one.target) for one in status.reach)

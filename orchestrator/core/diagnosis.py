@@ -196,7 +196,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         Diagnosis.LINK_DOWN,
         _link_down,
-        "link down: the other site renews its lease but cannot be reached from here; the site is not down",
+        "the other site renews its lease, but cannot be reached from here: the link is down, the site is not",
     ),
     Row(
         Diagnosis.NOT_A_STANDBY,

@@ -99,7 +99,7 @@ DECISIONS = ReasonGroup(
         ),
         Reason(
             "link-down",
-            "Link down: the other site renews its lease, and cannot be reached from here. It is not down.",
+            "The link is down, the site is not: it renews its lease, and cannot be reached from here.",
             "Mend the link; until then nothing moves, and what could be lost grows.",
         ),
         Reason(

@@ -72,9 +72,9 @@ def test_a_status_shows_who_reaches_whom_and_what_that_means(
     assert (
         """\
 Who reaches whom
-  durham: morpeth NO (1.2 s ago), derwentside yes (1.2 s ago), store morpeth NO (1.2 s ago)
-  morpeth: durham NO (1.2 s ago), derwentside unknown
-  derwentside: durham yes (1.2 s ago), morpeth yes (1.2 s ago), store morpeth yes (1.2 s ago)
+  durham: morpeth NO, derwentside yes; store: morpeth NO (up to 1.2 s ago)
+  morpeth: durham NO, derwentside unknown (up to 1.2 s ago)
+  derwentside: durham yes, morpeth yes; store: morpeth yes (up to 1.2 s ago)
 """
         in shown
     )
