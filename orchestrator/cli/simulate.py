@@ -32,9 +32,9 @@ def simulate(
     markdown: str | None,
     json_path: str | None,
 ) -> None:
-    """Check on this machine that no service is ever writable at two sites.
+    """Try to have a service writable at two sites.
 
-    The code that decides, on a simulated store, network, clocks and hosts: messages late, lost or twice,
+    Run the code that decides, on a simulated store, network, clocks and hosts: messages late, lost or twice,
     links cut one way, processes stopped and killed, hosts paused. What must always hold is checked at every
     step. One seed gives one run, always the same. Exit code 1 if a seed fails, or a mutant is not found out.
 
@@ -50,6 +50,8 @@ def simulate(
         raise click.UsageError("--explain needs the seed to explain: --seed K.")
     if mutants and (seeds is not None or seed is not None):
         raise click.UsageError("--mutants runs the seeds it needs; leave --seeds and --seed out.")
+    if only is not None and only not in report.RULES:
+        raise click.UsageError(f"--only takes a rule, P1 to P33, not {only!r}.")
     if seed is not None:
         ctx.exit(report.one_seed(seed, explain=explain))
     if mutants:

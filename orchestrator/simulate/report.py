@@ -13,6 +13,7 @@ from orchestrator.simulate.search import Finding, Tally, search
 
 ENOUGH_SEEDS = 20_000
 SHOWN = 20
+RULES = tuple(f"P{number}" for number in range(1, 34))
 
 
 def _jobs(jobs: int | None) -> int:

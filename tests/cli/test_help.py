@@ -35,7 +35,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
             "config", "config check", "config schema", "hosts", "hosts check", "runbook", "runbook check",
             "completion", "controller", "witness", "guard",
             "certs", "certs init", "certs issue", "certs renew", "certs show", "certs operator",
-            "lab", "lab kill", "lab heal", "lab down", "bench",
+            "lab", "lab kill", "lab heal", "lab down", "bench", "simulate",
             "lab stop", "lab go", "lab freeze", "lab thaw", "lab cut", "lab delay", "lab mend", "lab links",
             "lab fill", "lab clock",
         )
