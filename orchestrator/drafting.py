@@ -111,7 +111,7 @@ def with_quorum(view: View) -> KeeperView:
     keeper = view.keeper
     if keeper is None:
         raise OrderRefused("no-quorum", "the keeper does not answer")
-    if keeper.deadline_ns <= view.now_ns or keeper.phase != "active" or keeper.store_problem:
+    if keeper.deadline_ns <= view.now_ns or keeper.store_problem:
         why = keeper.store_problem or "the keeper has not registered yet"
         raise OrderRefused("no-quorum", f"the store does not answer {view.site}: {why}")
     return keeper
