@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +27,11 @@ from orchestrator.api.shapes import (
 )
 from orchestrator.breaking_glass import without_quorum
 from orchestrator.certificates.operators import public_pem
-from orchestrator.certified import certificate_of
+from orchestrator.certified import Certificate, CertificateKind, certificate_of
 from orchestrator.core.messages import BreakGlass
 from orchestrator.drafting import Drafter
 from orchestrator.signing import signed
+from sites.fencing.guard import ConnectionLost as GuardGone
 from sites.model import Access, Estate
 from sites.replication.words import Role
 from tests.orchestrator.looking import look, refusal_of
@@ -720,3 +722,81 @@ async def test_while_the_peer_holds_every_host_of_everything_it_serves_is_certif
         assert set(draft.body["covers"]) == serves
         assert draft.states[0].startswith("every host of every service that durham is primary for is off")
         assert any("its silence proves nothing" in line for line in draft.means)
+
+
+# --- guards ----------------------------------------------------------------------------------------------
+
+
+GUARD_AT = {"hosts": {DURHAM: "db", MORPETH: "db"}}
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a guard checks signatures with openssl")
+async def test_the_guard_gets_the_certificate_opens_on_it_and_takes_the_lease_again_afterwards() -> None:
+    access = Access.model_validate({"operators": {"jo": "jo.pub"}})
+    of = estate(lab=False, guards=True, guard=GUARD_AT).model_copy(update={"access": access})
+    async with two_sites(of) as world:
+        world.link.up = False
+        jo = key_pair(world, "jo")
+        guard = world.morpeth.guards["crm"]
+        guard.operators, guard.folder = [world.morpeth.directory / "jo.pub"], str(world.morpeth.directory)
+        await alone(world)
+        assert not guard.state.open
+        plan = await plan_glass(world.morpeth)
+        assert plan.certificate is not None
+        await order(world.morpeth, plan, signed(plan.certificate.body, jo))
+        await world.until(lambda: world.open_at(MORPETH))
+        await world.until(lambda: guard.recorded == [plan.certificate.id])
+        assert guard.state.certified == plan.certificate.epoch
+        guard.take(GuardGone())  # its controller is out of reach for good: the certificate holds by itself
+        await asyncio.sleep(2 * world.estate.ownership.lease_duration_seconds)
+        assert guard.state.open
+        assert world.open_at(MORPETH)
+        world.link.up = True
+        await come_back(world)
+        await store_back(world)
+        await reconciled(world.morpeth)
+        await world.until(lambda: keeper_of(world.morpeth).glass == ())
+        await world.until(lambda: guard.state.certified is None and guard.state.deadline_ns is not None)
+        assert guard.memory.epoch == world.owned().epoch > plan.certificate.epoch
+        assert not guard.state.manual
+        assert world.open_at(MORPETH)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a guard checks signatures with openssl")
+async def test_a_guard_refuses_what_its_operators_did_not_sign_for_it() -> None:
+    of = estate(lab=False, guards=True, guard=GUARD_AT, failover="manual")
+    async with two_sites(of) as world:
+        jo, stranger = key_pair(world, "jo"), ec.generate_private_key(ec.SECP256R1())
+        guard = world.morpeth.guards["crm"]
+        guard.operators, guard.folder = [world.morpeth.directory / "jo.pub"], str(world.morpeth.directory)
+        good = Certificate(
+            id="break-glass-1",
+            kind=CertificateKind.BREAK_GLASS,
+            site=MORPETH,
+            down=DURHAM,
+            service="crm",
+            epoch=7,
+            hosts=("db",),
+            reason=REASON,
+            who="jo@morpeth",
+            when="2026-11-23T03:12:07Z",
+        )
+        for change, key, said in (
+            ({}, stranger, "no operator known here"),
+            ({"service": "ebs"}, jo, "for service 'ebs'"),
+            ({"hosts": ("app",)}, jo, "names the hosts app"),
+            ({"hosts": ()}, jo, "names the hosts"),
+            ({"down": MORPETH}, jo, "certifies morpeth itself"),
+        ):
+            bad = replace(good, **change)  # type: ignore[arg-type]
+            guard.certificate(replace(bad, signature=signed(bad.body, key)).text())
+            assert said in guard.refused[-1]
+        assert guard.recorded == []
+        guard.certificate(replace(good, epoch=0, signature=signed(replace(good, epoch=0).body, jo)).text())
+        assert "not a certificate" in guard.refused[-1]
+        guard.certificate(replace(good, signature=signed(good.body, jo)).text())
+        assert guard.recorded == ["break-glass-1"]
+        assert guard.memory.epoch == 7
+        lower = replace(good, epoch=6)
+        guard.certificate(replace(lower, signature=signed(lower.body, jo)).text())
+        assert guard.refused[-1] == "older-epoch"
