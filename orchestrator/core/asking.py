@@ -123,7 +123,7 @@ def _answer_at_once(
     if ends_soon:
         return [Reply(ask, False, "right-lost", f"{state.site}'s lease ends too soon to begin anything")]
     if service.closing or service.fencing:
-        # P23: closed on the host already, perhaps; opened again it would take writes after its final position.
+        # P23: perhaps closed on the host already; opened again it would write beyond its final position.
         return [Reply(ask, False, "right-lost", f"{what.service} is being shut here at this moment")]
     if isinstance(what, MayAct) and what.epoch != epoch:
         return [Reply(ask, False, "right-lost", f"{what.service} is at epoch {epoch}, not {what.epoch}")]

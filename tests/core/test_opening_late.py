@@ -1,4 +1,4 @@
-"""P7, P26: nothing is opened in the last D of a lease, in which its fence may be over before the opening is."""
+"""P7, P26: nothing is opened in the last D of a lease: its fence may be over before the opening is."""
 
 import pytest
 
