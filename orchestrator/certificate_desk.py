@@ -33,11 +33,12 @@ APPROVED_EVENT = "certificate-approved"
 @dataclass(slots=True)
 class Draft:
     """A certificate that nobody has used yet. `means`: what it means, for whoever is about to put a name to
-    it. `made_at_ns`: CLOCK_BOOTTIME."""
+    it. `made_at_ns`: CLOCK_BOOTTIME. `asked_for`: somebody waits for it, and did not only look at a plan."""
 
     certificate: Certificate
     means: tuple[str, ...]
     made_at_ns: int
+    asked_for: bool = False
 
 
 def login_of(who: str) -> str:
@@ -88,9 +89,18 @@ class CertificateDesk:
         return bool(self._access.operators)
 
     def waiting(self) -> list[CertificateStatus]:
-        """Drafts that a second person could agree to now, newest first."""
-        found = [self.status(name) for name in reversed(self._drafts) if self._left_seconds(name) > 0]
+        """Drafts for which somebody waits for a second person now, newest first."""
+        open_ = [
+            name for name, draft in self._drafts.items() if draft.asked_for and self._left_seconds(name) > 0
+        ]
+        found = [self.status(name) for name in reversed(open_)]
         return [each for each in found if each.needs_second and not each.second_person]
+
+    def asked_for(self, name: str) -> CertificateStatus:
+        """As `status`, for somebody who asks for it by its name. Raises OrderRefused."""
+        if name in self._drafts:
+            self._drafts[name].asked_for = True
+        return self.status(name)
 
     def status(self, name: str) -> CertificateStatus:
         """A draft, or a certificate on file. Raises OrderRefused."""

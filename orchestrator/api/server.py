@@ -190,7 +190,7 @@ class LocalApi:
         return _json(self._orders.peers.draft(await _body(request, CertifyRequest), self._who(request)))
 
     async def _certificate(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._orders.certificates.status(request.match_info["id"]))
+        return _json(self._orders.certificates.asked_for(request.match_info["id"]))
 
     async def _approve(self, request: web.Request) -> web.StreamResponse:
         order = await _body(request, ApproveOrder)

@@ -530,6 +530,9 @@ async def test_two_persons_break_the_glass_where_the_estate_asks_for_them() -> N
         assert plan.certificate is not None
         assert plan.certificate.needs_second
         name = plan.certificate.id
+        assert not any("approve" in line for line in (await look(world.morpeth)).status.warnings)
+        async with world.morpeth.api() as client:
+            await client.certificate(name)  # as the command does that waits
         told = await look(world.morpeth)
         assert any(f"twinsite certify approve {name}" in line for line in told.status.warnings)
         assert (await refusal_of(order(world.morpeth, plan))).code == "second-person-missing"
