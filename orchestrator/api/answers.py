@@ -283,8 +283,8 @@ def explanation(
     if service.service.watch_only or service.record is None:
         answers = []
     else:
-        act = judged.decision.act if judged is not None else Act.HOLD
-        answers = [gate_status(gate) for gate in gates(view, service, wish_of(act, view, service))]
+        wish = wish_of(_wished(view, service, judged), view, service)
+        answers = [gate_status(gate) for gate in gates(view, service, wish)]
     seen = sights(view, service, observations)
     return Explanation(
         service=name,
@@ -314,6 +314,13 @@ def explanation(
         guard=guard_lines(service, view.site),
         on_file=[history_entry(event) for event in on_file],
     )
+
+
+def _wished(view: View, service: ServiceView, judged: Judgement | None) -> Act:
+    """The promotion whose gates are of interest: away from here only where that would be done."""
+    ours = service.record is not None and service.record.primary == view.site
+    cut_off = judged is not None and judged.row.diagnosis is Diagnosis.CUT_OFF_FROM_CLIENTS
+    return Act.HAND_OVER if ours and cut_off else Act.TAKE_OVER
 
 
 def _would_have_to_change(view: View, service: ServiceView, judged: Judgement | None) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def test_where_one_of_several_things_would_do_they_are_listed() -> None:
 
 def test_a_hand_over_is_looked_at_with_its_own_gates() -> None:
     lines = asked(NO_CLIENTS.but(cut_off_for_seconds=3.0, lag_seconds=90.0))
-    assert lines[0].startswith("this would have to end: that has been so for no longer than")
+    assert lines[0].startswith("this would have to end: its clients have been cut off for no longer than")
     assert lines[1].startswith("gate 3, data loss within the limit, would have to open: 90.0 s behind")
 
 

@@ -12,6 +12,8 @@ from sites.model import Estate
 from tests.orchestrator.looking import look
 from tests.orchestrator.two_sites import DERWENTSIDE, DURHAM, MORPETH, Site, TwoSites, estate, two_sites
 
+LEASE = "3s"  # what is looked at here is not the lease: a busy machine must not end one
+
 
 def found(site: Site) -> list[str]:
     """What a site finds between the sites."""
@@ -41,7 +43,7 @@ async def everybody_heard(world: TwoSites) -> None:
 
 
 async def test_a_link_that_is_down_is_named_so_at_both_sites_and_nothing_moves() -> None:
-    async with two_sites() as world:
+    async with two_sites(estate(lease=LEASE)) as world:
         world.witness()
         await everybody_heard(world)
         assert found(world.durham) == found(world.morpeth) == []
@@ -66,7 +68,7 @@ async def test_a_link_that_is_down_is_named_so_at_both_sites_and_nothing_moves()
 
 
 async def test_what_goes_one_way_only_is_shown_as_that() -> None:
-    async with two_sites() as world:
+    async with two_sites(estate(lease=LEASE)) as world:
         world.witness()
         await everybody_heard(world)
         world.pair.cut_off(MORPETH, by=(DURHAM,))
@@ -75,7 +77,7 @@ async def test_what_goes_one_way_only_is_shown_as_that() -> None:
 
 
 async def test_a_site_that_is_down_is_named_so_by_all_who_are_left() -> None:
-    async with two_sites(estate(failover="manual")) as world:
+    async with two_sites(estate(failover="manual", lease=LEASE)) as world:
         world.witness()
         await everybody_heard(world)
         await world.lose(DURHAM)
@@ -88,7 +90,7 @@ async def test_a_site_that_is_down_is_named_so_by_all_who_are_left() -> None:
 
 
 async def test_explain_shows_what_every_observer_sees_of_each_instance() -> None:
-    async with two_sites() as world:
+    async with two_sites(estate(lease=LEASE)) as world:
         world.witness()
         await everybody_heard(world)
         shown = await explained(world.morpeth)
@@ -127,7 +129,7 @@ class Ports:
     def estate(self, **everywhere: Any) -> Estate:
         probe = {"name": "client port", "kind": "tcp", "address": self.addresses, "every": "200ms",
                  "timeout": "150ms", "fails_after": "2 of 2"}  # fmt: skip
-        return estate(probes=[probe], **everywhere)
+        return estate(probes=[probe], lease=LEASE, **everywhere)
 
 
 @asynccontextmanager
@@ -187,13 +189,10 @@ async def test_a_manual_or_paused_one_stays_and_a_person_is_told() -> None:
         assert shown.diagnosis == "cut-off-from-clients"
         assert shown.pause is not None
         assert 0 < shown.pause.remaining_seconds <= 3600
-        assert (shown.pause.reason, shown.would_have_to_change) == (
-            "a test",
-            [
-                "this would have to end: automatic moves of it are paused",
-                f"gate 7, not paused, would have to open: {shown.gates[-2].evidence}",
-            ],
-        )
+        assert shown.pause.reason == "a test"
+        first, *others = shown.would_have_to_change
+        assert first == "this would have to end: automatic moves of it are paused"
+        assert f"gate 7, not paused, would have to open: {shown.gates[-2].evidence}" in others
         assert world.open_at(DURHAM)
         told = await look(world.durham)
         remaining = told.metric("pause_remaining_seconds", service="crm")
