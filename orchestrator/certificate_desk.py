@@ -5,6 +5,7 @@ refused. Nothing is carried out here.
 """
 
 import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -87,6 +88,14 @@ class CertificateDesk:
     def needs_signature(self) -> bool:
         """Whether the estate names operators who sign."""
         return bool(self._access.operators)
+
+    def unreadable_keys(self) -> list[str]:
+        """Public keys that cannot be read here, in words: what their operators sign would be refused."""
+        return [
+            f"access.operators.{name}: {path} cannot be read here, so what {name} signs would be refused"
+            for name, path in self._access.operators.items()
+            if not os.access(self._base / path, os.R_OK)
+        ]
 
     def waiting(self) -> list[CertificateStatus]:
         """Drafts for which somebody waits for a second person now, newest first."""

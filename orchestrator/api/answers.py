@@ -105,7 +105,9 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     if view.keeper is not None and view.keeper.renewals_suspended:
         lines.append("renewals are suspended: the controller has not completed a turn in time")
     lines += _witness_warning(controller, view)
-    lines += approval_warnings(controller.certificates.waiting() if controller.certificates else [])
+    if controller.certificates is not None:
+        lines += approval_warnings(controller.certificates.waiting())
+        lines += controller.certificates.unreadable_keys()
     lines += _store_warnings(controller)
     lines += [line for found in controller.setting_findings.values() for line in found]
     lines += certificate_warnings(controller.certificate_ends, wall_unix_seconds())

@@ -597,9 +597,13 @@ def key_pair(world: TwoSites, name: str) -> ec.EllipticCurvePrivateKey:
 
 
 async def test_only_an_operator_whose_key_is_known_signs() -> None:
-    async with two_sites(with_access({"operators": {"jo": "jo.pub"}})) as world:
+    async with two_sites(with_access({"operators": {"jo": "jo.pub", "ann": "ann.pub"}})) as world:
         jo, stranger = key_pair(world, "jo"), ec.generate_private_key(ec.SECP256R1())
         await alone(world)
+        unread = [line for line in (await look(world.morpeth)).status.warnings if "access.operators" in line]
+        assert unread == [
+            "access.operators.ann: ann.pub cannot be read here, so what ann signs would be refused"
+        ]
         plan = await plan_glass(world.morpeth)
         assert plan.certificate is not None
         body = plan.certificate.body
