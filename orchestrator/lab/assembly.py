@@ -17,6 +17,7 @@ from orchestrator.lab.client import (
     INSIDE_ASK_EVERY_SECONDS,
     INSIDE_FIRST_N,
     INSIDE_WRITE_EVERY_SECONDS,
+    OUTSIDE_ASK_EVERY_SECONDS,
     ClientSpec,
 )
 from orchestrator.lab.errors import LabTrouble
@@ -335,6 +336,8 @@ def _client(parts: Parts, service: str, inside: str) -> Program:
         ends=str(layout.ends(service, inside)),
         live=str(layout.live(service, inside)),
     )
+    if parts.lab.network.namespaces:
+        spec = replace(spec, ask_every_seconds=OUTSIDE_ASK_EVERY_SECONDS)
     if inside:
         first_n = (DATA_SITES.index(inside) + 1) * INSIDE_FIRST_N
         spec = replace(

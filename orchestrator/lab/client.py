@@ -49,7 +49,8 @@ BROKEN = (
     # asyncpg's own confusion when a server goes away in the middle of an answer
     asyncpg.InternalClientError,
 )
-INSIDE_WRITE_EVERY_SECONDS = 0.01
+INSIDE_WRITE_EVERY_SECONDS = 0.02
+OUTSIDE_ASK_EVERY_SECONDS = 0.02  # in namespaces, where there are more clients
 INSIDE_ASK_EVERY_SECONDS = 0.05
 INSIDE_FIRST_N = 10**12  # of the client inside the first site, twice that inside the second
 KEPT_WRITE_EVERY_SECONDS = 0.1  # after SIGUSR1: a lab that is left running for people

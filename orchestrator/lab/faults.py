@@ -8,6 +8,8 @@ clocks need a lab in network namespaces; the others work on loopback addresses a
 import contextlib
 import errno
 import os
+import re
+import shutil
 import signal
 import time
 from collections.abc import Iterable, Mapping
@@ -199,6 +201,48 @@ class Faults:
         if not chosen:
             raise LabMisuse(f"no {process} runs at {site} now; `twinsite lab heal {site}` starts a dead site")
         return chosen
+
+    def keep_store(self) -> None:
+        """A backup of all members of the store, as they are now: files of processes that stand still."""
+        for site in SITES:
+            self.stop(site, "etcd")
+        try:
+            for site in SITES:
+                files = self._store_files(site)
+                shutil.rmtree(files.with_suffix(".backup"), ignore_errors=True)
+                shutil.copytree(files, files.with_suffix(".backup"))
+        finally:
+            for site in SITES:
+                self.go(site, "etcd")
+
+    def restore_store(self) -> None:
+        """Every member starts again on its backup; what was written since is gone. They are started again
+        by their sites' init."""
+        for site in SITES:
+            if not self._store_files(site).with_suffix(".backup").is_dir():
+                raise LabMisuse(f"no backup of the store's member at {site} was made")
+        for site in SITES:
+            self.stop(site, "etcd")
+        for site in SITES:
+            files = self._store_files(site)
+            shutil.rmtree(files.with_suffix(".lost"), ignore_errors=True)
+            files.rename(files.with_suffix(".lost"))
+            files.with_suffix(".backup").rename(files)
+        for site in SITES:
+            self.kill(site, "etcd")
+
+    def _store_files(self, site: str) -> Path:
+        return self.layout.site(site) / "etcd"
+
+    def set_between_failovers(self, service: str, text: str) -> None:
+        """Write how long after a failover a service may not move by itself; controllers read it when they
+        start."""
+        path = self.layout.estate
+        head, name, rest = path.read_text(encoding="utf-8").partition(f"\n  {service}:\n")
+        rest = re.sub(
+            r"min_time_between_failovers: \S+", f"min_time_between_failovers: {text}", rest, count=1
+        )
+        path.write_text(head + name + rest, encoding="utf-8")
 
     def spoil(self, site: str, service: str) -> None:
         """The database does not start any more at `site`: a setting in its files that it does not know."""

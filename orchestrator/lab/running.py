@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ CLIENTS = "clients"  # the tree of the clients outside, which are at no site
 WAN = "wan"  # the network's process, the last to go
 STATE_BYTES = 64 << 20  # of the file system that a site keeps its state on, so that it can be full
 ROWS_WITHIN_SECONDS = 20.0
+ORDER_WITHIN_SECONDS = 120.0
 
 Connect = Mapping[str, Any]  # what asyncpg.connect takes
 
@@ -178,6 +180,30 @@ class RunningLab:
         """Each time that writing of the service came to an end at a site, for any of its clients."""
         paths = [self.layout.ends(service), *(self.layout.ends(service, site) for site in DATA_SITES)]
         return sorted((one for path in paths for one in read_ends(path)), key=lambda one: one.at_ns)
+
+    async def order(self, site: str, *words: str) -> tuple[int, str]:
+        """What an operator at a site types: `twinsite` with these words; its exit code, and what it said.
+        Raises LabTrouble when it does not end."""
+        program = str(Path(sys.executable).with_name("twinsite"))
+        asked = (program, "--config", str(self.layout.estate), "--site", site, *words)
+        process = await asyncio.create_subprocess_exec(
+            *asked,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(ORDER_WITHIN_SECONDS):
+                said, _ = await process.communicate()
+        except (TimeoutError, asyncio.CancelledError) as fault:
+            process.kill()
+            await process.wait()
+            if isinstance(fault, asyncio.CancelledError):
+                raise
+            raise LabTrouble(
+                f"`twinsite {' '.join(words)}` did not end in {ORDER_WITHIN_SECONDS:g} s"
+            ) from fault
+        return process.returncode or 0, said.decode(errors="replace").strip()
 
     async def rows(self, service: str, site: str, up_to_n: int, from_n: int = 0) -> set[int]:
         """The numbers up to one that the database at `site` holds. Raises LabTrouble if it does not say."""

@@ -83,6 +83,10 @@ class Sites(Protocol):
         """Each time that writing came to an end at a site, for any of the service's clients."""
         ...
 
+    async def order(self, site: str, *words: str) -> tuple[int, str]:
+        """What an operator at a site types; the exit code, and what was said."""
+        ...
+
     async def rows(self, service: str, site: str, up_to_n: int, from_n: int = 0) -> set[int]:
         """The numbers of the rows that the database at `site` holds, from one to another."""
         ...

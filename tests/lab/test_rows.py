@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.lab import acts, matrix, rows, run, soak, stage, stories
+from orchestrator.lab import acts, matrix, plays, plays_faults, plays_store, rows, run, soak, stage, stories
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.matrix import Played
 from orchestrator.lab.rows import NOT_SHOWN, ROWS, rows_named
@@ -23,9 +23,10 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "QUIET_SECONDS", 0.02)
     for name in ("STEADY_WITHIN_SECONDS", "TAKEN_WITHIN_SECONDS", "REJOINED_WITHIN_SECONDS"):
         monkeypatch.setattr(acts, name, 2.0)
-    for name in ("QUIET_SECONDS", "BLINK_SECONDS", "LEADER_EVERY_SECONDS"):
-        monkeypatch.setattr(rows, name, 0.03)
-    monkeypatch.setattr(rows, "STORE_LOST_SECONDS", 0.05)
+    monkeypatch.setattr(plays, "QUIET_SECONDS", 0.03)
+    monkeypatch.setattr(plays_faults, "BLINK_SECONDS", 0.03)
+    monkeypatch.setattr(plays_store, "LEADER_EVERY_SECONDS", 0.03)
+    monkeypatch.setattr(plays_store, "STORE_LOST_SECONDS", 0.05)
     monkeypatch.setattr(acts, "REPLAY_LOOKS", 3)
     monkeypatch.setattr(stories, "GUARDED", True)
     monkeypatch.setattr(stories, "LINK_DOWN_SECONDS", 0.05)
@@ -95,7 +96,7 @@ async def test_a_site_that_is_taken_over_although_only_its_link_is_down_is_found
 
 
 async def test_an_outage_beyond_the_bound_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "DECISION_AND_RUNBOOK_SECONDS", -10.0)
+    monkeypatch.setattr(plays, "DECISION_AND_RUNBOOK_SECONDS", -10.0)
     assert "site-loss: the outage was within the bound" in failed(await played("site-loss"))
 
 

@@ -1,0 +1,284 @@
+"""Plays about sites, processes, links, disks and clocks. A play begins and ends with a healthy lab."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from orchestrator.lab import acts, plays, stories
+from orchestrator.lab.acts import KEPT, MOVED, SERVICES, other
+from orchestrator.lab.errors import LabMisuse, LabTrouble
+from orchestrator.lab.faults import STORE_PORTS
+from orchestrator.lab.places import DATA_SITES, WITNESS
+from orchestrator.lab.plays import stays, survives, takes_over, within_bound
+from orchestrator.lab.stage import Stage
+from orchestrator.lab.view import LabNow
+
+BLINK_SECONDS = 1.0
+SERVED_WITHIN_SECONDS = 90.0
+JUMP_SECONDS = 90.0
+
+
+async def site_loss(stage: Stage) -> None:
+    await stories.site_loss(stage)
+    within_bound(stage, "site-loss")
+
+
+async def database_loss(stage: Stage) -> None:
+    await stories.database_loss(stage)
+    within_bound(stage, "database-loss")
+
+
+async def controller_stopped(stage: Stage) -> None:
+    await stories.controller_loss(stage)
+    within_bound(stage, "controller-loss")
+
+
+async def controller_killed(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        stage.sites.faults.kill(place, "controller")
+        stage.screen.say(f"{place}'s controller is killed; its keeper lives on")
+
+    await survives(stage, "controller-killed", hurt, lambda place: None, seconds=plays.QUIET_SECONDS)
+
+
+async def keeper_killed(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        stage.sites.faults.kill(place, "keeper")
+        stage.screen.say(f"{place}'s keeper is killed; its controller starts another one")
+
+    await survives(stage, "keeper-killed", hurt, lambda place: None, seconds=plays.QUIET_SECONDS)
+
+
+def mend_all(stage: Stage) -> Callable[[str], object]:
+    return lambda place: stage.sites.faults.mend_all()
+
+
+async def store_out_of_reach(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        for far in (other(place), WITNESS):
+            stage.sites.faults.cut(place, far, ports=STORE_PORTS)
+        stage.screen.say(f"{place} reaches no other store member, but it reaches {other(place)}")
+
+    await stays(stage, "store-out-of-reach", hurt, mend_all(stage), seconds=2 * plays.QUIET_SECONDS)
+
+
+def cut_off(stage: Stage, place: str) -> None:
+    for far in (other(place), WITNESS):
+        stage.sites.faults.cut(place, far)
+    stage.screen.say(f"{place} reaches neither {other(place)} nor {WITNESS}; clients reach it all the same")
+
+
+async def reaches_neither(stage: Stage) -> None:
+    await takes_over(stage, "reaches-neither", lambda place: cut_off(stage, place), mend_all(stage))
+
+
+async def blink(stage: Stage) -> None:
+    await stays(stage, "blink", lambda place: cut_off(stage, place), mend_all(stage), seconds=BLINK_SECONDS)
+
+
+async def one_way_out(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        for far in (other(place), WITNESS):
+            stage.sites.faults.cut(place, far, one_way=True)
+        stage.screen.say(f"nothing from {place} reaches {other(place)} or {WITNESS}; it hears both")
+
+    await takes_over(stage, "one-way-out", hurt, mend_all(stage))
+
+
+async def one_way_in(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        for far in (other(place), WITNESS):
+            stage.sites.faults.cut(far, place, one_way=True)
+        stage.screen.say(f"nothing from {other(place)} or {WITNESS} reaches {place}; both hear it")
+
+    await takes_over(stage, "one-way-in", hurt, mend_all(stage))
+
+
+async def one_way_link(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        stage.sites.faults.cut(place, other(place), one_way=True)
+        stage.screen.say(f"nothing from {place} reaches {other(place)}; both reach {WITNESS}")
+
+    await stays(stage, "one-way-link", hurt, mend_all(stage))
+
+
+async def not_transitive(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        stage.sites.faults.cut(place, WITNESS)
+        stage.screen.say(f"{place} does not reach {WITNESS}; {other(place)} reaches both")
+
+    await stays(stage, "not-transitive", hurt, mend_all(stage))
+
+
+async def clock_jumps(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        stage.sites.faults.clock(place, JUMP_SECONDS)
+        stage.screen.say(f"{place}'s wall clock jumps by {JUMP_SECONDS:g} s")
+
+    await stays(stage, "clock-jumps", hurt, lambda place: stage.sites.faults.clock(place, 0.0))
+
+
+async def host_paused(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        count = stage.sites.faults.freeze(place)
+        stage.screen.say(f"{place}'s hosts are paused: {count} processes")
+
+    def heal(place: str) -> None:
+        stage.sites.faults.thaw(place)
+
+    await takes_over(stage, "host-paused", hurt, heal)
+
+
+async def flapping(stage: Stage) -> None:
+    """A service that moved by itself does not move by itself again soon, unless a person has seen it."""
+    faults = stage.sites.faults
+    faults.set_between_failovers(MOVED, "1h")
+    restart_controllers(stage)
+    try:
+        await acts.wait(stage, stage.sites.lease_duration_seconds)
+        before = await acts.begin(stage)
+        first = acts.primary(before, MOVED)
+        faults.kill(first, f"postgres-{MOVED}")
+        stage.screen.say(f"{MOVED}'s database at {first} is killed")
+        await acts.taken_over(stage, MOVED, other(first), before)
+        await acts.back_as_standby(stage, MOVED, first, "killed database rejoined as standby")
+        between = await acts.everything_steady(stage)
+        faults.kill(other(first), f"postgres-{MOVED}")
+        stage.screen.say(f"then the one at {other(first)} is killed")
+        now = await acts.wait(stage, plays.QUIET_SECONDS)
+        stage.check("it did not move by itself again", now.taken_at(MOVED) == [], str(now.taken_at(MOVED)))
+        await plays.ordered(stage, first, "acknowledge", MOVED, *plays.BECAUSE[:2])
+        await acts.taken_over(stage, MOVED, first, between)
+        stage.check("it moved once a person had acknowledged", ok=True)
+        found = await stage.measure("flapping", MOVED, None)
+        acts.report(stage, found)
+    finally:
+        faults.set_between_failovers(MOVED, "0s")
+        restart_controllers(stage)
+    await acts.wait(stage, stage.sites.lease_duration_seconds)
+    await acts.everything_steady(stage)
+
+
+def restart_controllers(stage: Stage) -> None:
+    for site in DATA_SITES:
+        for process in ("controller", "keeper"):
+            with suppress(LabMisuse):
+                stage.sites.faults.kill(site, process)
+
+
+async def comes_back(stage: Stage) -> None:
+    """The second half of a site's loss: nobody notices that it is back."""
+    before = await acts.begin(stage)
+    lost = acts.primary(before, MOVED)
+    survivor = other(lost)
+    stage.sites.kill_site(lost)
+    taken = await acts.taken_over(stage, MOVED, survivor, before)
+    await acts.wait(stage, stage.sites.lease_duration_seconds)
+    await stage.begin_window()
+    stage.sites.heal_site(lost)
+    stage.screen.say(f"{lost} comes back")
+    for service in SERVICES:
+        await acts.back_as_standby(stage, service, lost, f"{service} rejoined as standby")
+    after = await acts.everything_steady(stage)
+    acts.nothing_by_mistake(stage, taken, after)
+    for service in SERVICES:
+        await acts.unharmed(stage, "comes-back", service, survivor)
+
+
+async def two_operators(stage: Stage) -> None:
+    before = await acts.begin(stage)
+    source = acts.primary(before, MOVED)
+    target = other(source)
+    stage.screen.say(f"two operators order the switchover of {MOVED} to {target} at the same time")
+    orders = (stage.view.switchover(MOVED, target), stage.view.switchover(MOVED, target))
+    answers = await asyncio.gather(*orders, return_exceptions=True)
+    refused = [str(answer) for answer in answers if isinstance(answer, LabTrouble)]
+    runs = {answer.run for answer in answers if not isinstance(answer, BaseException)}
+    stage.check("the two orders are one move", len(runs) == 1, f"runs {runs}, refused {refused}")
+    await acts.served_at(stage, MOVED, target)
+    await acts.back_as_standby(stage, MOVED, source, "former primary became standby")
+    after = await acts.everything_steady(stage)
+    moves = after.epoch(MOVED) - before.epoch(MOVED)
+    stage.check("the service moved once", after.primary(MOVED) == target, f"epoch grew by {moves}")
+    found = await stage.measure("two-operators", MOVED, 0.0)
+    acts.report(stage, found)
+    stage.check("no acknowledged row was lost", found.lost_rows == 0, f"{found.lost_rows} lost")
+    acts.never_two(stage, found)
+
+
+async def half_done(stage: Stage) -> None:
+    before = await acts.begin(stage)
+    lost = acts.primary(before, MOVED)
+    survivor = other(lost)
+    stage.sites.kill_site(lost)
+    stage.screen.say(f"{lost} is killed")
+    await stage.until(
+        f"{survivor} is in the middle of the failover",
+        lambda now: (
+            (said := now.said_by(survivor, MOVED)) is not None
+            and (said.movement != "steady" or said.primary == survivor)
+        ),
+        within_seconds=acts.TAKEN_WITHIN_SECONDS,
+    )
+    stage.sites.faults.kill(survivor, "controller")
+    stage.screen.say(f"{survivor}'s controller is killed in the middle of the failover")
+    now = await stage.until(
+        f"{survivor} goes on with it, or waits for the other site's word because its lease is broken",
+        lambda now: now.taken_at(MOVED) == [survivor] or waits_for_word(now, survivor),
+        within_seconds=SERVED_WITHIN_SECONDS,
+        otherwise=lambda now: now.why_not_healthy(MOVED),
+    )
+    if waits_for_word(now, survivor):  # it was not back within its lease, and alone it opens nothing
+        stage.screen.say(f"{survivor} was not back within its lease: it waits for {lost}'s word")
+        stage.sites.heal_site(lost)
+        taken = await acts.taken_over(stage, MOVED, survivor, before)
+    else:
+        taken = await acts.taken_over(stage, MOVED, survivor, before)
+        stage.sites.heal_site(lost)
+    await acts.back_as_standby(stage, MOVED, lost, "old primary rejoined as standby")
+    after = await acts.everything_steady(stage)
+    acts.nothing_by_mistake(stage, taken, after)
+    await acts.figures(stage, "half-done", MOVED, survivor)
+
+
+def waits_for_word(now: LabNow, site: str) -> bool:
+    said = now.said_by(site, MOVED)
+    return said is not None and said.diagnosis == "peer-word-missing"
+
+
+async def both_bad(stage: Stage) -> None:
+    """A release that does not start, at both sites: the database dies, and neither can be opened."""
+    before = await acts.begin(stage)
+    place = acts.primary(before, MOVED)
+    faults = stage.sites.faults
+    for site in DATA_SITES:
+        faults.spoil(site, MOVED)
+    for site in DATA_SITES:
+        with suppress(LabMisuse):
+            faults.kill(site, f"postgres-{MOVED}")
+    stage.screen.say(f"{MOVED}'s databases are dead at both sites, and do not start: a bad release")
+    try:
+        now = await acts.wait(stage, 2 * plays.QUIET_SECONDS)
+        moves = now.epoch(MOVED) - before.epoch(MOVED)
+        stage.check("no ping-pong", moves <= 2, f"{moves} changes of ownership")
+        stage.check(f"{KEPT} went on", now.taken_at(KEPT) == [other(place)])
+    finally:
+        for site in DATA_SITES:
+            faults.unspoil(site, MOVED)
+    stage.screen.say("the release is taken back, and the machines start again")
+    for site in DATA_SITES:
+        stage.sites.kill_site(site)
+    for site in DATA_SITES:
+        stage.sites.heal_site(site)
+    await acts.everything_steady(stage)
+    found = await stage.measure("bad-release", MOVED, None)
+    acts.report(stage, found)
+    acts.never_two(stage, found)
+
+
+async def disk_full(stage: Stage) -> None:
+    def hurt(place: str) -> None:
+        stage.sites.faults.fill(place)
+        stage.screen.say(f"the disk of {place}'s state is full")
+
+    await stays(stage, "disk-full", hurt, lambda place: stage.sites.faults.empty(place))
