@@ -359,13 +359,6 @@ MUTANTS: tuple[Mutant, ...] = (
         *NO_WORD,
     ),
     _mutant(
-        "P15",
-        "any incarnation is promised",
-        "the peer registered again and gave something up since",
-        "promises spares",
-        (PROMISE, "    if not _asks(message, *state.peer_live):", "    if False:"),
-    ),
-    _mutant(
         "P16 P32",
         "the note is not cleared before a takeover is sent",
         "takeover, restart, and the note lets the fresh keeper promise",

