@@ -143,6 +143,9 @@ class Host:
         """P7 by the driver, at the last allowed moment at times."""
         world = self.world
 
+        def fails() -> None:
+            keeper.run(keeper.tell, m.FenceEnded(self.service, False, "its driver does not get through"))
+
         def done() -> None:
             if not self.running:
                 keeper.run(keeper.tell, m.FenceEnded(self.service, False, "the host does not answer"))
@@ -151,7 +154,10 @@ class Host:
             self.changed("fenced by its keeper")
             keeper.run(keeper.tell, m.FenceEnded(self.service, True, "no write passes"))
 
-        world.after(world.fence_takes(), done)
+        if world.setting.drivers:
+            world.after(world.fence_takes(), done)
+        else:
+            world.after(world.timeout_ns, fails)
 
 
 def position(written: int) -> Position:

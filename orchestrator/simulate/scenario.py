@@ -230,6 +230,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("dead", (FAIR,), FAULTS | ORDERS, cold_share=0.0, most=4, leases=18, eager_share=0.0,
            script="dead"),
 )  # fmt: skip
+BY_GUARDS = ("guards", "spares", "hold", "modes")
+"""Families in which at times no driver gets through."""
 NAMES = {family.name: family for family in FAMILIES}
 
 
@@ -267,6 +269,7 @@ def draw(seed: int) -> Scenario:
         gated=frozenset(name for name in services if random.random() < family.gated_share),
         eager=random.random() < family.eager_share,
         restores=family.restores,
+        drivers=family.name not in BY_GUARDS or Random(seed + 1_000_000_007).random() < 0.6,
         grains=dict.fromkeys(coarse, 20 * MS if family.tight else 50 * MS),
         lateness_ns=0 if prompt or random.random() < 0.5 else 300 * MS,
         fence_share=random.choice(fence_shares),

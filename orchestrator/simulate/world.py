@@ -53,6 +53,7 @@ class Setting:
     grains: dict[str, int] = field(default_factory=dict)
     eager: bool = False
     restores: bool = False
+    drivers: bool = True
     lateness_ns: int = 0
     fence_share: float = 0.5
 
