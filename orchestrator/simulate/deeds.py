@@ -297,6 +297,14 @@ def switch_over(world: World, service: str, by: str, to_site: str, kind: str = "
     world.controllers[by].switch_over(service, to_site, kind)
 
 
+def move_on(world: World, service: str) -> None:
+    """An operator moves a service to the site that does not own it."""
+    item = world.store.service(service)
+    if item is not None and item.record.primary is not None:
+        other = world.other(item.record.primary)
+        world.controllers[other].switch_over(service, other)
+
+
 def give_up_dead(world: World, site: str, service: str) -> None:
     """A controller thinks that its database is dead."""
     world.controllers[site].ask(m.GiveUpDead(service=service, why="it seems dead"))
@@ -383,8 +391,8 @@ DEEDS: dict[str, Callable[..., None]] = {
     for each in (
         cut, part, isolate, witness_lost, voter_lost, store_cut, guard_cut, election, stall_keeper,
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
-        site_down, spare, spare_apart, slow_disk, switch_over, give_up_dead, take_over, claim, set_mode,
-        eager, back_up, restore, fence_here, touch, certify_down, certify_peer, break_glass,
+        site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
+        set_mode, eager, back_up, restore, fence_here, touch, certify_down, certify_peer, break_glass,
     )
 }  # fmt: skip
 

@@ -278,6 +278,20 @@ def draw(seed: int) -> Scenario:
     for_ns = family.leases * T_NS
     begin_ns = T_NS // 2 if steady else 3 * T_NS
     deeds, ending = SCRIPTS[family.script](random, family, services, begin_ns, for_ns - 2 * T_NS)
+    if family.name == "moves" and seed // len(FAMILIES) % 4 == 2:
+        setting = replace(setting, eager=False, late_steps=0.4, weather=FAIR, near=FAIR)
+        deeds = _back_and_forth(random, begin_ns, for_ns - 2 * T_NS)
+    if family.name == "spares" and seed // len(FAMILIES) % 4 == 2:
+        setting = replace(
+            setting,
+            eager=True,
+            drivers=False,
+            gated=frozenset(),
+            weather=FAIR,
+            near=FAIR,
+            guard_every_ns=150 * MS,
+        )
+        deeds = _two_keepers(random, begin_ns + T_NS)
     return Scenario(seed, family.name, setting, tuple(deeds), for_ns, steady, ending)
 
 
@@ -464,6 +478,22 @@ def _moves(random: Random, family: Family, services: Services, begin_ns: int, en
                 given_ns = at_ns + random.randrange(400 * MS)
                 deeds.append(Deed(given_ns, "give_up_dead", (site, "s")))
     return sorted(deeds, key=lambda deed: deed.at_ns), ending
+
+
+def _back_and_forth(random: Random, begin_ns: int, end_ns: int) -> list[Deed]:
+    """A service is moved there and back while steps of the moves before are still on their way."""
+    deeds = []
+    at_ns = begin_ns + T_NS
+    while at_ns < end_ns:
+        deeds.append(Deed(at_ns, "move_on", ("s",)))
+        at_ns += random.randrange(T_NS, 2 * T_NS)
+    return deeds
+
+
+def _two_keepers(random: Random, at_ns: int) -> list[Deed]:
+    """A second keeper gives up while the first, which does not reach the store, still has its lease."""
+    given_ns = at_ns + random.randrange(300 * MS, SECOND)
+    return [Deed(at_ns, "spare_apart", ("x", 9 * T_NS)), Deed(given_ns, "give_up_dead", ("x", "s"))]
 
 
 def _late(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:

@@ -54,6 +54,7 @@ class Setting:
     eager: bool = False
     restores: bool = False
     drivers: bool = True
+    late_steps: float = 0.06
     lateness_ns: int = 0
     fence_share: float = 0.5
 
@@ -380,7 +381,7 @@ class World:
     def make_standby(self, host: Host) -> None:
         """The instance is made a standby of the other one; what only it had is set aside first."""
         other = self.hosts[self.other(host.site), host.service]
-        if self.setting.eager or not (host.promoted and other.promoted and other.up):
+        if self.setting.eager or not (host.promoted and other.up):
             return
         self.checks.made_standby(host, other)
         host.promoted = False
@@ -392,4 +393,5 @@ class World:
         fate = self.random.random()
         if fate < 0.6:
             return 0
-        return self.random.randrange(400 * MS if fate < 0.94 else 2 * self.timing.lease_duration_ns)
+        late = fate > 1 - self.setting.late_steps
+        return self.random.randrange(2 * self.timing.lease_duration_ns if late else 400 * MS)
