@@ -160,10 +160,10 @@ def targets(status: Status | Explanation) -> list[tuple[str, str]]:
 
 def matrix(status: Status | Explanation) -> list[tuple[str, list[ReachStatus | None]]]:
     """Who reaches whom: an observer and its word on each of `targets`; None: on itself, or no word."""
-    said = {(one.observer, one.kind, one.target): one for one in status.reach}
+    said = {(one.observer, (str(one.kind), one.target)): one for one in status.reach}
     observers = dict.fromkeys(one.observer for one in status.reach)
     return [
-        (observer, [said.get((observer, *target)) for target in targets(status)]) for observer in observers
+        (observer, [said.get((observer, target)) for target in targets(status)]) for observer in observers
     ]
 
 

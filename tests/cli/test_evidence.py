@@ -1,5 +1,6 @@
 """Who reaches whom, what every observer sees, and pauses that cannot be forgotten: as people read them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from orchestrator.api.shapes import (
 from tests.cli import canned
 from tests.cli.conftest import Command
 from tests.cli.fake_controller import FakeController
+from tests.cli.terminal import Terminal
 
 PAUSE = PauseStatus(
     who="jbell@durham",
@@ -34,7 +36,7 @@ LINK_DOWN = (
 
 def reach(observer: str, target: str, reached: bool | None, kind: str = "site", **more: Any) -> ReachStatus:
     told = {"age_seconds": 1.2, "detail": "controller: timed-out"} | more
-    return ReachStatus(observer=observer, target=target, kind=kind, reached=reached, **told)  # type: ignore[arg-type]
+    return ReachStatus(observer=observer, target=target, kind=kind, reached=reached, **told)
 
 
 MATRIX = [
@@ -136,7 +138,7 @@ def test_a_pause_is_in_the_status_with_how_long_it_lasts_who_made_it_why_and_how
     durham.says("GET", "/v1/status", paused(canned.steady()))
     shown = " ".join(twinsite("status").stdout.split())
     assert shown.count(PAUSED) == 2, "at its service, and among what is not as it should be"
-    assert "when that is not needed any more: twinsite resume crm" in shown
+    assert "when that is not needed any more: `twinsite resume crm`" in shown
     assert "What to do next: nothing" not in shown
 
 
@@ -156,3 +158,16 @@ def test_a_pause_is_in_lag_runs_and_plan_too(durham: FakeController, twinsite: C
 
     durham.says("POST", "/v1/plan", canned.plan("crm").model_copy(update={"pause": PAUSE}))
     assert PAUSED in " ".join(twinsite("plan", "failover", "crm").stdout.split())
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_matrix_fits_the_terminal_and_a_no_and_a_pause_are_in_it(
+    durham: FakeController, estate: Path, columns: int
+) -> None:
+    durham.says("GET", "/v1/status", paused(cut(canned.steady())))
+    with Terminal(estate, "status", columns=columns) as terminal:
+        code, shown = terminal.end()
+    assert code == 0
+    assert max(len(line) for line in shown.splitlines()) <= columns
+    for word in ("NO", "PAUSED", "link down", "twinsite resume crm"):
+        assert word in shown

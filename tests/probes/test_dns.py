@@ -198,7 +198,7 @@ async def test_a_datagram_that_got_lost_is_sent_again() -> None:
 async def test_an_answer_to_another_question_and_one_that_is_no_dns_are_not_believed() -> None:
     asked_before = 0
 
-    def forged(question: dns.message.Message, by: str) -> dns.message.Message | bytes:
+    def forged(question: dns.message.Message, by: str) -> dns.message.Message | bytes | None:
         nonlocal asked_before
         asked_before += 1
         if asked_before == 1:
