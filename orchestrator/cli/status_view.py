@@ -143,7 +143,7 @@ def _reach_table(status: Status) -> "Table":
     targets = word.targets(status)
     table = _table("Reaches", *(word.target(kind, name) for kind, name in targets))
     for observer, cells in word.matrix(status):
-        told = ["-" if cell is None else word.reached(cell) for cell in cells]
+        told = ["-" if cell is None else word.reached_shortly(cell) for cell in cells]
         table.add_row(_cell(observer), *(_cell(text) for text in told))
     return table
 
@@ -160,7 +160,7 @@ def _service_table(status: Status) -> "Table":
             _cell(
                 words(service.diagnosis),
                 word.protection(service),
-                word.pause(service.pause) if service.pause is not None else "",
+                word.paused(service.pause) if service.pause is not None else "",
             ),
             end_section=False,
         )

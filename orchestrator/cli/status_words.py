@@ -132,10 +132,21 @@ def pause(of: PauseStatus) -> str:
     return f"PAUSED for another {left}, until {local_time(of.ends)}, by {of.who}: {of.reason}"
 
 
+def paused(of: PauseStatus) -> str:
+    """The same in a cell of a table."""
+    return f"PAUSED for another {duration(of.remaining_seconds)}"
+
+
 def reached(of: ReachStatus) -> str:
     """Whether an observer reaches a target, and how old that is."""
     told = {True: "yes", False: "NO", None: UNKNOWN}[of.reached]
     return told if of.age_seconds is None else f"{told} ({age(of.age_seconds)})"
+
+
+def reached_shortly(of: ReachStatus) -> str:
+    """Whether an observer reaches a target, in a cell of a table."""
+    told = {True: "yes", False: "NO", None: UNKNOWN}[of.reached]
+    return told if of.age_seconds is None else f"{told}, {duration(of.age_seconds)}"
 
 
 def reaches(row: list[ReachStatus]) -> str:
@@ -205,8 +216,6 @@ def next_steps(status: Status) -> list[tuple[str, str]]:
         elif service.diagnosis not in _FINE:
             found.append((service.service, f"see why: twinsite explain {service.service}"))
         if service.pause is not None:
-            reminder = (
-                f"nothing moves by itself while it is paused; when that is not needed any more: {RESUME}"
-            )
-            found.append((service.service, f"{reminder} {service.service}"))
+            reminder = "it is paused, so nothing moves it; when that is not needed any more:"
+            found.append((service.service, f"{reminder} `{RESUME} {service.service}`"))
     return found
