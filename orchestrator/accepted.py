@@ -87,7 +87,7 @@ def rejoined(
     elif size == 0 and kept is None:
         lines.append(f"{site} had accepted nothing that {record.primary} does not have: {evidence}")
     else:
-        where = f"kept at {kept} on its host" if kept else "NOT KEPT anywhere that the driver names"
+        where = f"kept at {kept} on its host" if kept else "the driver names no place where it is kept"
         lines.append(
             f"{site} alone had accepted {size} B of history, which {record.primary} never received: {where}; "
             f"{evidence}"

@@ -160,7 +160,7 @@ class KeeperStore:
             writer(),
             found={item.key.removeprefix(SERVICES): item for item in services.items},
             keys={item.key.removeprefix(SITES): item for item in sites.items},
-            last=self.store.seen.services(),
+            last=self.store.seen.keys,
         )
         revision = sites.revision
         if puts:

@@ -254,20 +254,22 @@ def certification(
     last: Mapping[str, KeySeen],
 ) -> tuple[tuple[Compare, ...], tuple[Put, ...]]:
     """The transaction. `found`: `services/` as they stand, by name; `keys`: `sites/`, by name; `last`: what
-    this site last knew of `services/`.
+    this site last knew, by key.
 
     P12: it compares the writer's own key as well; every record must still be the one that was shown.
     """
     compares = [_still(SITES + writer.site, keys.get(writer.site))]
     puts: list[Put] = []
     for each in ask.owners:
-        base = _newest(found.get(each.service), last.get(each.service))
+        base = _newest(found.get(each.service), last.get(SERVICES + each.service))
         compares.append(Compare(SERVICES + each.service, each.found_revision))
         puts.append(Put(SERVICES + each.service, encode(_record(ask, each, writer.site, base))))
-    own = _with_hold(keys.get(writer.site), writer, writer.incarnation, holds=writer.holds)
-    if own is not None and (own.hold or writer.guards_know):
+    own = _own_key(_site_in(keys.get(writer.site)), writer)
+    if own is not None:
         puts.append(Put(SITES + writer.site, encode(own)))
-    peer = None if ask.peer_trusts else _with_hold(keys.get(writer.peer), writer, 0, holds=True)
+    peer = (
+        None if ask.peer_trusts else _peer_key(keys.get(writer.peer), last.get(SITES + writer.peer), writer)
+    )
     if peer is not None:
         compares.append(_still(SITES + writer.peer, keys.get(writer.peer)))
         puts.append(Put(SITES + writer.peer, encode(peer)))
@@ -302,17 +304,46 @@ def _record(ask: AcceptStore, each: Certified, site: str, base: ServiceRecord | 
     )
 
 
-def _with_hold(item: KeyValue | None, writer: Writer, incarnation: int, *, holds: bool) -> SiteRecord | None:
-    """The site's key saying so of hold; None where it does. A key that is gone comes back only to say that
-    it holds: a lease is its own keeper's to take."""
-    try:
-        record = decode(SiteRecord, item.value) if item is not None else None
-    except RecordUnreadable:
-        record = None
-    if record is not None:
-        return None if record.hold is holds else replace(record, hold=holds)
-    if not holds:
+def _own_key(stored: SiteRecord | None, writer: Writer) -> SiteRecord | None:
+    """The own key saying what is so of hold; None where it does. A mark that this site did not mean is taken
+    away only when no guard here may still go by it (P21)."""
+    if stored is None:
+        return _held(writer, writer.incarnation) if writer.holds else None
+    if stored.hold is writer.holds or (stored.hold and not writer.guards_know):
         return None
+    return replace(stored, hold=writer.holds)
+
+
+def _peer_key(item: KeyValue | None, last: KeySeen | None, writer: Writer) -> SiteRecord | None:
+    """The other site's key as it was last known, marked as holding; None where it stands so. It is the key
+    by which that site is promised that nothing is taken from it (P15), as long as it has not accepted."""
+    stored = _site_in(item)
+    known = _decoded(last.value.encode()) if last is not None and last.value else None
+    newest = stored
+    if known is not None and (stored is None or _age(known) >= _age(stored)):
+        newest = known
+    marked = replace(newest, hold=True) if newest is not None else _held(writer, 0)
+    return None if marked == stored else marked
+
+
+def _held(writer: Writer, incarnation: int) -> SiteRecord:
+    """A key that comes back where there is none, only to say that its site holds: a lease is its own keeper's
+    to take."""
     return SiteRecord(
         incarnation=incarnation, beat=0, keeper="", lease_duration_ns=writer.lease_duration_ns, hold=True
     )
+
+
+def _age(record: SiteRecord) -> tuple[int, int]:
+    return record.incarnation, record.beat
+
+
+def _site_in(item: KeyValue | None) -> SiteRecord | None:
+    return _decoded(item.value) if item is not None else None
+
+
+def _decoded(value: bytes) -> SiteRecord | None:
+    try:
+        return decode(SiteRecord, value)
+    except RecordUnreadable:
+        return None

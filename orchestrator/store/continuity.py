@@ -55,7 +55,7 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class KeySeen:
-    """One key: when it was last written, and what `services/` keys then said."""
+    """One key: when it was last written, and what it then said."""
 
     revision: int
     value: str = ""
@@ -224,7 +224,5 @@ def accepted(seen: Seen, acceptance: Acceptance, items: Iterable[KeyValue]) -> S
 
 
 def _text(item: KeyValue) -> str:
-    """What is kept of a value: of `services/` all of it, to be shown to whoever certifies."""
-    if not item.key.startswith(SERVICES):
-        return ""
+    """What is kept of a value: to be shown to whoever certifies, and to put a restored store right."""
     return item.value[:LONGEST_VALUE_BYTES].decode("utf-8", errors="replace")

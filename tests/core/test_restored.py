@@ -226,7 +226,7 @@ def test_it_compares_every_record_as_shown_and_both_sites_keys() -> None:
 def test_a_certified_service_is_steady_manual_and_says_by_whom() -> None:
     """P27: its holder makes it automatic again. No run of the former store goes on."""
     pause = record("durham", 4, movement=Movement.MOVING, run="crm-failover-1", last_move=None)
-    last = {"crm": KeySeen(90, encode(pause).decode())}
+    last = {"services/crm": KeySeen(90, encode(pause).decode())}
     _, puts = written(asked(CRM), last=last)
     made = decode(ServiceRecord, puts["services/crm"])
     assert (made.primary, made.epoch, made.mode) == ("morpeth", 5, Mode.MANUAL)
@@ -243,6 +243,24 @@ def test_the_other_site_s_key_holds_until_it_has_accepted_for_itself() -> None:
     assert "sites/morpeth" not in written(asked(CRM, peer_trusts=True))[1]
     keys = {"durham": site_item("durham", 7, 30), "morpeth": site_item("morpeth", 8, 31, hold=True)}
     assert "sites/morpeth" not in written(asked(CRM), keys=keys)[1]
+
+
+def test_the_other_site_s_key_comes_back_as_it_was_last_known_so_that_promises_go_on() -> None:
+    """P15: it is promised something by the incarnation that it has now, not by the restored one."""
+    last = {"sites/morpeth": KeySeen(90, encode(site_record(9, keeper="newer")).decode())}
+    for keys in ({"morpeth": site_item("morpeth", 8, 31)}, {}):
+        marked = decode(SiteRecord, written(asked(CRM), keys=keys, last=last)[1]["sites/morpeth"])
+        assert marked == site_record(9, keeper="newer", hold=True)
+    older = {"sites/morpeth": KeySeen(20, encode(site_record(7)).decode())}
+    marked = decode(SiteRecord, written(asked(CRM), last=older)[1]["sites/morpeth"])
+    assert marked == site_record(8, hold=True)
+
+
+def test_a_key_that_was_revoked_when_last_seen_stays_so() -> None:
+    """P13: only its own keeper clears that."""
+    last = {"sites/morpeth": KeySeen(90, encode(site_record(9, revoked=True)).decode())}
+    marked = decode(SiteRecord, written(asked(CRM), last=last)[1]["sites/morpeth"])
+    assert (marked.revoked, marked.hold) == (True, True)
 
 
 def test_a_key_that_is_gone_comes_back_as_one_that_holds_so_that_it_can_be_certified_down() -> None:
