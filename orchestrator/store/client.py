@@ -66,13 +66,18 @@ class EtcdClient:
         async def attempt(member: Member) -> Json:
             return await self.ask(member, path, body)
 
-        return await self._hedged(
-            attempt,
-            what,
-            timeout_seconds=timeout_seconds,
-            every_seconds=self._hedge_after_seconds,
-            applied_once=applied_once,
-        )
+        try:
+            return await self._hedged(
+                attempt,
+                what,
+                timeout_seconds=timeout_seconds,
+                every_seconds=self._hedge_after_seconds,
+                applied_once=applied_once,
+            )
+        except StoreUnreachable:
+            if self._tokens is not None:
+                self._tokens.doubt()
+            raise
 
     async def ask(self, member: Member, path: str, body: Json, *, of_any_cluster: bool = False) -> Json:
         """One member's answer. Raises MemberTrouble, StoreMisuse; waits as long as its caller lets it.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 RENEW_AFTER_SECONDS = 120.0  # etcd's own --auth-token-ttl is 300
+DOUBT_EVERY_SECONDS = 5.0
 
 
 class Tokens:
@@ -25,6 +26,7 @@ class Tokens:
         self._renew_after_seconds = renew_after_seconds
         self._token: str | None = None
         self._asked_at = 0.0
+        self._doubted_at = float("-inf")
         self._fetching: asyncio.Task[str] | None = None
 
     async def current(self) -> str:
@@ -40,6 +42,15 @@ class Tokens:
         if self._token is not None and self._token != refused:
             return self._token
         return await self._fetched()
+
+    def doubt(self) -> None:
+        """A request was not answered. That may be the token: a member that was put back to before it was
+        given waits, without a word, until its log has grown up to it. So the next one is fetched meanwhile,
+        now and then; the one at hand goes on being used."""
+        now = asyncio.get_running_loop().time()
+        if self._token is not None and now - self._doubted_at > DOUBT_EVERY_SECONDS:
+            self._doubted_at = now
+            self._start()
 
     async def aclose(self) -> None:
         """Ends a fetch under way."""
