@@ -56,8 +56,9 @@ class Outside:
 class Eyes:
     """Samples every service's instance at both data sites from here.
 
-    `on_change` is called when something worth an immediate look happened: an instance was lost, a role
-    changed. `watch_losses_at`: the site whose instances' kept connections are watched (our own).
+    `on_change` is called, and `changed` set, when something worth an immediate look happened: an instance was
+    lost, a role changed, one accepts writes or stopped to. `watch_losses_at`: the site whose instances'
+    kept connections are watched (our own).
     `scouts`: who tries the ways to the other sites; `probes`: what the probes from here have lately seen.
     """
 
@@ -76,6 +77,7 @@ class Eyes:
         self._probes = probes
         self._drivers = drivers
         self._watch_losses_at = watch_losses_at
+        self.changed = asyncio.Event()
         self._on_change = on_change
         self._every_seconds = sample_every_seconds(estate.ownership.lease_duration_seconds)
         self._instances: dict[tuple[str, str], InstanceEye] = {
@@ -118,7 +120,7 @@ class Eyes:
         """Sample one instance now and take it in."""
         sample = await self._drivers[service].sample(site)
         eye = self._instances[service, site]
-        before = eye.sample.role if eye.sample is not None else None
+        before = (eye.sample.role, eye.sample.writable) if eye.sample is not None else None
         eye.sample = sample
         note = written(sample)
         if note is not None:
@@ -129,9 +131,9 @@ class Eyes:
             eye.dead = ""
         if sample.role is Role.STANDBY and sample.streaming:
             eye.not_streaming_since_ns = sample.taken_at_ns
-        if sample.role is not before:
+        if (sample.role, sample.writable) != before:
             log.info("role-seen", service=service, site=site, role=str(sample.role), reason=sample.reason)
-            self._on_change()
+            self._tell()
         return sample
 
     def nudge(self, service: str, site: str) -> None:
@@ -156,9 +158,13 @@ class Eyes:
                 eye.sample = replace(
                     eye.sample, role=Role.DOWN, writable=False, reason=evidence, taken_at_ns=boottime_ns()
                 )
-            self._on_change()
+            self._tell()
             await asyncio.sleep(LOST_AGAIN_SECONDS)
             self.nudge(service, site)
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self._on_change()
 
     # --- what is known -------------------------------------------------------------------------------
 

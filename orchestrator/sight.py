@@ -61,7 +61,6 @@ class Sight:
             keeper=keeper,
             services=services,
             lab=self._estate.lab,
-            fence_within_seconds=self._estate.ownership.fence_within_seconds,
             peer_reached=reach.said(self._site, self._peer),
             reach=reach,
         )

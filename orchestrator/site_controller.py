@@ -206,7 +206,7 @@ class SiteController:
             self._vantage.run(),
             controller.watch_settings(),
             self._watch_certificates(),
-            publish(store, self._site, self._eyes.observation),
+            publish(store, self._site, self._eyes.observation, self._eyes.changed),
             follow(
                 store,
                 OBSERVATIONS,

@@ -51,7 +51,7 @@ async def _run(estate_path: Path, site: str) -> int:
     tasks = [
         asyncio.create_task(eyes.run()),
         asyncio.create_task(vantage.run()),
-        asyncio.create_task(publish(store, site, eyes.observation)),
+        asyncio.create_task(publish(store, site, eyes.observation, eyes.changed)),
         asyncio.create_task(take_acceptances(store, ground.directory)),
     ]
     try:

@@ -148,13 +148,15 @@ def _silent(view: View) -> str:
 def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 2: the old primary does not answer as writable, to us or to anybody else who looked lately.
 
-    Only what was seen when it should have been shut counts: since the give-up, or since shortly before the
-    end of its lease. Until then it was rightly writable, and a witness looks only now and then.
+    After a give-up, which its own keeper proved shut, only what was seen since counts: until then it was
+    rightly writable. After the end of its lease nobody has proved anything: the last word of whoever saw it
+    writable stands until the same one sees it otherwise, which observers publish at once, or is too old.
     """
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
         return Gate(2, name, True, "", "it is closed before anything is promoted")
-    since_seconds = min(FRESH_WORD_SECONDS, _shut_for_seconds(view, service))
+    given_up = service.record is not None and service.record.primary is None
+    since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
     witnesses = []
     sample = service.samples.get(wish.from_site)
     seen_seconds = (view.now_ns - sample.taken_at_ns) / 1e9 if sample is not None else 0.0
@@ -168,17 +170,6 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
         return Gate(2, name, False, "old-primary-writable", "; ".join(witnesses))
     seen = f"{sample.role} ({sample.reason})" if sample is not None else "no answer"
     return Gate(2, name, True, "", f"{wish.from_site} from here: {seen}; nobody else sees it writable")
-
-
-def _shut_for_seconds(view: View, service: ServiceView) -> float:
-    """How long the old primary should have been shut: it is fenced by the end of its lease, which for us ends
-    no earlier, and half the time that a fence may take is counted in for one that is late."""
-    if service.record is not None and service.record.primary is None:
-        return service.nobody_for_seconds
-    over_ns = view.keeper.peer_lease_over_ns if view.keeper is not None else None
-    if over_ns is None or over_ns >= view.now_ns:
-        return math.inf
-    return (view.now_ns - over_ns) / 1e9 + view.fence_within_seconds / 2
 
 
 def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
@@ -307,8 +298,8 @@ CHECKS: tuple[Check, ...] = (
         2,
         "old primary not writable",
         f"neither this site nor any other observer but the old one has seen the old primary accept writes "
-        f"in the last {FRESH_WORD_SECONDS:.0f} s (after a give-up: since it; after the end of its lease: "
-        f"since half of `fence_within` before that)",
+        f"in the last {FRESH_WORD_SECONDS:.0f} s, unless the same one has seen otherwise since (after a "
+        "give-up: since it)",
         ("old-primary-writable",),
         _old_primary,
     ),

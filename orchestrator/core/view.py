@@ -100,7 +100,6 @@ class View:
     keeper: KeeperView | None
     services: tuple[ServiceView, ...]
     lab: bool = False
-    fence_within_seconds: float = 2.0
     peer_reached: bool | None = None
     reach: Reach = field(default_factory=Reach)
 

@@ -297,7 +297,6 @@ def doubles(pick: Choices) -> tuple[View, ServiceView]:
             "peer": lambda: "y",
             "now_ns": lambda: NOW_NS,
             "keeper": lambda: keeper if pick("keeper") else None,
-            "fence_within_seconds": lambda: 2.0,
             "lab": picked("lab"),
             "peer_reached": picked("peer_reached"),
         },

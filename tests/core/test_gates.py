@@ -99,8 +99,8 @@ CASES: dict[str, Case] = {
     "what the witness saw writable forbids a second one": Case(
         2, False, "old-primary-writable", LOST.but(outside=(word("w", "y"),))
     ),
-    "what the witness saw while it held its lease does not count, it was rightly writable": Case(
-        2, True, "", LOST.but(outside=(word("w", "y", age_seconds=1.5),))
+    "the witness's last word stands, though it was said while the lease still ran": Case(
+        2, False, "old-primary-writable", LOST.but(outside=(word("w", "y", age_seconds=5.9),))
     ),
     "what the witness saw long ago does not count": Case(
         2, True, "", LOST.but(outside=(word("w", "y", age_seconds=6.1),))

@@ -67,7 +67,7 @@ async def test_it_publishes_nothing_in_a_store_that_it_does_not_know_until_it_is
         return ObservationRecord(observer=observer, number=number, clock_unix_seconds=clock)
 
     tasks = [
-        asyncio.create_task(publish(store, "derwentside", observed)),
+        asyncio.create_task(publish(store, "derwentside", observed, asyncio.Event())),
         asyncio.create_task(take_acceptances(store, folder)),
     ]
     try:

@@ -373,7 +373,7 @@ class TwoSites:
         self._background += [
             asyncio.create_task(eyes.run()),
             asyncio.create_task(vantage.run()),
-            asyncio.create_task(publish(client, DERWENTSIDE, eyes.observation)),
+            asyncio.create_task(publish(client, DERWENTSIDE, eyes.observation, eyes.changed)),
         ]
 
     def writer(self, service: str = "crm") -> None:
