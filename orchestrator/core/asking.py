@@ -237,6 +237,8 @@ def requested_give_ups(state: OwnershipState, now_ns: int) -> list[Order]:
             for pending in state.asks.values()
         ):
             continue
+        if any(name in outstanding.services for outstanding in state.transactions.values()):
+            continue  # a refusal of this very request may be on its way
         state.asks[state.next_internal_ask] = PendingAsk(GiveUpPlanned(service=name), asked_at_ns=now_ns)
         state.next_internal_ask -= 1
         orders.extend(_shut_first(state, name, planned=record.kind != "failover", now_ns=now_ns))
@@ -374,6 +376,8 @@ def transaction_answered(state: OwnershipState, message: TransactionAnswered, no
     if outstanding is None:
         return []
     _release(state, outstanding.ask)
+    if message.committed and outstanding.ask in state.asks:
+        state.asks[outstanding.ask].committed = True
     if outstanding.takes:
         promise.outcome_known(state)
     if outstanding.registration != state.registration:

@@ -100,7 +100,8 @@ def examine(state: OwnershipState, pending: PendingAsk, now_ns: int) -> Verdict:
     if isinstance(what, RequestGiveUp):
         if record.run != what.run or record.movement is not Movement.MOVING:
             return Refuse("run-over", f"run {what.run} does not move {what.service} any more")
-        if record.primary is None or record.asked_to_give_up:
+        # Once written it may have been answered, and refused, before we hear of our own success.
+        if record.primary is None or record.asked_to_give_up or pending.committed:
             return Done()
         return Do(((what.service, replace(record, asked_to_give_up=True, refusal="")),))
     if isinstance(what, Settle):

@@ -98,11 +98,13 @@ class Outstanding:
 
 @dataclass(slots=True)
 class PendingAsk:
-    """An ask without a reply yet. `peer_read_at`: where the read before P10 found the peer's key."""
+    """An ask without a reply yet. `peer_read_at`: where the read before P10 found the peer's key.
+    `committed`: a transaction of it was."""
 
     what: Ask
     tries: int = 0
     transaction: int | None = None
+    committed: bool = False
     reading_peer: bool = False
     peer_read_at: int = 0
     peer_revision_at_start: int = 0

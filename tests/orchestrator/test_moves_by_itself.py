@@ -48,7 +48,7 @@ async def test_a_service_that_runs_is_claimed_by_its_home_and_nothing_is_done_to
 async def test_the_standby_alone_claims_nothing_and_two_closed_instances_open_at_home() -> None:
     async with two_sites(prepare=both_closed, start=False) as world:
         await world.morpeth.start()
-        await world.until(lambda: world.morpeth.decision() == "not-home")
+        await world.until(lambda: world.morpeth.decision() == "peer-word-missing")
         told = await look(world.morpeth)
         assert (told.service().primary, told.service().epoch) == (None, None)
         assert told.service().movement == "unknown"
@@ -134,8 +134,9 @@ async def test_a_lost_link_moves_nothing() -> None:
         assert told.service().diagnosis == "link-down"
         assert told.metric("role", service="crm", site=DURHAM) is None
         assert told.metric("reachable", from_site=MORPETH, to_site=DURHAM) == 0
-        await world.until(lambda: world.durham.decision() == "unprotected")
-        await look(world.durham)
+        await world.until(lambda: world.durham.decision() == "link-down")
+        told = await look(world.durham)
+        assert told.service().unprotected_seconds is not None, "nobody knows whether its standby receives"
         world.pair.reach_again()
         await world.until(lambda: world.steady(at=DURHAM))
         assert world.owned().epoch == 1

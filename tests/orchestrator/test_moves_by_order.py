@@ -175,7 +175,7 @@ async def test_a_target_lost_after_the_give_up_has_the_service_claimed_back() ->
         world.writer()
         world.pair.hung.add(MORPETH)
         await world.durham.move("switchover")
-        await world.until(lambda: world.owned().primary is None)
+        await world.until(lambda: world.durham.controller.view().services[0].record.primary is None)
         told = await look(world.durham)
         assert (told.service().primary, told.service().epoch) == (None, 1)
         assert told.metric("owner", service="crm", site=DURHAM) == 0

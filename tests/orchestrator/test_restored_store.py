@@ -11,7 +11,15 @@ from orchestrator.store.base import Compare, Put
 from orchestrator.store.table import Table
 from sites.model import Estate
 from tests.orchestrator.looking import look, refusal_of
-from tests.orchestrator.two_sites import DURHAM, MORPETH, Site, TwoSites, estate, two_sites
+from tests.orchestrator.two_sites import (
+    DURHAM,
+    MORPETH,
+    PATIENCE_SECONDS,
+    Site,
+    TwoSites,
+    estate,
+    two_sites,
+)
 
 # A lease long enough for the person's steps between two keepers, and for a busy machine.
 LEASE = "6s"
@@ -266,8 +274,12 @@ async def test_the_memory_outlives_a_full_disk_that_is_told_of() -> None:
     async with two_sites(guarded()) as world:
         (world.durham.directory / "store-seen.new").mkdir()  # as good as full
         await moved(world)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(
+                "cannot be kept on disk" in line for line in (await look(world.durham)).status.warnings
+            ):
+                await asyncio.sleep(0.05)
         told = await look(world.durham)
-        assert any("cannot be kept on disk" in line for line in told.status.warnings)
         assert told.metric("store_trusted") == 1
 
 
