@@ -393,7 +393,7 @@ class Approvals(Noun):
     )
     break_glass: Approval = Field(
         default_factory=lambda: Approval.model_validate({}),
-        description="the same without the store, and `certify SITE --down`",
+        description="the same without the store, `certify SITE --down`, and `store accept`",
     )
 
 

@@ -14,7 +14,7 @@ STORE = ReasonGroup(
         Reason(
             "store-other-cluster",
             "Another store answers than the one that was known: a new cluster, or wrong endpoints.",
-            "Correct `store.endpoints` if they are wrong; else `twinsite store status`, then `store accept`.",
+            "Correct `store.endpoints` if they are wrong; then, either way, `twinsite store accept`.",
         ),
         Reason(
             "store-memory-unreadable",
