@@ -240,7 +240,8 @@ def _refusal(
     if any(name != owner for name in serving):
         told = " and ".join(serving)
         return Refuse("owner-serves", f"{service} may be open at {told} now, and {owner} would be the owner")
-    if owner == site and last == peer:
+    # What is the other one's, and open here nevertheless, is so by a certificate (P31), which decides.
+    if owner == site and last == peer and not answer.here.serves:
         return Refuse("not-the-last-owner", f"{service}: {peer} was its last owner that is known here")
     return None
 

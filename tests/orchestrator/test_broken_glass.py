@@ -25,16 +25,19 @@ from orchestrator.api.shapes import (
     ReconcileRequest,
     Refusal,
 )
+from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
 from orchestrator.breaking_glass import without_quorum
 from orchestrator.certificates.operators import public_pem
 from orchestrator.certified import Certificate, CertificateKind, certificate_of
 from orchestrator.core.messages import BreakGlass
 from orchestrator.drafting import Drafter
 from orchestrator.signing import signed
+from orchestrator.store.table import Table
 from sites.fencing.guard import ConnectionLost as GuardGone
 from sites.model import Access, Estate
 from sites.replication.words import Role
 from tests.orchestrator.looking import look, refusal_of
+from tests.orchestrator.test_restored_store import distrusts
 from tests.orchestrator.two_sites import DURHAM, MORPETH, PATIENCE_SECONDS, Site, TwoSites, estate, two_sites
 
 REASON = "the duty manager at Durham says there is no power"
@@ -455,6 +458,43 @@ async def test_a_report_is_kept_once_however_often_it_is_read() -> None:
         await world.morpeth.start()
         await world.until(lambda: world.steady(at=MORPETH))
         assert len(await on_file(world.morpeth, "accepted")) == 1
+
+
+async def test_a_new_store_is_accepted_where_glass_was_broken_though_the_other_site_is_gone() -> None:
+    """P31, P33: the certificate decides who owns it; nobody else is left to ask."""
+
+    def asks_for_a_word() -> bool:
+        keeper = world.morpeth.controller.view().keeper
+        settled = keeper is not None and keeper.phase == "active" and not keeper.store_problem
+        return settled and keeper.word_needed and world.morpeth.controller.view().peer_lease_over
+
+    async with two_sites() as world:
+        await alone(world)
+        plan = await broken(world)
+        assert plan.certificate is not None
+        world.cluster.restore(Table())  # the members that had the majority are lost: a new one is built
+        world.heal_store(MORPETH)
+        await world.until(lambda: distrusts(world.morpeth))
+        async with world.morpeth.api() as client:
+            unnamed = await client.plan_store(StorePlanRequest(reason="a test"))
+            assert unnamed.refusal is not None
+            assert unnamed.refusal.code == "owner-serves"
+            named = await client.plan_store(StorePlanRequest(owners={"crm": MORPETH}, reason="a test"))
+            assert named.refusal is None
+            assert named.certificate is not None
+            await client.accept_store(
+                StoreOrder(certificate=named.certificate.id, confirmed_site=named.confirm_site)
+            )
+        await world.until(lambda: world.record() is not None)
+        assert world.owned().primary == MORPETH
+        assert world.owned().epoch > plan.certificate.epoch
+        await world.until(asks_for_a_word)
+        draft = await certify_peer(world.morpeth)
+        async with world.morpeth.api() as client:
+            await client.use(draft.id, CertificateOrder(confirmed_site=DURHAM))
+        await world.until(lambda: keeper_of(world.morpeth).glass == ())
+        await world.until(lambda: world.morpeth.decision() == "unprotected")
+        assert world.open_at(MORPETH)
 
 
 async def test_reconciling_is_refused_while_the_store_is_away_and_where_no_glass_was_broken() -> None:
