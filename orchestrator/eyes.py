@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from orchestrator.clock import boottime_ns
+from orchestrator.clock import boot_id, boottime_ns, wall_unix_seconds
 from orchestrator.core.clients import OutsideProbe
+from orchestrator.core.clocks import ClockTrack, ClockWord
 from orchestrator.core.reach import ReachWord, Target
 from orchestrator.core.records import InstanceSeen, ObservationRecord, ProbeSeen, WaySeen
 from orchestrator.core.view import OutsideWord
@@ -59,7 +60,8 @@ class Eyes:
     `on_change` is called, and `changed` set, when something worth an immediate look happened: an instance was
     lost, a role changed, one accepts writes or stopped to. `watch_losses_at`: the site whose instances'
     kept connections are watched (our own).
-    `scouts`: who tries the ways to the other sites; `probes`: what the probes from here have lately seen.
+    `scouts`: who tries the ways to the other sites; `probes`: what the probes from here have lately seen;
+    `guard_clocks`: how the clocks of this site's guards run against ours.
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class Eyes:
         on_change: Callable[[], None],
         scouts: Scouts | None = None,
         probes: Callable[[], Iterable[Observation]] = tuple,
+        guard_clocks: Callable[[], Iterable[ClockWord]] = tuple,
     ) -> None:
         self._estate = estate
         self._scouts = scouts
         self._probes = probes
+        self._guard_clocks = guard_clocks
         self._drivers = drivers
         self._watch_losses_at = watch_losses_at
         self.changed = asyncio.Event()
@@ -88,6 +92,8 @@ class Eyes:
         }
         self._primary_history: dict[str, str] = {}
         self._outside: dict[str, Outside] = {}
+        self._clocks: dict[str, ClockTrack] = {}
+        self._boot = boot_id()
         self._nudged: dict[tuple[str, str], asyncio.Event] = {key: asyncio.Event() for key in self._instances}
 
     async def run(self) -> None:
@@ -210,9 +216,41 @@ class Eyes:
 
     def take_outside(self, record: ObservationRecord) -> None:
         """An observation of another observer has arrived."""
+        now_ns = boottime_ns()
         before = self._outside.get(record.observer)
         lives = before is not None and (before.lives or before.record.number != record.number)
-        self._outside[record.observer] = Outside(record, boottime_ns(), lives)
+        self._outside[record.observer] = Outside(record, now_ns, lives)
+        if lives and record.boot:
+            track = self._clocks.get(record.observer, ClockTrack(record.boot))
+            self._clocks[record.observer] = track.heard(
+                now_ns,
+                record.clock_boottime_ns,
+                boot=record.boot,
+                wall_ahead_seconds=record.clock_unix_seconds - wall_unix_seconds(),
+            )
+
+    def clocks(self, observer: str, guards: Iterable[ClockWord], now_ns: int) -> tuple[ClockWord, ...]:
+        """How other clocks run, by our own word, by our guards' questions (`guards`), and by the others'.
+        `observer`: us."""
+        found = [
+            ClockWord(
+                observer=observer,
+                about=about,
+                rate=track.rate,
+                wall_ahead_seconds=track.wall_ahead_seconds,
+                age_seconds=max(0, now_ns - track.heard_ns) / 1e9,
+            )
+            for about, track in self._clocks.items()
+        ]
+        found += guards
+        for name, outside in self._outside.items():
+            waited_seconds = max(0, now_ns - outside.arrived_ns) / 1e9
+            found += [
+                ClockWord(observer=name, about=about, rate=rate, age_seconds=waited_seconds)
+                for about, rate in outside.record.clock_rates.items()
+                if outside.lives
+            ]
+        return tuple(found)
 
     def outside(self, service: str, now_ns: int) -> tuple[OutsideWord, ...]:
         """What the others say of this service's instances, its age counted on."""
@@ -342,6 +380,13 @@ class Eyes:
             reaches=reaches,
             ways=tuple(way for way in ways if way.site != observer),
             clock_unix_seconds=clock_unix_seconds,
+            clock_boottime_ns=boottime_ns(),
+            boot=self._boot,
+            clock_rates={
+                word.about: word.rate
+                for word in self.clocks(observer, self._guard_clocks(), now_ns)
+                if word.observer == observer and word.rate is not None
+            },
         )
 
 

@@ -6,7 +6,7 @@ one that babbles, falls silent or is slow loses its connection and nothing else.
 
 Guard to keeper, the first line and then in any order:
     {"hello": 1, "site": …, "service": …, "host": …, "protects": […], "lacks": […]}
-    {"question": nonce, "open": bool, "incarnation": n, "epoch": n}
+    {"question": nonce, "open": bool, "incarnation": n, "epoch": n, "clock_ns": n}
     {"acknowledged": number, "fenced": bool, "incarnation": n, "evidence": "…"}
     {"refused": code, "evidence": "…"}
 Keeper to guard:
@@ -25,6 +25,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from orchestrator.clock import boottime_ns
+from orchestrator.core.clocks import ClockTrack
 from orchestrator.tls_door import Pace, TlsDoor
 from sites.identity import CertificateFiles, guard_identity, identity_in
 
@@ -135,6 +137,11 @@ class GuardDesk:
         """The guards that are there, by service."""
         return {service: line.hello for service, line in self._there.items() if line.hello is not None}
 
+    def clock_rates(self) -> Mapping[str, float]:
+        """How the guards' clocks run against this machine's (`ClockTrack.rate`), where that is known."""
+        rates = {service: line.clock.rate for service, line in self._there.items()}
+        return {service: rate for service, rate in rates.items() if rate is not None}
+
     def statistics(self) -> DeskStatistics:
         """A snapshot for metrics and status."""
         return DeskStatistics(self.connected, self._door.refused, MappingProxyType(dict(self._lost)))
@@ -236,6 +243,8 @@ class GuardDesk:
         match message:
             case _Question():
                 line.asked = message.nonce
+                if message.clock_ns is not None:
+                    line.clock = line.clock.heard(boottime_ns(), message.clock_ns)
                 self._callbacks.on_question(
                     service, message.nonce, message.open, message.incarnation, message.epoch
                 )
@@ -274,6 +283,7 @@ class _GuardLine(asyncio.Protocol):
         self.service = ""
         self.hello: Hello | None = None
         self.asked: str | None = None
+        self.clock = ClockTrack()  # of this connection: a host that starts anew comes over another one
         self.heard_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -360,6 +370,7 @@ class _Question:
     open: bool
     incarnation: int
     epoch: int
+    clock_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,8 +418,9 @@ def _message(parsed: dict[str, Any]) -> _Said:
         nonce = _text(parsed, "question")
         if not 0 < len(nonce) <= LONGEST_NONCE:
             raise _NotUnderstood(f"a question of {len(nonce)} characters")
+        clock_ns = _number(parsed, "clock_ns") if "clock_ns" in parsed else None  # older guards show none
         return _Question(
-            nonce, _truth(parsed, "open"), _number(parsed, "incarnation"), _number(parsed, "epoch")
+            nonce, _truth(parsed, "open"), _number(parsed, "incarnation"), _number(parsed, "epoch"), clock_ns
         )
     if "acknowledged" in parsed:
         return _Acknowledged(

@@ -484,6 +484,7 @@ class Keeper:
 
     def _show(self) -> None:
         self._show_scheduled = False
+        guards = self._doors.guard_words()
         view = picture(
             self._state,
             boottime_ns(),
@@ -495,9 +496,14 @@ class Keeper:
             store_trust=self._known.trust,
             store_words=self._known.words(self._state, boottime_ns()),
             certificate_ends=tuple(sorted(self._doors.certificate_ends.items())),
-            guard_words={
-                service: (word.protects, word.lacks) for service, word in self._doors.guard_words().items()
-            },
+            guard_words={service: (word.protects, word.lacks) for service, word in guards.items()},
+            guard_clock_rates=tuple(
+                sorted(
+                    (service, word.clock_rate)
+                    for service, word in guards.items()
+                    if word.clock_rate is not None
+                )
+            ),
         )
         self._server.show(view)
 

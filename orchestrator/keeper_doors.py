@@ -28,11 +28,12 @@ Take = Callable[[Message], None]
 
 @dataclass(frozen=True, slots=True)
 class GuardWord:
-    """What a guard said of itself when it came."""
+    """What a guard said of itself when it came, and how its clock has run against ours since."""
 
     host: str
     protects: tuple[str, ...]
     lacks: tuple[str, ...]
+    clock_rate: float | None = None
 
 
 class Doors(Protocol):
@@ -266,8 +267,9 @@ class TlsDoors:
         """By service, of the guards that are there."""
         if self._desk is None:
             return {}
+        rates = self._desk.clock_rates()
         return {
-            service: GuardWord(hello.host, hello.protects, hello.lacks)
+            service: GuardWord(hello.host, hello.protects, hello.lacks, rates.get(service))
             for service, hello in self._desk.connected.items()
         }
 

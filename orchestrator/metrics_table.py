@@ -379,8 +379,15 @@ _SELF = MetricGroup(
         _gauge(
             "clock_divergence_seconds",
             "site",
-            lambda r, _: (((x.site,), x.clock_divergence_seconds) for x in r.sites),
-            "How far the site's wall clock is from this controller's; matters to people's times of day only.",
+            lambda r, _: (((x.about,), x.wall_ahead_seconds) for x in r.clocks if x.observer == r.observer),
+            "How far the site's time of day is ahead of this controller's; nothing is decided by it.",
+        ),
+        _gauge(
+            "clock_rate_divergence_ratio",
+            "from_site clock",
+            lambda r, _: (((x.observer, x.about), x.rate) for x in r.clocks),
+            "By which part a clock gains on that of from_site, over a minute at least; beyond "
+            "`ownership.clock_drift` nothing is taken over automatically.",
         ),
         _gauge(
             "event_loop_delay_seconds",

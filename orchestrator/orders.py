@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+from orchestrator.api.clock_words import wall_words
 from orchestrator.api.evidence import pause_status
 from orchestrator.api.shapes import (
     CertificateStatus,
@@ -20,6 +21,7 @@ from orchestrator.api.shapes import (
 from orchestrator.breaking_glass import GlassOrders, GlassPlan, without_quorum
 from orchestrator.certificate_desk import CertificateDesk
 from orchestrator.controller import Controller
+from orchestrator.core.clocks import WALL_LIMIT_SECONDS, apart
 from orchestrator.core.gates import Gate, Wish, first_closed, gates
 from orchestrator.core.messages import StartRun
 from orchestrator.core.records import ServiceRecord
@@ -194,7 +196,7 @@ class Orders:
         record = service.record
         primary = record.primary if record is not None else None
         if request.verb == "switchover":
-            return self._planned_wish(service, request, primary)
+            return self._planned_wish(view, service, request, primary)
         if request.verb != "failover":
             raise OrderRefused("wrong-request", f"{request.verb} is not carried out yet", wrong=True)
         from_site = primary or view.peer
@@ -220,7 +222,9 @@ class Orders:
             accept_loss_seconds=request.accept_loss_seconds,
         )
 
-    def _planned_wish(self, service: ServiceView, request: MoveRequest, primary: str | None) -> Wish:
+    def _planned_wish(
+        self, view: View, service: ServiceView, request: MoveRequest, primary: str | None
+    ) -> Wish:
         if primary is None:
             raise OrderRefused(
                 "handed-over",
@@ -234,6 +238,12 @@ class Orders:
             )
         if to_site == primary:
             raise OrderRefused("owned", f"{request.service} is primary at {to_site} already")
+        differ = apart(view.clocks, WALL_LIMIT_SECONDS)
+        if differ:
+            raise OrderRefused(
+                "clocks-differ",
+                f"{'; '.join(wall_words(word) for word in differ)}: set the one that is wrong",
+            )
         return Wish(to_site=to_site, from_site=primary, planned=True, automatic=False)
 
     def _check_certificate(self, request: MoveRequest, from_site: str | None) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
+from orchestrator.core.clocks import ClockWord
 from probes.model import Verdict
 from sites.replication.words import Role
 
@@ -26,7 +27,6 @@ class SiteReading:
     hold: bool | None = None
     promised_until_ns: int | None = None
     word_missing: bool | None = None
-    clock_divergence_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,5 +266,6 @@ class Readings:
     disagreements: tuple[DisagreementReading, ...] = ()
     findings: tuple[FindingReading, ...] = ()
     certificates: tuple[CertificateReading, ...] = ()
+    clocks: tuple[ClockWord, ...] = ()
     not_accepted: Mapping[str, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)

@@ -54,6 +54,7 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             CertificateReading(identity=who, ends_unix_seconds=ends)
             for who, ends in sorted(controller.certificate_ends.items())
         ),
+        clocks=view.clocks,
         not_accepted=_not_accepted(controller, view),
         counts=controller.tally.counts(),
     )

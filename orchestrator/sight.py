@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from orchestrator.clock import boottime_ns
 from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
+from orchestrator.core.clocks import ClockWord
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
 from orchestrator.core.records import Pause, RunRecord, ServiceRecord
@@ -61,6 +62,8 @@ class Sight:
             keeper=keeper,
             services=services,
             lab=self._estate.lab,
+            clocks=self._eyes.clocks(self._site, guard_clocks(self._site, keeper), now_ns),
+            clock_drift=self._estate.ownership.clock_drift,
             peer_reached=reach.said(self._site, self._peer),
             reach=reach,
         )
@@ -175,6 +178,15 @@ class Sight:
         window_ns = int(RESTART_WINDOW_SECONDS * 1e9)
         lately = sum(1 for at in mind.restarts_ns if now_ns - at <= window_ns)
         return max(0, service.local_restarts - lately)
+
+
+def guard_clocks(site: str, keeper: KeeperView | None) -> tuple[ClockWord, ...]:
+    """How the clocks of this site's guards run, as its keeper hears them."""
+    if keeper is None:
+        return ()
+    return tuple(
+        ClockWord(observer=site, about=f"guard/{name}", rate=rate) for name, rate in keeper.guard_clock_rates
+    )
 
 
 def _renews(keeper: KeeperView | None, now_ns: int) -> bool:

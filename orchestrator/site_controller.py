@@ -39,6 +39,7 @@ from orchestrator.peer_store import PeerWord
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
+from orchestrator.sight import guard_clocks
 from orchestrator.store.base import KeyValue, Store
 from orchestrator.store.continuity import Break
 from orchestrator.store.known import KnownStore
@@ -118,6 +119,7 @@ class SiteController:
             on_change=self._wake.set,
             scouts=self._vantage.scouts,
             probes=self._vantage.seen,
+            guard_clocks=lambda: guard_clocks(self._site, self._view),
         )
         self._probes = {
             name: ServiceProbes(self._estate, service, context)

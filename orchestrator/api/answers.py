@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from orchestrator import PRODUCT
+from orchestrator.api.clock_words import clock_warnings
 from orchestrator.api.evidence import (
     disagreements,
     findings_status,
@@ -99,7 +100,7 @@ def _overall(names: set[Diagnosis], view: View, *, quiet: bool) -> str:
 
 def _warnings(controller: Controller, view: View) -> list[str]:
     lines = [*store_warnings(view), *keeper_warnings(view, controller.keeper_problem)]
-    lines += guard_warnings(view) + right_warnings(view)
+    lines += guard_warnings(view) + right_warnings(view) + clock_warnings(view)
     if view.keeper is not None and view.keeper.store_problem and not distrusted(view):
         lines.append(f"the store is out of reach from here: {view.keeper.store_problem}")
     if view.keeper is not None and view.keeper.renewals_suspended:

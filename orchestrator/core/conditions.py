@@ -98,6 +98,10 @@ MANUAL = When("the service is manual", lambda v, s: s.record is not None and s.r
 PAUSED = When("automatic moves of it are paused", lambda v, s: s.pause_left_seconds is not None)
 # An automatic move outside the lab needs the guard: a stalled controller is not fenced without it.
 UNGUARDED = When("no guard is there, and this is no lab", lambda v, s: not s.guarded and not v.lab)
+CLOCKS_APART = When(
+    "two clocks run further apart than `clock_drift`, by anybody's word (sites, guards, the witness)",
+    lambda v, s: bool(v.clocks_beyond),
+)
 FLAPPING = When(
     "it moved by itself a short while ago, unseen by anybody", lambda v, s: bool(s.flap_left_seconds)
 )

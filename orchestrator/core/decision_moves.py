@@ -188,6 +188,14 @@ MOVES: tuple[Rule, ...] = (
     ),
     Rule(308, Diagnosis.SITE_DARK, when.UNGUARDED, Act.ASK, "guard-missing", "no guard: a person decides"),
     Rule(
+        309,
+        Diagnosis.SITE_DARK,
+        when.CLOCKS_APART,
+        Act.ASK,
+        "clock-rate",
+        "two clocks run further apart than declared, so the end of its lease is not proven: a person decides",
+    ),
+    Rule(
         310,
         Diagnosis.SITE_DARK,
         when.HOLD_DOWN,

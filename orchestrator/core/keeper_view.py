@@ -76,6 +76,7 @@ class KeeperView:
     store_trust: StoreTrust | None = None
     store_words: tuple[Word, ...] = ()
     glass: tuple[Glass, ...] = ()
+    guard_clock_rates: tuple[tuple[str, float], ...] = ()
 
     @property
     def right_lasts(self) -> bool:
@@ -117,8 +118,10 @@ def picture(
     store_trust: StoreTrust | None = None,
     store_words: tuple[Word, ...] = (),
     guard_words: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] | None = None,
+    guard_clock_rates: tuple[tuple[str, float], ...] = (),
 ) -> KeeperView:
-    """The state as a picture. `guard_words`: what each guard protects from and what it lacks.
+    """The state as a picture. `guard_words`: what each guard protects from and what it lacks;
+    `guard_clock_rates`: by service, how its guard's clock runs against this one (`clocks.ClockTrack.rate`).
     `certificate_ends`: by identity, when the certificates shown at the doors run out, in Unix time.
     `store_words`: what this site last knew of every service (P33)."""
     words = guard_words or {}
@@ -167,6 +170,7 @@ def picture(
         store_trust=store_trust,
         store_words=store_words,
         glass=tuple(state.glass.values()),
+        guard_clock_rates=guard_clock_rates,
     )
 
 

@@ -93,6 +93,12 @@ DECISIONS = ReasonGroup(
             "Find out who opened it there, save what was written to it, and cut it off; then it opens here.",
         ),
         Reason(
+            "clock-rate",
+            "Two clocks run further apart than `clock_drift`: the end of the lost site's lease is not known.",
+            "Make sure that the site is off, then `twinsite failover SERVICE`; mend the clock that differs "
+            "from both others: `status` names the pairs.",
+        ),
+        Reason(
             "hold-down",
             "The site, or the clients' way to it, is lost, and is given some time to come back.",
             "Wait, or order it yourself: `twinsite failover SERVICE`.",

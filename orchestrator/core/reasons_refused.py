@@ -168,6 +168,11 @@ GATES = ReasonGroup(
             "Look who paused it and why (`twinsite status`), then `twinsite resume SERVICE`.",
         ),
         Reason(
+            "clocks-differ",
+            "The sites' times of day differ by more than a minute, so times in records would mislead.",
+            "Set the clock that is wrong (`twinsite status` names it), then order the planned move again.",
+        ),
+        Reason(
             "fence-not-confirmed",
             "The service asks for proof that the old primary is cut off, and there is none.",
             "Cut it off (power, network, storage) and certify the site down.",

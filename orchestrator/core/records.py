@@ -189,7 +189,9 @@ class ObservationRecord:
     """`observations/<site>`: what that site or the witness sees, every two seconds.
 
     `reaches`: by site, and by member of the store as `store:<site>` or `store:<host>:<port>`; `ways`: what
-    that was made from.
+    that was made from. `clock_boottime_ns` and `boot`: this machine's CLOCK_BOOTTIME at sending, and since
+    which start it counts; compared with nothing but its own former words. `clock_rates`: how the clocks that
+    this observer hears run against its own.
     """
 
     observer: str
@@ -199,6 +201,9 @@ class ObservationRecord:
     reaches: dict[str, bool | None] = field(default_factory=dict)
     ways: tuple[WaySeen, ...] = ()
     clock_unix_seconds: float = 0.0
+    clock_boottime_ns: int = 0
+    boot: str = ""
+    clock_rates: dict[str, float] = field(default_factory=dict)
 
 
 Record = TypeVar("Record", SiteRecord, ServiceRecord, RunRecord, ObservationRecord)

@@ -6,6 +6,7 @@ Instants are CLOCK_BOOTTIME of this machine in nanoseconds.
 from dataclasses import dataclass, field
 
 from orchestrator.core.clients import OutsideProbe
+from orchestrator.core.clocks import ClockWord, beyond
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.reach import Reach
 from orchestrator.core.records import Movement, ServiceRecord
@@ -92,7 +93,8 @@ class ServiceView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The whole picture of one turn. `lab`: the estate is a lab's, where automatic moves need no guard.
-    `reach`: who reaches whom, by everybody's word."""
+    `reach`: who reaches whom, by everybody's word; `clocks`: likewise how their clocks run, and `clock_drift`
+    the bound on that which every lease is reckoned with."""
 
     site: str
     peer: str
@@ -102,6 +104,8 @@ class View:
     lab: bool = False
     peer_reached: bool | None = None
     reach: Reach = field(default_factory=Reach)
+    clocks: tuple[ClockWord, ...] = ()
+    clock_drift: float = 0.005
 
     @property
     def registered(self) -> bool:
@@ -112,6 +116,11 @@ class View:
     def lease_left_ns(self) -> int:
         """What is left of our own lease; 0 when it is over."""
         return max(0, self.keeper.deadline_ns - self.now_ns) if self.keeper is not None else 0
+
+    @property
+    def clocks_beyond(self) -> tuple[ClockWord, ...]:
+        """The pairs of clocks that run further apart than a lease is reckoned with."""
+        return beyond(self.clocks, self.clock_drift)
 
     @property
     def right_lasts(self) -> bool:

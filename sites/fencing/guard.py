@@ -2309,6 +2309,7 @@ class Guard:
                         "open": order.open,
                         "incarnation": order.incarnation,
                         "epoch": order.epoch,
+                        "clock_ns": boottime_ns(),
                     }
                 )
         elif isinstance(order, Lift):

@@ -20,6 +20,7 @@ from math import prod
 from types import FunctionType
 from typing import Any, cast
 
+from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.gates import CHECKS, Check, Gate, Wish
@@ -84,6 +85,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "cut_off_for_seconds": (0.0, 31.0),
     "handed_over_lately": YES_NO,
     "peer_reached": (True, False, None),
+    "clocks": (
+        (),
+        (ClockWord(observer="x", about="y", rate=0.004), ClockWord(observer="w", about="y", rate=None)),
+        (ClockWord(observer="w", about="y", rate=-0.006),),
+        (ClockWord(observer="w", about="y", rate=0.02, age_seconds=601.0),),
+    ),
     "lag_seconds": (0.2, 61.0, None),  # objective 60, limit 60
     "safe_seconds_ago": (0.5, 90.0, None),
     "history_seen": ("cluster/1", "cluster/2", ""),
@@ -299,6 +306,8 @@ def doubles(pick: Choices) -> tuple[View, ServiceView]:
             "keeper": lambda: keeper if pick("keeper") else None,
             "lab": picked("lab"),
             "peer_reached": picked("peer_reached"),
+            "clocks": picked("clocks"),
+            "clock_drift": lambda: 0.005,
         },
     )
     view.__dict__["_pick"] = pick

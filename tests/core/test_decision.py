@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.clocks import ClockWord
 from orchestrator.core.conditions import ALWAYS
 from orchestrator.core.decision import ACTS_ON_THE_WORLD, TABLE, Act, Rule, automatic_wish
 from orchestrator.core.diagnosis import Diagnosis
@@ -101,6 +102,12 @@ CASES: dict[str, Case] = {
     ),
     "what was opened by hand at a site without a lease is cut off, though another owns it": Case(
         118, Act.FENCE, "writable-without-right", THEIRS.but(**MANUAL, here=PRIMARY, lease_left_seconds=0.0)
+    ),
+    "a lost site is not taken over by itself while clocks run further apart than reckoned with": Case(
+        309, Act.ASK, "clock-rate", LOST.but(clocks=(ClockWord(observer="w", about="y", rate=0.006),))
+    ),
+    "clocks that run apart stop nobody from serving": Case(
+        900, Act.HOLD, "healthy", HEALTHY.but(clocks=(ClockWord(observer="w", about="x", rate=0.006),))
     ),
     "a manual service goes on without a lease": Case(120, Act.HOLD, "no-quorum", ISOLATED.but(**MANUAL)),
     "a site without a lease claims, takes and opens nothing": Case(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.core.clients import OutsideProbe
+from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
@@ -107,6 +108,7 @@ class Scene:
     cut_off_for_seconds: float = 0.0
     handed_over_lately: bool = False
     peer_reached: bool | None = True
+    clocks: tuple[ClockWord, ...] = ()
     lag_seconds: float | None = 0.2
     safe_seconds_ago: float | None = 0.5
     history_seen: str = HISTORY
@@ -163,6 +165,7 @@ class Scene:
             services=(service,),
             lab=self.lab,
             peer_reached=self.peer_reached,
+            clocks=self.clocks,
         )
         return view, service
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from orchestrator.core.clocks import ClockWord
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
 from orchestrator.readings import (
@@ -69,6 +70,10 @@ def known() -> Readings:
             trusted=True,
         ),
         certificates=(CertificateReading(identity="twinsite:controller/durham", ends_unix_seconds=1.8e9),),
+        clocks=(
+            ClockWord(observer="durham", about="morpeth", rate=0.0001, wall_ahead_seconds=-0.5),
+            ClockWord(observer="derwentside", about="durham", rate=-0.0002),
+        ),
         not_accepted={"certificate-expired": 2},
         sites=(
             SiteReading(
@@ -76,14 +81,12 @@ def known() -> Readings:
                 lease_until_ns=108 * S,
                 hold=False,
                 word_missing=False,
-                clock_divergence_seconds=0.0,
             ),
             SiteReading(
                 site="morpeth",
                 lease_until_ns=90 * S,
                 hold=True,
                 promised_until_ns=101 * S,
-                clock_divergence_seconds=-0.5,
             ),
         ),
         services=(
