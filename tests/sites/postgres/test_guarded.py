@@ -194,6 +194,7 @@ async def test_a_primary_is_ended_when_a_guard_starts_closed_and_comes_back_as_a
     host = guard_of(pair, DURHAM)
     await asyncio.to_thread(host.start)
     await until(lambda: not pair.processes(DURHAM), "every process ended")
+    await until(lambda: "closed in" in host.said(), "the end of the cut, which would take a new one along")
     await pair.boot(DURHAM)
     await pair.until_role(DURHAM, Role.STANDBY)
     await asyncio.sleep(0.3)
