@@ -14,9 +14,11 @@ setup:
 lab: setup
 	.venv/bin/twinsite lab
 
-# The checks first, so that pytest's summary is the last line.
+# The checks first, so that pytest's summary is the last line. Most tests wait for something, and do so side by
+# side; whole labs play alone, because each brings a dozen processes with leases of its own.
 test: check
-	.venv/bin/python -P -m pytest
+	.venv/bin/python -P -m pytest -q -n 3 --dist loadfile --ignore=tests/lab
+	.venv/bin/python -P -m pytest -q tests/lab
 
 check: setup
 	.venv/bin/ruff format --check --quiet . || { echo 'check: not formatted; run make format' >&2; exit 1; }

@@ -205,13 +205,15 @@ watch() {
 
 supervise() {
   limit=$1 whole_limit=$2 grace=$3 command=$4
+  find_mark $$
+  own_mark=$mark
+  # Before anything is caught here: a shell that has just forked still has its parent's traps for a moment, and
+  # a TERM that came to the watchdog then would be lost, and it would watch over nothing until the time limit.
+  (watch) < /dev/null > /dev/null 2>&1 &
+  watchdog=$!
   # Caught, not ignored: the command gets the usual treatment of signals back, and this shell lives on to
   # record how the command ended even when nobody reads what it says any more.
   trap : HUP INT TERM PIPE
-  find_mark $$
-  own_mark=$mark
-  (watch) < /dev/null > /dev/null 2>&1 &
-  watchdog=$!
   # Shells announce a child's death by signal on stderr, some of them late: not among the step's own words.
   exec 4>&2 2> /dev/null
   # In the foreground: a command in the background would have its input closed and interrupts ignored.

@@ -112,6 +112,9 @@ OBSERVATION = ObservationRecord(
     reaches={"durham": True, "morpeth": False, "derwentside": None, "store:durham": True},
     ways=(WaySeen(site="morpeth", way="host db", reached=False, reason="timed-out", age_seconds=0.3),),
     clock_unix_seconds=1714554000.0,
+    clock_boottime_ns=12_345,
+    boot="5d0c6f6a-2a5e-4d6d-9d63-1c3f0e7b2a11",
+    clock_rates={"durham": 0.0001},
 )
 
 FULL = {"site": SITE, "service": SERVICE, "run": RUN, "observation": OBSERVATION}

@@ -97,13 +97,13 @@ async def test_without_a_permit_nothing_is_promoted_and_with_one_it_is(
 @pytest.mark.parametrize(
     "permit",
     [
-        "",
-        "manual",
-        "manual another-boot",
-        f"1 {boot_id()}",
-        f"-5 {boot_id()}",
-        f"soon {boot_id()}",
-        f"{(boottime_ns() + 10**13) // 10**7} another-boot",
+        pytest.param("", id="empty"),
+        pytest.param("manual", id="manual, of no boot"),
+        pytest.param("manual another-boot", id="manual, of another boot"),
+        pytest.param(f"1 {boot_id()}", id="ended"),
+        pytest.param(f"-5 {boot_id()}", id="negative"),
+        pytest.param(f"soon {boot_id()}", id="no number"),
+        pytest.param(f"{(boottime_ns() + 10**13) // 10**7} another-boot", id="of another boot"),
     ],
 )
 async def test_a_permit_that_ended_or_is_of_another_boot_permits_nothing(any_pair: Pair, permit: str) -> None:

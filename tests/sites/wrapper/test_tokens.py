@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_whoever_was_overtaken_starts_nothing(box: Box, late: StepToken, code: s
     proof = box.locks / "it-ran"
     assert refusal(box.run(f"echo > {proof}", late)) == code
     assert not proof.exists()
+
+
+def test_refusals_and_quick_steps_do_not_wait_for_their_time_limit(box: Box) -> None:
+    """Many at once: the end of a watchdog that has hardly begun must not get lost, or the step hangs on."""
+    box.run("true", token(executor=3))
+
+    def one(number: int) -> int:
+        late = token(epoch=4 + number % 2, executor=3, step=f"s{number}")
+        return box.run("true", late, timeout_seconds=3600).returncode
+
+    with ThreadPoolExecutor(8) as many:
+        assert list(many.map(one, range(48))) == [REFUSED_STATUS, 0] * 24
 
 
 @pytest.mark.parametrize(
