@@ -15,7 +15,6 @@ import structlog
 from orchestrator.assembly import (
     Ground,
     load_ground,
-    lock_directory,
     make_drivers,
     open_store,
     open_transport,
@@ -25,6 +24,7 @@ from orchestrator.journal import SqliteJournal
 from orchestrator.paths import journal_path
 from orchestrator.peer_store import PeerStore
 from orchestrator.site_controller import Means, SiteController
+from orchestrator.state_folder import lock_directory
 from probes.catalogue import SETTINGS as PROBE_SETTINGS
 from probes.catalogue import faults as probe_faults
 from runbooks.sql import PostgresSql
@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 
 
 def run_controller(estate_path: Path, site: str) -> int:
-    """Run the controller of `site` until told to end. Raises AlreadyRuns, and what the estate's own load,
-    the journal and `/metrics` raise."""
+    """Run the controller of `site` until told to end. Raises AlreadyRuns, StateUnusable, and
+    what the estate's own load, the journal and `/metrics` raise."""
     set_up_logging("controller", site)
     return asyncio.run(_run(estate_path, site))
 
