@@ -27,6 +27,7 @@ from orchestrator.site_controller import Means, SiteController
 from orchestrator.state_folder import lock_directory
 from probes.catalogue import SETTINGS as PROBE_SETTINGS
 from probes.catalogue import faults as probe_faults
+from runbooks.faults import faults as runbook_faults
 from runbooks.sql import PostgresSql
 from sites.identity import CertificateFiles
 from sites.model import Estate
@@ -43,7 +44,13 @@ def run_controller(estate_path: Path, site: str) -> int:
 
 
 async def _run(estate_path: Path, site: str) -> int:
-    ground = load_ground(estate_path, site, probe_settings=PROBE_SETTINGS, probe_faults=probe_faults)
+    ground = load_ground(
+        estate_path,
+        site,
+        probe_settings=PROBE_SETTINGS,
+        probe_faults=probe_faults,
+        runbook_faults=runbook_faults,
+    )
     for warning in ground.loaded.warnings:
         log.warning("estate", warning=warning.render().splitlines()[0])
     ended = asyncio.Event()

@@ -66,9 +66,11 @@ class Library:
         names = self.names()
         guess = nearest(name, names)
         there_is = f"perhaps {guess}" if guess else f"there are {', '.join(names[:20]) or 'none'}"
-        folders = ", ".join(str(folder) for folder in self.folders) or "no folder of your own"
+        folders = ", ".join(str(folder) for folder in self.folders)
+        looked = f"in {folders} or among those shipped" if folders else "among those shipped"
+        none = "" if folders else ", and no folder of your own is searched (`runbook_path`)"
         raise RunbookUnknown(
-            f"no runbook {name!r} in {folders} nor among those shipped; {there_is} "
+            f"no runbook {name!r} {looked}{none}; {there_is} "
             "(a name is its path below the folder, without .yaml)"
         )
 
