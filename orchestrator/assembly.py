@@ -102,7 +102,7 @@ def make_drivers(ground: Ground, transport: Transport) -> dict[str, ReplicationD
     """A driver for every service that has one; the others are only watched."""
     make: Callable[..., ReplicationDriver] = drivers_catalogue.make_driver
     return {
-        name: make(service, ground.estate, transport)
+        name: make(service, ground.estate, transport, ground.base)
         for name, service in ground.estate.services.items()
         if not service.watch_only
     }

@@ -83,7 +83,7 @@ async def _means(ground: Ground, estate_path: Path, stack: contextlib.AsyncExitS
         transport=transport,
         drivers=drivers,
         journal=journal,
-        sql=_sql_of(ground.estate),
+        sql=_sql_of(ground.estate, ground.base),
         start_keeper=lambda: _start_keeper(estate_path, site),
         store_status=store.status,
         peer_store=_peer_store(ground).ask,
@@ -102,9 +102,9 @@ def _start_keeper(estate_path: Path, site: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ))
 
 
-def _sql_of(estate: Estate) -> dict[str, PostgresSql]:
+def _sql_of(estate: Estate, base: Path) -> dict[str, PostgresSql]:
     return {
-        name: PostgresSql(estate, PostgresSettings.model_validate(service.replication.settings))
+        name: PostgresSql(estate, PostgresSettings.model_validate(service.replication.settings), base)
         for name, service in estate.services.items()
         if service.replication is not None and service.replication.driver == "postgres"
     }
