@@ -184,6 +184,7 @@ def runbook() -> None:
 def check_runbooks(paths: tuple[Path, ...]) -> None:
     """Check runbook files; every fault at once, with line and column.
 
+    A key that has no effect yet is a warning, which does not fail the check.
     What depends on a service and its hosts shows in a plan: twinsite plan switchover SERVICE.
 
     \b
@@ -202,6 +203,8 @@ def check_runbooks(paths: tuple[Path, ...]) -> None:
             click.echo(str(fault), err=True)
         else:
             steps = f"{len(found.steps)} step{'' if len(found.steps) == 1 else 's'}"
+            for warning in library.warnings_in(path):
+                click.echo(f"warning: {warning.render()}")
             click.echo(f"{path}: in order: {found.title}, {steps}")
     if bad:
         raise Failure(f"{bad} of {len(paths)} runbooks have faults.", WRONG)

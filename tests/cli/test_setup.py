@@ -123,6 +123,20 @@ def test_a_sound_runbook_is_said_to_be_in_order(tmp_path: Path, twinsite: Comman
     assert (answer.exit_code, answer.stdout) == (0, f"{path}: in order: Open it, 1 step\n")
 
 
+def test_a_key_of_a_runbook_that_is_not_carried_out_yet_is_a_warning_with_its_line(
+    tmp_path: Path, twinsite: Command
+) -> None:
+    path = tmp_path / "start.yaml"
+    step = "  - {id: app, title: Start it, action: ssh, host: crm-app, run: start, undo: {run: stop}}\n"
+    path.write_text(RUNBOOK + step)
+    answer = twinsite("runbook", "check", str(path))
+    assert answer.exit_code == 0
+    assert answer.stdout.startswith(
+        f"warning: {path}:7:{step.index('undo') + 1}: steps[1].undo: `undo` is kept in the plan and not"
+    )
+    assert answer.stdout.endswith(f"{path}: in order: Open it, 2 steps\n")
+
+
 def test_faults_of_one_runbook_do_not_hide_those_of_the_next(tmp_path: Path, twinsite: Command) -> None:
     bad, worse, good = (tmp_path / name for name in ("bad.yaml", "worse.yaml", "good.yaml"))
     bad.write_text(RUNBOOK.replace("replication.promote", "replication.promot"))
@@ -203,4 +217,5 @@ def test_a_host_that_refuses_is_a_line_with_what_to_do(estate: Path, twinsite: C
     assert answer.exit_code == 1
     assert answer.stdout.startswith("FAULT durham/crm-db twinsite@127.0.0.1:")
     assert "connection refused" in answer.stdout
+    assert answer.stdout.count("FAULT") == 1
     assert answer.stderr == "1 of 1 hosts have faults.\n"

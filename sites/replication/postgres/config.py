@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from sites.addresses import no_address
 from sites.model import Estate, Service
 from sites.quantities import Bytes, Seconds
 from sites.replication.postgres.tls import VERIFYING
@@ -104,6 +105,9 @@ class PostgresSettings(Part):
             if site not in self.instances:
                 yield ("instances",), f"no instance at {site}", f"one instance at each of {_both(service)}"
         for site, instance in self.instances.items():
+            if instance.address is not None and no_address(instance.address):
+                found = f"{instance.address}, which is neither"
+                yield ("instances", site, "address"), found, "an IP address or a name"
             if site not in service.sites:
                 yield ("instances", site), f"an instance at {site}", f"instances at {_both(service)} only"
                 continue
