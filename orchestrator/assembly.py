@@ -2,18 +2,17 @@
 and witness, each of which takes only what it needs. Nothing is decided here.
 """
 
-import fcntl
 import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import structlog
 
-from orchestrator.errors import OrchestratorMisuse, OrchestratorTrouble
+from orchestrator.errors import OrchestratorMisuse
 from orchestrator.paths import state_directory
+from orchestrator.state_folder import StateUnusable
 from orchestrator.store.etcd import EtcdStore
 from sites.inventory import Loaded, load_estate
 from sites.model import Estate, Site
@@ -45,30 +44,6 @@ def set_up_logging(process: str, site: str) -> None:
 
 class UnknownSite(OrchestratorMisuse):
     """The estate has no such site."""
-
-
-class StateUnusable(OrchestratorTrouble):
-    """The state directory cannot be used."""
-
-
-class AlreadyRuns(OrchestratorMisuse):
-    """Another process does this for the same site on this machine."""
-
-
-def lock_directory(directory: Path, name: str) -> TextIO:
-    """Hold a lock for as long as the returned file is open: one `name` per state directory.
-
-    Raises AlreadyRuns.
-    """
-    handle = (directory / f"{name}.lock").open("w", encoding="ascii")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        handle.close()
-        raise AlreadyRuns(
-            f"a {name} already runs on {directory}; end that one first, or give this one another `state:`"
-        ) from fault
-    return handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +102,7 @@ def make_drivers(ground: Ground, transport: Transport) -> dict[str, ReplicationD
     """A driver for every service that has one; the others are only watched."""
     make: Callable[..., ReplicationDriver] = drivers_catalogue.make_driver
     return {
-        name: make(service, ground.estate, transport)
+        name: make(service, ground.estate, transport, ground.base)
         for name, service in ground.estate.services.items()
         if not service.watch_only
     }

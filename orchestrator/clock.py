@@ -20,6 +20,14 @@ def wall_text() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def unix_seconds_of(text: str) -> float | None:
+    """Unix time of what `wall_text` wrote; None for anything else."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
 def wall_unix_seconds() -> float:
     """Unix time, for people, metrics and gate 6; never for ownership."""
     return time.time()

@@ -15,7 +15,6 @@ import structlog
 from orchestrator.assembly import (
     Ground,
     load_ground,
-    lock_directory,
     make_drivers,
     open_store,
     open_transport,
@@ -25,8 +24,10 @@ from orchestrator.journal import SqliteJournal
 from orchestrator.paths import journal_path
 from orchestrator.peer_store import PeerStore
 from orchestrator.site_controller import Means, SiteController
+from orchestrator.state_folder import lock_directory
 from probes.catalogue import SETTINGS as PROBE_SETTINGS
 from probes.catalogue import faults as probe_faults
+from runbooks.faults import faults as runbook_faults
 from runbooks.sql import PostgresSql
 from sites.identity import CertificateFiles
 from sites.model import Estate
@@ -36,14 +37,20 @@ log = structlog.get_logger(__name__)
 
 
 def run_controller(estate_path: Path, site: str) -> int:
-    """Run the controller of `site` until told to end. Raises AlreadyRuns, and what the estate's own load,
-    the journal and `/metrics` raise."""
+    """Run the controller of `site` until told to end. Raises AlreadyRuns, StateUnusable, and
+    what the estate's own load, the journal and `/metrics` raise."""
     set_up_logging("controller", site)
     return asyncio.run(_run(estate_path, site))
 
 
 async def _run(estate_path: Path, site: str) -> int:
-    ground = load_ground(estate_path, site, probe_settings=PROBE_SETTINGS, probe_faults=probe_faults)
+    ground = load_ground(
+        estate_path,
+        site,
+        probe_settings=PROBE_SETTINGS,
+        probe_faults=probe_faults,
+        runbook_faults=runbook_faults,
+    )
     for warning in ground.loaded.warnings:
         log.warning("estate", warning=warning.render().splitlines()[0])
     ended = asyncio.Event()
@@ -76,7 +83,7 @@ async def _means(ground: Ground, estate_path: Path, stack: contextlib.AsyncExitS
         transport=transport,
         drivers=drivers,
         journal=journal,
-        sql=_sql_of(ground.estate),
+        sql=_sql_of(ground.estate, ground.base),
         start_keeper=lambda: _start_keeper(estate_path, site),
         store_status=store.status,
         peer_store=_peer_store(ground).ask,
@@ -95,9 +102,9 @@ def _start_keeper(estate_path: Path, site: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ))
 
 
-def _sql_of(estate: Estate) -> dict[str, PostgresSql]:
+def _sql_of(estate: Estate, base: Path) -> dict[str, PostgresSql]:
     return {
-        name: PostgresSql(estate, PostgresSettings.model_validate(service.replication.settings))
+        name: PostgresSql(estate, PostgresSettings.model_validate(service.replication.settings), base)
         for name, service in estate.services.items()
         if service.replication is not None and service.replication.driver == "postgres"
     }

@@ -16,6 +16,7 @@ from orchestrator.core.clocks import ClockTrack, ClockWord
 from orchestrator.core.reach import ReachWord, Target
 from orchestrator.core.records import InstanceSeen, ObservationRecord, ProbeSeen, WaySeen
 from orchestrator.core.view import OutsideWord
+from orchestrator.handovers import Handovers
 from orchestrator.scouting import INSTANCES, STORE, Scouts, summed
 from probes.model import Observation
 from sites.errors import SitesError
@@ -91,6 +92,7 @@ class Eyes:
             key: PositionHistory() for key in self._instances
         }
         self._primary_history: dict[str, str] = {}
+        self.handovers = Handovers()
         self._outside: dict[str, Outside] = {}
         self._clocks: dict[str, ClockTrack] = {}
         self._boot = boot_id()
@@ -133,6 +135,8 @@ class Eyes:
             self._histories[service, site] = self._histories[service, site].add(note)
             if sample.writable:
                 self._primary_history[service] = note.line
+        if sample.writable:
+            self.handovers.writable(service, site, sample.taken_at_ns, wall_unix_seconds())
         if sample.role not in (Role.DOWN, Role.UNKNOWN):
             eye.dead = ""
         if sample.role is Role.STANDBY and sample.streaming:

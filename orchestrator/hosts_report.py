@@ -41,11 +41,13 @@ class HostReport:
 
 
 def render_line(report: HostReport) -> str:
-    """One line: the verdict, the host, what is well in short, what is not with what to do about it."""
+    """One line: the verdict, the host, what is not well with what to do about it, what is well in short. In
+    the line of a fault, what is only to be looked at is marked as that."""
     word = {True: "ok", None: "look", False: "FAULT"}[report.ok]
     well = [check.detail for check in report.checks if check.ok is True]
     rest = [
-        f"{'FAULT' if check.ok is False else 'look'}: {check.name}: {check.detail}"
+        ("look: " if check.ok is None and report.ok is False else "")
+        + f"{check.name}: {check.detail}"
         + (f"; {check.remedy}" if check.remedy else "")
         for check in sorted(report.checks, key=lambda check: check.ok is not False)
         if check.ok is not True

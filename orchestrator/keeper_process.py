@@ -7,7 +7,6 @@ from orchestrator import last_words
 from orchestrator.assembly import (
     Ground,
     load_ground,
-    lock_directory,
     make_drivers,
     open_store,
     open_transport,
@@ -17,12 +16,14 @@ from orchestrator.keeper import Keeper, raise_priority, serve_keeper
 from orchestrator.keeper_doors import TlsDoors
 from orchestrator.keeper_store import encoded
 from orchestrator.paths import keeper_socket
+from orchestrator.state_folder import lock_directory
 from sites.identity import CertificateFiles
 
 
 def run_keeper(estate_path: Path, site: str) -> int:
-    """Run the keeper of `site` until told to end. Raises AlreadyRuns, RightsUnreadable, NoteUnreadable, and
-    what its doors raise when they cannot open; the last words are in the state directory then."""
+    """Run the keeper of `site` until told to end. Raises AlreadyRuns, StateUnusable, RightsUnreadable,
+    NoteUnreadable, and what its doors raise when they cannot open; the last words are in the state directory
+    then."""
     set_up_logging("keeper", site)
     ground = load_ground(estate_path, site)
     raise_priority()

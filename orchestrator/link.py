@@ -6,7 +6,6 @@ Keeper to controller: `{"view": {…}}`, `{"reply": {…}}`. The asks are those 
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from orchestrator.core import messages
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply
 from orchestrator.core.restored import AcceptStore
+from orchestrator.state_folder import told_of
 from orchestrator.store.continuity import Break
 
 log = structlog.get_logger(__name__)
@@ -209,11 +209,12 @@ class KeeperServer:
         return len(self._writers)
 
     async def start(self) -> None:
-        """Listen; the socket is for this user alone."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-        self._server = await asyncio.start_unix_server(self._talk, str(self._path), limit=LINE_LIMIT_BYTES)
-        self._path.chmod(0o600)
+        """Listen; the socket is for this user alone. Raises StateUnusable."""
+        with told_of(self._path):
+            self._path.unlink(missing_ok=True)
+            path = str(self._path)
+            self._server = await asyncio.start_unix_server(self._talk, path, limit=LINE_LIMIT_BYTES)
+            self._path.chmod(0o600)
 
     async def aclose(self) -> None:
         """Listen no more, and close every connection."""

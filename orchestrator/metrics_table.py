@@ -319,19 +319,14 @@ _ACTING = MetricGroup(
             "last_move_timestamp_seconds",
             "service",
             lambda r, _: (((x.service,), x.last_move.ended_unix_seconds) for x in r.services if x.last_move),
-            "Unix time at which the service's last move ended.",
+            "Unix time at which the service's last completed move ended; absent while none is known.",
         ),
         _gauge(
             "last_move_outage_seconds",
             "service",
             lambda r, _: (((x.service,), x.last_move.outage_seconds) for x in r.services if x.last_move),
-            "How long the service was not writable during its last move, where it was measured.",
-        ),
-        _gauge(
-            "last_move_data_loss_seconds",
-            "service",
-            lambda r, _: (((x.service,), x.last_move.data_loss_seconds) for x in r.services if x.last_move),
-            "How much was lost in the service's last move, where it was measured.",
+            "At the service's last completed move: from when this controller last saw the old primary accept "
+            "writes until it first saw the new one do; absent where it did not see both.",
         ),
         _gauge(
             "drill_last_success_timestamp_seconds",

@@ -55,11 +55,10 @@ class LagReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveReading:
-    """The last move that ended: its outage and data loss as measured, None where they were not."""
+    """The last move that was carried out: its outage as seen from here, None where it was not."""
 
     ended_unix_seconds: float
     outage_seconds: float | None = None
-    data_loss_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from orchestrator import PRODUCT
 from orchestrator.api.evidence import disagreeing, sights
-from orchestrator.clock import boottime_ns, wall_unix_seconds
+from orchestrator.clock import boottime_ns, unix_seconds_of, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.reach import Target, findings
 from orchestrator.core.view import ServiceView, View
@@ -12,6 +12,7 @@ from orchestrator.readings import (
     FindingReading,
     InstanceReading,
     LagReading,
+    MoveReading,
     ProbeReading,
     ReachReading,
     Readings,
@@ -20,8 +21,10 @@ from orchestrator.readings import (
     StoreReading,
 )
 from probes.model import Observation
+from runbooks.model import Kind
 
 _STARTED_NS = boottime_ns()
+CLOCKS_APART_SECONDS = 60.0
 
 
 def readings(controller: Controller, view: View, observations: tuple[Observation, ...]) -> Readings:
@@ -128,7 +131,32 @@ def _service(controller: Controller, view: View, service: ServiceView) -> Servic
         pause_ends_unix_seconds=None if left is None else wall_unix_seconds() + left,
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
+        last_move=_last_move(controller, noun.name),
     )
+
+
+def _last_move(controller: Controller, service: str) -> MoveReading | None:
+    """Of the runs that are known, the move of this service that was done last."""
+    ended = {
+        run.run: unix
+        for run in controller.run_records.values()
+        if run.service == service
+        and run.kind in (Kind.FAILOVER, Kind.SWITCHOVER)
+        and run.state == "done"
+        and (unix := unix_seconds_of(run.ended)) is not None
+    }
+    if not ended:
+        return None
+    last = controller.run_records[max(ended, key=lambda run: ended[run])]
+    outage_seconds = controller.eyes.handovers.outage_seconds(
+        service,
+        last.from_site,
+        last.to_site,
+        # The run's instants are by the clock of the site that carried it out.
+        last.started_unix_seconds - CLOCKS_APART_SECONDS,
+        ended[last.run] + CLOCKS_APART_SECONDS,
+    )
+    return MoveReading(ended_unix_seconds=ended[last.run], outage_seconds=outage_seconds)
 
 
 def _instances(controller: Controller, service: ServiceView) -> list[InstanceReading]:

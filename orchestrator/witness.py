@@ -11,6 +11,7 @@ import structlog
 from orchestrator.assembly import load_ground, make_drivers, open_store, open_transport, set_up_logging
 from orchestrator.eyes import Eyes
 from orchestrator.observing import publish
+from orchestrator.state_folder import check_writable
 from orchestrator.store.known import KnownStore
 from orchestrator.store.seen_file import NAME, SeenFile
 from orchestrator.store_offline import take_acceptances
@@ -22,13 +23,14 @@ log = structlog.get_logger(__name__)
 
 
 def run_witness(estate_path: Path, site: str) -> int:
-    """Observe until told to end."""
+    """Observe until told to end. Raises what the estate's own load raises, and StateUnusable."""
     set_up_logging("witness", site)
     return asyncio.run(_run(estate_path, site))
 
 
 async def _run(estate_path: Path, site: str) -> int:
     ground = load_ground(estate_path, site, probe_settings=PROBE_SETTINGS, probe_faults=probe_faults)
+    check_writable(ground.directory)
     etcd = open_store(ground)
     store = KnownStore(etcd, SeenFile(ground.directory / NAME))
     transport = open_transport(ground)

@@ -23,6 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from probes.errors import SettingsInvalid
+from sites.addresses import no_address
 from sites.model import Host, Name, Site
 
 T = TypeVar("T")
@@ -147,6 +148,8 @@ def parse_endpoint(text: str) -> Endpoint:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not bare or not port.isdecimal() or (":" in bare and bare == host):
         raise ValueError("expected address:port, such as 10.20.1.10:5432, db.example:5432 or [::1]:5432")
+    if no_address(bare):
+        raise ValueError(f"expected an IP address or a name before the port; {bare} is neither")
     return Endpoint(bare, _checked_port(int(port)))
 
 

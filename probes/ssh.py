@@ -22,6 +22,8 @@ from sites.errors import (
     ConnectionBroken,
     HostKeyChanged,
     HostUnreachable,
+    KnownHostsUnreadable,
+    OwnKeyUnusable,
     SitesTrouble,
 )
 from sites.model import Host, Name
@@ -97,6 +99,9 @@ def _judge(settings: SshSettings, completed: Completed) -> Outcome:
 
 def _outcome_of_trouble(error: SitesTrouble) -> Outcome:
     match error:
+        case OwnKeyUnusable() | KnownHostsUnreadable():
+            # The host was not asked: this is no word of it, not even that it is there.
+            return unknown(Reason.OWN_SIDE, str(error))
         case AccessDenied():
             return unknown(Reason.LOGIN_REFUSED, str(error))
         case HostKeyChanged():

@@ -23,6 +23,9 @@ SHIPPED = Path(__file__).parent
 FILE_LIMIT_BYTES = 1024 * 1024
 NAMES_LIMIT = 2000
 
+_UNDO = (
+    "`undo` is kept in the plan and not carried out yet: whoever wants the step taken back does it by hand"
+)
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*$")
 
 
@@ -66,9 +69,11 @@ class Library:
         names = self.names()
         guess = nearest(name, names)
         there_is = f"perhaps {guess}" if guess else f"there are {', '.join(names[:20]) or 'none'}"
-        folders = ", ".join(str(folder) for folder in self.folders) or "no folder of your own"
+        folders = ", ".join(str(folder) for folder in self.folders)
+        looked = f"in {folders} or among those shipped" if folders else "among those shipped"
+        none = "" if folders else ", and no folder of your own is searched (`runbook_path`)"
         raise RunbookUnknown(
-            f"no runbook {name!r} in {folders} nor among those shipped; {there_is} "
+            f"no runbook {name!r} {looked}{none}; {there_is} "
             "(a name is its path below the folder, without .yaml)"
         )
 
@@ -106,6 +111,21 @@ class Library:
             raise RunbookInvalid(sorted_faults(findings, document, file))
         digest = hashlib.sha256(text.encode()).hexdigest()
         return runbook.model_copy(update={"name": name, "file": file, "source_sha256": digest})
+
+    def warnings_in(self, path: Path) -> tuple[Fault, ...]:
+        """What a sound runbook's file says that has no effect yet. Raises as `load_file`."""
+        self.load_file(path)
+        document = read_document(path.read_text(encoding="utf-8"))
+        steps = document.data.get("steps", []) if isinstance(document.data, dict) else []
+        return sorted_faults(
+            (
+                Finding(("steps", number, "undo"), found=_UNDO, at_key=True, warning=True)
+                for number, step in enumerate(steps)
+                if isinstance(step, dict) and step.get("undo") is not None
+            ),
+            document,
+            str(path),
+        )
 
     def _has(self, name: str, itself: str) -> bool:
         return name == itself or any((folder / f"{name}.yaml").is_file() for folder in self.searched)

@@ -6,6 +6,7 @@ What comes back is text within a bound. Never decides what an answer means.
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import asyncpg
 
@@ -20,20 +21,21 @@ from sites.errors import (
 )
 from sites.model import Estate
 from sites.replication.postgres.config import PostgresSettings
+from sites.replication.postgres.server import client_tls
 
 ROWS_LIMIT = 50
 CELL_LIMIT_CHARACTERS = 200
 
 _CLOSE_SECONDS = 1.0
-_LIBPQ_TLS = {"off": "disable"}
 
 
 class PostgresSql:
     """The service's two instances, as the driver's settings name them. A `Sql`."""
 
-    def __init__(self, estate: Estate, settings: PostgresSettings) -> None:
+    def __init__(self, estate: Estate, settings: PostgresSettings, base: Path = Path()) -> None:
         self._estate = estate
         self._settings = settings
+        self._tls = client_tls(settings, base)
 
     async def __call__(
         self, site: str, statement: str, values: Sequence[str], *, timeout_seconds: float
@@ -84,7 +86,7 @@ class PostgresSql:
             user=settings.user,
             password=settings.password.get_secret_value(),
             database=settings.database,
-            ssl=_LIBPQ_TLS.get(settings.tls, settings.tls),
+            ssl=await asyncio.to_thread(self._tls.for_connection),
             target_session_attrs="any",
             server_settings={"application_name": "twinsite-step"},
         )

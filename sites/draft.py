@@ -4,13 +4,14 @@ Pure values. Rules ask it whether a place is sound before they conclude anything
 fault is never reported as several.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from sites.faults import findings_of
+from sites.faults import dotted, findings_of
 from sites.marks import Document, Finding, Trail, nearest, quoted
 from sites.model import Estate, ProbeSpec, ReplicationSpec, Service
 from sites.salvage import value_at
@@ -38,13 +39,22 @@ class ProbeFaults(Protocol):
     def __call__(self, spec: ProbeSpec, *, service: Service, estate: Estate) -> Iterable[ProbeSaid]: ...
 
 
+class RunbookFaults(Protocol):
+    """What is wrong with the runbook of that name, a sentence a fault; `folders` are searched first."""
+
+    def __call__(self, name: str, *, folders: Sequence[Path]) -> Iterable[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogues:
-    """Who knows the settings of probes and drivers; None: nobody asks, they are taken as they are."""
+    """Who knows the settings of probes and drivers, and the runbooks; None: nobody asks, they are taken as
+    they are. `base` is the folder that paths in the file are relative to."""
 
     probes: Catalogue | None = None
     drivers: Catalogue | None = None
     probe_faults: ProbeFaults | None = None
+    runbook_faults: RunbookFaults | None = None
+    base: Path = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,29 @@ def _check_probe(
     for one in catalogues.probe_faults(spec, service=service, estate=draft.estate):
         if one.where != ("site",):  # which site a probe may name is a rule of the whole file, and said there
             findings.append(Finding((*at, *one.where), found=one.message))
+    return findings
+
+
+def check_runbooks(draft: Draft, catalogues: Catalogues) -> list[Finding]:
+    """What is wrong with the runbooks that services name: all of it where one is first named, and elsewhere
+    that it is."""
+    if catalogues.runbook_faults is None or not draft.sound_within("runbook_path"):
+        return []
+    folders = [catalogues.base / folder for folder in draft.estate.runbook_path]
+    findings: list[Finding] = []
+    first: dict[str, Trail] = {}
+    for service in draft.estate.services.values():
+        for use, name in service.runbooks.items():
+            at: Trail = ("services", service.name, "runbooks", use)
+            if not draft.sound(*at):
+                continue
+            if name in first:
+                said: Iterable[str] = [f"the runbook {name} again; see {dotted(first[name])}"]
+            else:
+                said = list(catalogues.runbook_faults(name, folders=folders))
+                if said:
+                    first[name] = at
+            findings += [Finding(at, found=message) for message in said]
     return findings
 
 

@@ -11,7 +11,9 @@ SitesError
     │   └── ConnectionBroken  … and it broke while a command was on its way: that one may have run
     ├── HostKeyChanged   the host showed a key that is not the known one
     │   └── HostKeyUnknown    … because known_hosts holds none for it
+    │       └── KnownHostsUnreadable  … or cannot be read: the host was not asked
     ├── AccessDenied     key or password not accepted
+    │   └── OwnKeyUnusable    … because we have no key to show: the host was not asked
     ├── CommandTimedOut  the command was ended at its deadline
     ├── CommandRefused   the host's step wrapper refused (older epoch, executor)
     └── DriverTrouble    the replicated thing answered, but not as it should
@@ -62,8 +64,17 @@ class HostKeyUnknown(HostKeyChanged):
     """No key of the host is in known_hosts, or there is no such file."""
 
 
+class KnownHostsUnreadable(HostKeyUnknown):
+    """Our own known_hosts cannot be read. Nothing was asked of the host and nothing is known of it."""
+
+
 class AccessDenied(SitesTrouble):
     """Key, user or password was not accepted."""
+
+
+class OwnKeyUnusable(AccessDenied):
+    """We have no key to log in with: its file or the agent cannot be used. Nothing was asked of the host and
+    nothing is known of it."""
 
 
 class CommandTimedOut(SitesTrouble):

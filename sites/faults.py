@@ -74,9 +74,14 @@ def fault_of(finding: Finding, document: Document, file: str) -> Fault:
 
 
 def sorted_faults(findings: Iterable[Finding], document: Document, file: str) -> tuple[Fault, ...]:
-    """The findings as faults, in the order of the file; the same thing said twice is said once."""
-    faults = dict.fromkeys(fault_of(finding, document, file) for finding in findings)
-    return tuple(sorted(faults, key=lambda fault: (fault.line, fault.column, fault.where)))
+    """The findings as faults, in the order of the file; the same thing said twice is said once. That is also
+    what is said of one place of the file which several others take over by its anchor."""
+    faults: dict[tuple[object, ...], Fault] = {}
+    for finding in findings:
+        fault = fault_of(finding, document, file)
+        where = "" if fault.line else fault.where
+        faults.setdefault((fault.line, fault.column, where, fault.found, fault.expected), fault)
+    return tuple(sorted(faults.values(), key=lambda fault: (fault.line, fault.column, fault.where)))
 
 
 def dotted(trail: Trail) -> str:

@@ -1,15 +1,24 @@
 """`sites.yaml` -> `Estate`, or every fault at once, each with its line and column.
 
 The steps: read the text with its marks; fetch the secrets; check each value by its model; check the
-settings of probes and drivers by theirs; check the rules between values. A fault in one step never hides
-those of a later one. This module opens the estate file (and, through `sites.secrets`, files that hold
-secrets); it connects to nothing.
+settings of probes and drivers by theirs, and the runbooks that are named; check the rules between values. A
+fault in one step never hides those of a later one. This module opens the estate file (and, through
+`sites.secrets`, files that hold secrets, and through who knows them, runbooks); it connects to nothing.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sites.draft import Catalogue, Catalogues, Draft, ProbeFaults, check_settings, named
+from sites.draft import (
+    Catalogue,
+    Catalogues,
+    Draft,
+    ProbeFaults,
+    RunbookFaults,
+    check_runbooks,
+    check_settings,
+    named,
+)
 from sites.faults import EstateInvalid, Fault, findings_of, sorted_faults
 from sites.marks import Document, Finding, Place, read_document
 from sites.model import Estate
@@ -48,6 +57,7 @@ def load_estate(
     probe_settings: Catalogue | None = None,
     driver_settings: Catalogue | None = None,
     probe_faults: ProbeFaults | None = None,
+    runbook_faults: RunbookFaults | None = None,
     resolve_secrets: bool = True,
     site: str | None = None,
 ) -> Loaded:
@@ -56,7 +66,8 @@ def load_estate(
     `probe_settings` and `driver_settings` are the settings models by kind and by driver; with None those
     names and settings are taken as they are. A settings model may have `check(estate, service)`, which
     yields (path within the settings, found, expected) for what is wrong in this estate; `probe_faults` is
-    asked about every probe whose settings are right in themselves.
+    asked about every probe whose settings are right in themselves, and `runbook_faults` about every runbook
+    that a service names.
 
     With `resolve_secrets` false, secrets stay placeholders, and one that is not there is a warning: for a
     machine that was never meant to have them. With `site`, the loading controller's own, secrets beneath
@@ -67,7 +78,7 @@ def load_estate(
     document, unreadable = _open(path)
     if unreadable:
         raise EstateInvalid([unreadable])
-    catalogues = Catalogues(probe_settings, driver_settings, probe_faults)
+    catalogues = Catalogues(probe_settings, driver_settings, probe_faults, runbook_faults, path.parent)
     estate, findings = _examine(document, path.parent, catalogues, look_up=resolve_secrets, site=site)
     faults = sorted_faults((one for one in findings if not one.warning), document, str(path))
     warnings = sorted_faults((one for one in findings if one.warning), document, str(path))
@@ -127,6 +138,7 @@ def _examine(
 
 def _check(draft: Draft, document: Document, catalogues: Catalogues) -> tuple[Estate, list[Finding]]:
     findings, settings = check_settings(draft, document, catalogues)
+    findings += check_runbooks(draft, catalogues)
     broken = draft.broken | {one.trail for one in findings}
     draft = replace(draft, broken=broken, drivers=settings)
     return draft.estate, findings + check_rules(draft)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from urllib.parse import urlsplit
 
+from sites.addresses import no_address
 from sites.draft import Draft, one_of, unknown_name
 from sites.marks import Finding, Trail
 from sites.model import ProbeSpec, Service
 from sites.quantities import format_duration
-from sites.rules_doors import DOOR_RULES
+from sites.rules_doors import DOOR_RULES, is_controller, place_of
 from sites.rules_guard import GUARD_RULES
 from sites.rules_policy import POLICY_RULES
 from sites.rules_timing import TIMING_RULES, is_url, stores
@@ -152,6 +153,29 @@ def hosts_have_addresses_of_their_own(draft: Draft) -> Iterator[Finding]:
                 yield Finding(trail, found=sentence, warning=True)
 
 
+def addresses_are_addresses(draft: Draft) -> Iterator[Finding]:
+    """What looks like an IP address is looked up as a name otherwise, and that fails at night."""
+    places: list[tuple[Trail, str]] = []
+    for name, site in draft.estate.sites.items():
+        at: Trail = ("sites", name)
+        places += [((*at, "hosts", role, "address"), host.address) for role, host in site.hosts.items()]
+        if site.controller is not None and is_controller(site.controller):
+            places.append(((*at, "controller"), urlsplit(site.controller).hostname or ""))
+        if site.guards is not None and (door := place_of(site.guards)) is not None:
+            places.append(((*at, "guards"), door[0]))
+        if site.metrics is not None and (match := _METRICS.match(site.metrics)):
+            places.append(((*at, "metrics"), match[1]))
+        if site.store_member is not None and is_url(site.store_member):
+            places.append(((*at, "store_member"), urlsplit(site.store_member).hostname or ""))
+    for at, store in stores(draft):
+        for index, endpoint in enumerate(store.endpoints):
+            if is_url(endpoint):
+                places.append(((*at, "endpoints", index), urlsplit(endpoint).hostname or ""))
+    for trail, host in places:
+        if draft.sound(*trail) and no_address(host):
+            yield Finding(trail, "an IP address or a name", f"{host}, which is neither")
+
+
 def metrics_are_served_at_an_address(draft: Draft) -> Iterator[Finding]:
     """`/metrics` needs an address and a port."""
     for name, site in draft.estate.sites.items():
@@ -196,6 +220,7 @@ RULES: tuple[Rule, ...] = (
     needs_lead_nowhere_twice,
     probes_are_told_apart_and_keep_their_beat,
     hosts_have_addresses_of_their_own,
+    addresses_are_addresses,
     metrics_are_served_at_an_address,
     a_lab_stays_on_its_machine,
     *TIMING_RULES,

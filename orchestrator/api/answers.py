@@ -252,10 +252,23 @@ def _instance(view: View, service: ServiceView, site: str) -> InstanceStatus:
 
 
 def lag_status(controller: Controller, view: View, service: ServiceView) -> LagStatus | None:
-    """Replication of a service that has an owner; None for one that is only watched."""
-    record = service.record
-    if service.service.watch_only or record is None:
+    """Replication of a service; None for one that is only watched. Without a known owner nobody can say which
+    copy is behind which: then it is from home to standby, and every figure is unknown."""
+    record, held = service.record, service.held
+    if service.service.watch_only:
         return None
+    if record is None:
+        known = held is not None and held.known
+        return LagStatus(
+            service=service.service.name,
+            from_site=service.service.home,
+            to_site=service.service.standby,
+            seconds=None,
+            bytes=None,
+            sample_age_seconds=None,
+            streaming=None,
+            detail="unknown: nobody has owned it yet" if known else "unknown: its owner is not known",
+        )
     primary = record.primary or record.previous or service.service.home
     standby = service.service.peer_of(primary)
     sample = service.samples.get(standby)

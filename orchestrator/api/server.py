@@ -37,6 +37,7 @@ from orchestrator.controller import Controller
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
 from orchestrator.reports import on_file
+from orchestrator.state_folder import told_of
 from orchestrator.store_desk import StoreDesk
 from probes.model import Observation
 
@@ -77,7 +78,7 @@ class LocalApi:
 
     @contextlib.asynccontextmanager
     async def serving(self, path: Path) -> AsyncIterator[None]:
-        """Listen at `path` while inside."""
+        """Listen at `path` while inside. Raises StateUnusable."""
         app = web.Application(client_max_size=REQUEST_LIMIT_BYTES, middlewares=[_errors])
         app.add_routes(
             [
@@ -104,11 +105,12 @@ class LocalApi:
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
         try:
-            await web.UnixSite(runner, str(path)).start()
-            os.chmod(path, 0o660)
+            with told_of(path):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                await web.UnixSite(runner, str(path)).start()
+                os.chmod(path, 0o660)
             yield
         finally:
             await runner.cleanup()

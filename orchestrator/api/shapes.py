@@ -58,7 +58,8 @@ class SiteStatus(Shape):
 
 
 class LagStatus(Shape):
-    """Replication from one site to the other. `seconds` is the age of the oldest change not yet replayed."""
+    """Replication from one site to the other; from home to standby while the owner is not known. `seconds` is
+    the age of the oldest change not yet replayed. What is not known is null, and `detail` says why."""
 
     service: str
     from_site: str
@@ -82,7 +83,8 @@ class PauseStatus(Shape):
 
 
 class LagList(Shape):
-    """What `twinsite lag --json` prints: the lags of a Status that are there, and the pauses that are on."""
+    """What `twinsite lag --json` prints: the lags of a Status, one for each service that is not only
+    watched, and the pauses that are on."""
 
     lag: list[LagStatus]
     pauses: dict[str, PauseStatus] = {}

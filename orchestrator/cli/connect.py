@@ -115,10 +115,11 @@ def _socket_to_ask(settings: Settings, rather_not: str | None) -> tuple[str, Pat
     else:
         witnesses = (name for name, site in estate.sites.items() if site.witness)
         names = tuple(sorted((*estate.data_sites, *witnesses), key=lambda name: name == rather_not))
-    tried: list[tuple[str, Path, int]] = []
+    # Sites on machines of their own may write the same `state`; here that is one socket, asked once.
+    places: dict[Path, str] = {}
     for name in names:
-        place = controller_socket(state_directory(estate, name, path.parent))
-        tried.append((name, place, _listens(place)))
+        places.setdefault(controller_socket(state_directory(estate, name, path.parent)), name)
+    tried = [(name, place, _listens(place)) for place, name in places.items()]
     answering = [(name, place) for name, place, number in tried if number == 0]
     if answering:
         return *answering[0], [other for other, _ in answering[1:]]

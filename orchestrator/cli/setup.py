@@ -22,12 +22,14 @@ POSTGRES_PROGRAMS = ("pg_ctl", "pg_controldata", "pg_rewind", "pg_basebackup")
 
 
 def _load(path: Path, site: str | None) -> "Loaded":
-    """The estate with every setting of every probe and driver checked. Ends the command with all faults.
+    """The estate with every setting of every probe and driver checked, and every runbook that is named. Ends
+    the command with all faults.
 
     A secret that is not there is a fault only for the machine of `site`, which needs its own.
     """
     from probes.catalogue import SETTINGS as PROBES
     from probes.catalogue import faults as probe_faults
+    from runbooks.faults import faults as runbook_faults
     from sites.inventory import EstateInvalid, load_estate
     from sites.replication.catalogue import SETTINGS as DRIVERS
 
@@ -37,6 +39,7 @@ def _load(path: Path, site: str | None) -> "Loaded":
             probe_settings=PROBES,
             driver_settings=DRIVERS,
             probe_faults=probe_faults,
+            runbook_faults=runbook_faults,
             resolve_secrets=site is not None,
             site=site,
         )
@@ -82,32 +85,11 @@ def check(settings: Settings, path: Path | None) -> None:
         site_in(loaded.estate, settings.site)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning.render()}")
-    faults = _runbook_faults(loaded)
-    if faults:
-        raise Failure("\n".join(faults), WRONG)
     estate = loaded.estate
     watched = sum(service.watch_only for service in estate.services.values())
     counts = f"{len(estate.sites)} sites, {len(estate.services)} services ({watched} watched only)"
     noticed = f", {len(loaded.warnings)} warnings" if loaded.warnings else ", no warnings"
     click.echo(f"{place}: in order: {counts}{noticed}")
-
-
-def _runbook_faults(loaded: "Loaded") -> list[str]:
-    """What is wrong with the runbooks that services name, each runbook's faults once."""
-    from runbooks.errors import RunbooksMisuse
-
-    library = _library([loaded.path.parent / folder for folder in loaded.estate.runbook_path])
-    named: dict[str, list[str]] = {}
-    for service in loaded.estate.services.values():
-        for use, name in service.runbooks.items():
-            named.setdefault(name, []).append(f"services.{service.name}.runbooks.{use}")
-    faults = []
-    for name, places in named.items():
-        try:
-            library.load(name)
-        except RunbooksMisuse as fault:
-            faults.append(f"{loaded.path}: {', '.join(places)}: {fault}")
-    return faults
 
 
 def _library(folders: Sequence[Path] = ()) -> "Library":
@@ -202,6 +184,7 @@ def runbook() -> None:
 def check_runbooks(paths: tuple[Path, ...]) -> None:
     """Check runbook files; every fault at once, with line and column.
 
+    A key that has no effect yet is a warning, which does not fail the check.
     What depends on a service and its hosts shows in a plan: twinsite plan switchover SERVICE.
 
     \b
@@ -220,6 +203,8 @@ def check_runbooks(paths: tuple[Path, ...]) -> None:
             click.echo(str(fault), err=True)
         else:
             steps = f"{len(found.steps)} step{'' if len(found.steps) == 1 else 's'}"
+            for warning in library.warnings_in(path):
+                click.echo(f"warning: {warning.render()}")
             click.echo(f"{path}: in order: {found.title}, {steps}")
     if bad:
         raise Failure(f"{bad} of {len(paths)} runbooks have faults.", WRONG)

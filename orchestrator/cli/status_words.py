@@ -112,7 +112,9 @@ def lag(of: LagStatus | None) -> str:
 
 def lag_age(of: LagStatus | None) -> str:
     """How old the sample is."""
-    return f"sampled {age(of.sample_age_seconds)}" if of is not None else "never sampled"
+    if of is None:
+        return "never sampled"
+    return f"sampled {age(of.sample_age_seconds)}" if of.sample_age_seconds is not None else "no sample"
 
 
 def protection(service: ServiceStatus) -> str:

@@ -219,6 +219,8 @@ def lag_line(service: ServiceStatus) -> str:
     paused = f"; {word.pause(service.pause)}" if service.pause is not None else ""
     if of is None:
         return f"{service.service}: unknown, never sampled{paused}"
+    if of.sample_age_seconds is None and of.seconds is None and of.detail:
+        return f"{of.service} {of.from_site} to {of.to_site}: {of.detail}{paused}"
     receiving = {True: "receiving", False: "NOT receiving", None: "receiving: unknown"}[of.streaming]
     text = f"{of.service} {of.from_site} to {of.to_site}: {word.lag(of)}, {word.lag_age(of)}, {receiving}"
     return f"{text}: {of.detail}{paused}" if of.detail else f"{text}{paused}"

@@ -6,7 +6,7 @@ do, from outside, and asserts nothing of its own: what must hold is the stories'
 
 import asyncio
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -19,6 +19,7 @@ from orchestrator.lab.measure import EventFigures
 from orchestrator.lab.run import INTERRUPTED, result, running_lab, show_result, told, write_json
 from orchestrator.lab.stage import Stage
 from orchestrator.lab.stories import STORIES, go_home
+from orchestrator.result_file import check_result
 
 TIMES = 5
 UNMEASURED = {"tour", "link-loss"} | (set() if GUARDED else {"controller-loss"})
@@ -27,35 +28,57 @@ MEASURED = tuple(name for name in STORIES if name not in UNMEASURED)
 
 def run_bench(*, times: int = TIMES, stories: Sequence[str] = MEASURED, json_path: str | None = None) -> int:
     """Play each story `times` times and print the summary. 0: all of it held; 1: something did not;
-    130: interrupted. Raises LabMisuse, LabTrouble."""
+    130: interrupted. `json_path`, unless it is "-", holds what has been played after every round, so that an
+    interruption leaves that. Raises LabMisuse, LabTrouble, ResultNotWritten."""
     if times < 1:
         raise LabMisuse("a benchmark needs at least one time")
     if unknown := [name for name in stories if name not in MEASURED]:
         raise LabMisuse(f"no such story: {', '.join(unknown)}; there are: {', '.join(MEASURED)}")
+    check_result(json_path)
     console = Console(stderr=json_path == "-", highlight=False)
+    stages: list[Stage] = []
+
+    def keep() -> None:
+        if json_path != "-":
+            write_json(json_path, benched(stages, finished=False))
+
     try:
-        stages = asyncio.run(_play_all(console, stories, times))
+        asyncio.run(_play_all(console, stories, times, stages, keep))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        console.print("Interrupted: the lab has been ended.")
+        console.print("Interrupted: the lab has been ended. What had been played by then:")
+        console.print(summary_table(_events(stages)))
+        write_json(json_path, benched(stages, finished=False))
         return INTERRUPTED
-    events = [figures for stage in stages for figures in stage.events]
-    console.print(summary_table(events))
-    found = result("bench", stages)
-    write_json(json_path, {**found, "summary": summary(events)})
+    console.print(summary_table(_events(stages)))
+    found = benched(stages, finished=True)
+    write_json(json_path, found)
     return 0 if found["ok"] else 1
 
 
-async def _play_all(console: Console, stories: Sequence[str], times: int) -> list[Stage]:
-    stages = []
+def benched(stages: Sequence[Stage], *, finished: bool) -> dict[str, Any]:
+    """What `--json` prints; what is not finished is not ok."""
+    found = result("bench", stages)
+    ok = finished and found["ok"]
+    return {**found, "ok": ok, "finished": finished, "summary": summary(_events(stages))}
+
+
+def _events(stages: Iterable[Stage]) -> list[EventFigures]:
+    return [figures for stage in stages for figures in stage.events]
+
+
+async def _play_all(
+    console: Console, stories: Sequence[str], times: int, stages: list[Stage], keep: Callable[[], None]
+) -> None:
+    """Each story on a lab of its own, whose stage is in `stages` from its beginning."""
     for name in stories:
         async with running_lab(console) as stage:
+            stages.append(stage)
             for number in range(1, times + 1):
                 stage.screen.say(f"{name}, {number} of {times}")
                 if not (await told(go_home, stage) and await told(STORIES[name], stage)):
                     break
+                keep()
         show_result(console, stage)
-        stages.append(stage)
-    return stages
 
 
 def _by_event(events: Iterable[EventFigures]) -> dict[str, list[EventFigures]]:

@@ -170,7 +170,7 @@ async def configure_auth(
     namespace: str = NAMESPACE,
     timeout_seconds: float = 30.0,
 ) -> None:
-    """Users and roles as protocol.md wants them (P13), then authentication on. May be repeated.
+    """Users and roles that may write no more than they must (P13), then authentication on. May be repeated.
 
     A data site reads everything and writes `sites/`, `services/`, `runs/` and its own observations; a
     witness reads and writes its own observations alone; `reader` (people) only reads. Raises LabTrouble

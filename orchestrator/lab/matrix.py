@@ -21,6 +21,7 @@ from orchestrator.lab.picture import check_lines
 from orchestrator.lab.rows import NOT_SHOWN, Row, rows_named
 from orchestrator.lab.run import INTERRUPTED, running_lab, told, write_json
 from orchestrator.lab.stage import Stage
+from orchestrator.result_file import check_result
 
 TABLE_COLUMNS = 110
 
@@ -97,7 +98,7 @@ class Played:
 
 def run_rows(names: str, *, times: int = 1, json_path: str | None = None) -> int:
     """Play rows and print the table. 0: everything that was played held; 1: something did not; 130:
-    interrupted. Raises LabMisuse, LabTrouble."""
+    interrupted. Raises LabMisuse, LabTrouble, ResultNotWritten."""
     namespaces.require()
     chosen = rows_named(names)
     if times < 1:
@@ -105,6 +106,7 @@ def run_rows(names: str, *, times: int = 1, json_path: str | None = None) -> int
     wanted = [row for row in chosen if not row.missing]
     if not wanted:
         raise LabMisuse(f"{', '.join(_waiting(row) for row in chosen)}: not played yet")
+    check_result(json_path)
     console = Console(stderr=json_path == "-", highlight=False)
     played = [Played(row) for row in wanted]
     interrupted = False

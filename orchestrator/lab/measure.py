@@ -60,7 +60,8 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class EventFigures:
-    """One event and one service. `reported_loss_seconds` is what the run said; None: it said nothing."""
+    """One event and one service. `reported_loss_seconds` is what the run said; None: unknown, which is no
+    amount that anything could be within."""
 
     event: str
     service: str

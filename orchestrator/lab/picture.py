@@ -160,7 +160,7 @@ def event_table(events: Sequence[EventFigures]) -> Table:
             str(figures.acknowledged_rows),
             str(figures.lost_rows),
             f"{figures.lost_span_seconds:.3f}",
-            "nothing" if reported is None else f"{reported:.3f}",
+            "unknown" if reported is None else f"{reported:.3f}",
             f"{figures.two_writable_seconds:.3f}",
         )
     return table

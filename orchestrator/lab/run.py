@@ -7,7 +7,6 @@ failure, by Ctrl-C or SIGTERM, the lab is ended with it, unless it is to be kept
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from orchestrator.lab.running import RunningLab, end_lab, remove_directory
 from orchestrator.lab.stage import Stage
 from orchestrator.lab.stories import STORIES, Story
 from orchestrator.lab.view import LabView
+from orchestrator.result_file import check_result, write_result
 
 INTERRUPTED = 130
 
@@ -46,8 +46,9 @@ def run_lab(
 ) -> int:
     """Build a lab, play a story on it, print what it cost. 0: all of it held; 1: something did not;
     130: interrupted. `json_path` "-" is standard output, `netns`: each site in a network namespace of its
-    own. Raises LabMisuse, LabTrouble."""
+    own. Raises LabMisuse, LabTrouble, ResultNotWritten."""
     played = story_named(story)
+    check_result(json_path)
     console = Console(stderr=json_path == "-", highlight=False)
     try:
         stage = asyncio.run(_play(played, console, keep=keep, directory=directory, netns=netns))
@@ -171,17 +172,8 @@ def result(story: str, stages: Sequence[Stage]) -> dict[str, Any]:
 
 
 def write_json(path: str | None, found: dict[str, Any]) -> None:
-    """The result as JSON: nowhere, to standard output (`-`) or to a file. Raises LabMisuse."""
-    if path is None:
-        return
-    text = json.dumps(found, indent=1) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as fault:
-        raise LabMisuse(f"{path}: the result cannot be written there: {fault.strerror}") from fault
+    """The result as JSON: nowhere, to standard output (`-`) or to a file. Raises ResultNotWritten."""
+    write_result(path, json.dumps(found, indent=1) + "\n")
 
 
 def down_command(*, directory: Path | None = None) -> int:

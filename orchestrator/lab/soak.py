@@ -23,6 +23,7 @@ from orchestrator.lab.running import CLIENTS, RunningLab
 from orchestrator.lab.site_supervisor import Description, Program
 from orchestrator.lab.stage import Stage
 from orchestrator.lab.view import LabNow
+from orchestrator.result_file import check_result
 
 DELAY_SECONDS = 0.02  # each way
 LOSS = 0.01
@@ -47,10 +48,11 @@ class Found:
 
 def run_soak(minutes: float, *, json_path: str | None = None) -> int:
     """Build a lab, make it a bad day, count. 0: nothing happened; 1: something did; 130: interrupted.
-    Raises LabMisuse, LabTrouble."""
+    Raises LabMisuse, LabTrouble, ResultNotWritten."""
     namespaces.require()
     if minutes <= 0:
         raise LabMisuse("a soak takes at least some part of a minute")
+    check_result(json_path)
     console = Console(stderr=json_path == "-", highlight=False)
     found = Found()
     try:

@@ -64,7 +64,7 @@ async def switchover(stage: Stage) -> None:
     await acts.served_at(stage, MOVED, target)
     await acts.back_as_standby(stage, MOVED, source, "former primary became standby")
     await acts.everything_steady(stage)
-    figures = await stage.measure("switchover", MOVED, run.loss_bound_seconds or 0.0)
+    figures = await stage.measure("switchover", MOVED, run.loss_bound_seconds)
     acts.report(stage, figures)
     stage.check(
         "the switchover lost no acknowledged row", figures.lost_rows == 0, f"{figures.lost_rows} lost"

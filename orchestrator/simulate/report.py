@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from orchestrator.result_file import check_result, write_result
 from orchestrator.simulate.mutants import MUTANTS, Mutant
 from orchestrator.simulate.run import play, shrink
 from orchestrator.simulate.scenario import draw
@@ -37,10 +38,7 @@ def _clear() -> None:
 
 
 def _write(result: dict[str, Any], json_path: str | None) -> None:
-    if json_path == "-":
-        print(json.dumps(result, indent=2))
-    elif json_path is not None:
-        Path(json_path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(json_path, json.dumps(result, indent=2) + "\n")
 
 
 def _result(tally: Tally, mutants: list[dict[str, Any]]) -> dict[str, Any]:
@@ -54,7 +52,8 @@ def _result(tally: Tally, mutants: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def many_seeds(count: int, *, first: int, jobs: int | None, json_path: str | None) -> int:
-    """Run them all; 1 if any fails."""
+    """Run them all; 1 if any fails. Raises ResultNotWritten."""
+    check_result(json_path)
     tally = search(first=first, count=count, jobs=_jobs(jobs), progress=_progress(count))
     _clear()
     out = sys.stderr if json_path == "-" else sys.stdout
@@ -121,7 +120,8 @@ def find_mutant(mutant: Mutant, *, jobs: int, count: int = ENOUGH_SEEDS) -> Tall
 
 
 def all_mutants(*, only: str | None, jobs: int | None, json_path: str | None, markdown: str | None) -> int:
-    """Each mutant until it is found out; 1 if one is not."""
+    """Each mutant until it is found out; 1 if one is not. Raises ResultNotWritten."""
+    check_result(json_path, markdown)
     rows: list[dict[str, Any]] = []
     total = Tally()
     out = sys.stderr if json_path == "-" else sys.stdout

@@ -5,6 +5,7 @@ estate; that is `config check`'s, by the settings' own `check`.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -18,8 +19,11 @@ from sites.transport import Transport
 SETTINGS: Mapping[str, type[BaseModel]] = {"postgres": PostgresSettings}
 
 
-def make_driver(service: Service, estate: Estate, transport: Transport) -> ReplicationDriver:
-    """The driver of a service whose settings were checked.
+def make_driver(
+    service: Service, estate: Estate, transport: Transport, base: Path = Path()
+) -> ReplicationDriver:
+    """The driver of a service whose settings were checked. `base`: the folder that paths of the estate file
+    are relative to.
 
     Raises DriverMissing (code `driver-missing`) for a service without one, and pydantic's ValidationError
     for settings that were not checked before.
@@ -28,5 +32,5 @@ def make_driver(service: Service, estate: Estate, transport: Transport) -> Repli
         raise DriverMissing(service.name, None)
     if service.replication.driver == "postgres":
         settings = PostgresSettings.model_validate(service.replication.settings)
-        return PostgresDriver(service, estate, settings, transport)
+        return PostgresDriver(service, estate, settings, transport, base)
     raise DriverMissing(service.name, service.replication.driver)

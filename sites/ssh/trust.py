@@ -12,7 +12,15 @@ from pathlib import Path
 
 import asyncssh
 
-from sites.errors import AccessDenied, HostKeyChanged, HostKeyUnknown, HostUnreachable, SitesTrouble
+from sites.errors import (
+    AccessDenied,
+    HostKeyChanged,
+    HostKeyUnknown,
+    HostUnreachable,
+    KnownHostsUnreadable,
+    OwnKeyUnusable,
+    SitesTrouble,
+)
 from sites.model import Host, SshSpec
 
 _DEFAULT_PORT = 22
@@ -53,14 +61,21 @@ class TrustFiles:
         try:
             agent = await asyncssh.connect_agent(self.agent_path)
         except OSError as gone:
-            raise AccessDenied(
-                f"SSH agent at {self.agent_path}: {gone.strerror or gone}. "
-                "Start it, or name key files in sites.yaml under ssh: keys."
-            ) from gone
+            raise self._agent_trouble(gone.strerror or str(gone)) from gone
         try:
-            yield await agent.get_keys()
+            try:
+                keys = await agent.get_keys()
+            except (OSError, ValueError) as broken:  # asyncssh says ValueError for all that goes wrong here
+                raise self._agent_trouble(str(broken)) from broken
+            yield keys
         finally:
             agent.close()
+
+    def _agent_trouble(self, found: str) -> OwnKeyUnusable:
+        return OwnKeyUnusable(
+            f"SSH agent at {self.agent_path}: {found}. "
+            "Start it, or name key files in sites.yaml under ssh: keys."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +92,14 @@ class Trust:
     def read(self, host: Host) -> TrustFiles:
         """Read everything needed to speak to `host`. Blocks on the disk.
 
-        Raises AccessDenied for our keys and HostKeyUnknown for a known_hosts file that cannot be read.
+        Raises OwnKeyUnusable for our keys, KnownHostsUnreadable for a known_hosts file that cannot be read.
         A file that is not there counts as empty: the refusal then names the key that the host showed.
         """
         agent_path = None
         if not self.spec.keys:
             agent_path = os.environ.get("SSH_AUTH_SOCK") or None
             if agent_path is None:
-                raise AccessDenied(
+                raise OwnKeyUnusable(
                     f"{place(host)}: there is no key to log in with. Name key files in sites.yaml under "
                     "ssh: keys, or start an SSH agent (SSH_AUTH_SOCK)."
                 )
@@ -92,13 +107,13 @@ class Trust:
         return TrustFiles(self.read_known_hosts(host), tuple(keys), agent_path)
 
     def read_known_hosts(self, host: Host) -> asyncssh.SSHKnownHosts:
-        """Every known key. Raises HostKeyUnknown where the file cannot be understood."""
+        """Every known key. Raises KnownHostsUnreadable where the file cannot be understood."""
         try:
             return asyncssh.read_known_hosts(str(self.known_hosts))
         except FileNotFoundError:
             return asyncssh.import_known_hosts("")
         except (OSError, ValueError) as fault:
-            raise HostKeyUnknown(
+            raise KnownHostsUnreadable(
                 f"{place(host)}: its key cannot be checked, {self.known_hosts} cannot be read: {fault}. "
                 "Correct that file; nothing is run on a host whose key is not checked."
             ) from fault
@@ -107,17 +122,17 @@ class Trust:
         try:
             return asyncssh.load_keypairs([str(path)])
         except OSError as fault:
-            raise AccessDenied(
+            raise OwnKeyUnusable(
                 f"{place(host)}: cannot read the key file {path}: {fault.strerror or fault}. "
                 "Correct ssh: keys in sites.yaml, or the file's owner and mode."
             ) from fault
         except ValueError as fault:
             if "assphrase" in str(fault):
-                raise AccessDenied(
+                raise OwnKeyUnusable(
                     f"{place(host)}: the key file {path} is encrypted, and nobody is there to type its "
                     "passphrase. Load it into an SSH agent and leave ssh: keys out, or name one without."
                 ) from fault
-            raise AccessDenied(
+            raise OwnKeyUnusable(
                 f"{place(host)}: the key file {path} holds no private key that can be used: {fault}."
             ) from fault
 

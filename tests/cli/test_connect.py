@@ -59,6 +59,22 @@ def test_of_several_controllers_the_first_data_site_is_asked_and_that_is_said(
         assert morpeth.asked == []
 
 
+def test_sites_that_share_a_state_folder_are_one_controller_to_ask(
+    durham: FakeController, estate: Path, twinsite: Command
+) -> None:
+    estate.write_text(canned.ESTATE.replace("state: morpeth", "state: durham"))
+    answer = twinsite("status")
+    assert answer.exit_code == 0
+    assert answer.stderr == ""
+
+
+def test_a_silent_socket_that_sites_share_is_named_once(estate: Path, twinsite: Command) -> None:
+    estate.write_text(canned.ESTATE.replace("state: morpeth", "state: durham"))
+    answer = twinsite("status")
+    assert answer.exit_code == 4
+    assert answer.stderr.count("/durham/controller.sock: there is no such socket") == 1
+
+
 def test_a_dead_controllers_socket_does_not_hide_the_one_that_answers(
     estate: Path, twinsite: Command
 ) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orchestrator.api.shapes import LagList, RunList, Status
+from orchestrator.api.shapes import LagList, LagStatus, RunList, Status
 from tests.cli import canned
 from tests.cli.conftest import Command
 from tests.cli.fake_controller import FakeController
@@ -145,6 +145,29 @@ def test_lag_says_both_directions_and_never_shows_unknown_as_zero(
     ]
     told = LagList.model_validate_json(twinsite("lag", "--json").stdout)
     assert [(one.service, one.seconds) for one in told.lag] == [("ebs", None)]
+
+
+def test_a_service_whose_owner_is_not_known_is_listed_with_nulls(
+    durham: FakeController, twinsite: Command
+) -> None:
+    status = canned.steady()
+    (of,) = [one for one in status.services if one.service == "ebs"]
+    unknown = LagStatus(
+        service="ebs",
+        from_site="morpeth",
+        to_site="durham",
+        seconds=None,
+        bytes=None,
+        sample_age_seconds=None,
+        streaming=None,
+        detail="unknown: its owner is not known",
+    )
+    ebs = of.model_copy(update={"primary": None, "lag": unknown})
+    others = [one for one in status.services if one.service != "ebs"]
+    durham.says("GET", "/v1/status", status.model_copy(update={"services": [ebs, *others]}))
+    told = LagList.model_validate_json(twinsite("lag", "--json").stdout)
+    assert unknown in told.lag
+    assert "ebs morpeth to durham: unknown: its owner is not known\n" in twinsite("lag").stdout
 
 
 def test_runs_lists_the_newest_first_and_asks_for_no_more_than_wanted(

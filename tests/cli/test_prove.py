@@ -9,6 +9,7 @@ from orchestrator.cli.group import cli
 from orchestrator.cli.prove import STORIES
 from orchestrator.lab.places import LabState
 from orchestrator.lab.stories import STORIES as PLAYED
+from orchestrator.result_file import ResultNotWritten, check_result, write_result
 from tests.cli.conftest import Command
 
 
@@ -59,3 +60,36 @@ def test_a_folder_that_holds_no_lab_is_wrong_usage(tmp_path: Path) -> None:
     answer = CliRunner().invoke(cli, ["lab", "down", "--directory", str(tmp_path)])
     assert answer.exit_code == 2
     assert "no lab is here" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("lab",), ("bench",), ("simulate", "--seeds", "3"), ("simulate", "--mutants")]
+)
+def test_a_place_for_the_result_that_cannot_be_had_is_said_before_anything_is_done(
+    arguments: tuple[str, ...], tmp_path: Path, twinsite: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(*args: object, **more: object) -> None:
+        raise AssertionError("work was begun for a result that cannot be kept")
+
+    monkeypatch.setattr("orchestrator.lab.run._play", too_late)
+    monkeypatch.setattr("orchestrator.lab.bench._play_all", too_late)
+    monkeypatch.setattr("orchestrator.simulate.report.search", too_late)
+    place = tmp_path / "no" / "such.json"
+    answer = twinsite(*arguments, "--json", str(place))
+    assert answer.exit_code == 2
+    assert answer.stderr == (
+        f"{place}: the result cannot be written there: No such file or directory; name another file\n"
+    )
+
+
+def test_looking_whether_a_result_can_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    there = tmp_path / "there.json"
+    there.write_text("from last time")
+    check_result(None, "-", str(there), str(tmp_path / "new.json"))
+    assert [path.name for path in tmp_path.iterdir()] == ["there.json"]
+    assert there.read_text() == "from last time"
+    write_result(str(there), "now")
+    assert there.read_text() == "now"
+    assert [path.name for path in tmp_path.iterdir()] == ["there.json"]
+    with pytest.raises(ResultNotWritten, match="Is a directory"):
+        check_result(str(tmp_path))

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
+from orchestrator import daemon
 from orchestrator.cli.look import explain
 from orchestrator.cli.options import SERVICE, SITE
+from sites.inventory import EstateInvalid
 from tests.cli import canned
 from tests.cli.conftest import Command
 
@@ -53,7 +55,47 @@ def test_a_runbook_that_does_not_exist_is_a_fault_of_the_service_that_names_it(
     estate.write_text(canned.ESTATE.replace("rank: 1}", "rank: 1, runbooks: {promote: oracle/promot}}"))
     answer = twinsite("config", "check")
     assert answer.exit_code == 2
-    assert "services.ebs.runbooks.promote: no runbook 'oracle/promot'" in answer.stderr
+    line = next(n for n, text in enumerate(estate.read_text().splitlines(), 1) if "promot}" in text)
+    assert f"{estate}:{line}:" in answer.stderr
+    assert (
+        "services.ebs.runbooks.promote: no runbook 'oracle/promot' among those shipped, and" in answer.stderr
+    )
+
+
+def test_faults_of_runbooks_are_told_beside_all_others_with_both_places(
+    estate: Path, twinsite: Command
+) -> None:
+    own = estate.parent / "runbooks"
+    own.mkdir()
+    (own / "open.yaml").write_text(RUNBOOK.replace("timeout: 1m", "timeout: soon, on_failur: stop"))
+    text = canned.ESTATE.replace("rank: 1}", "rank: one, runbooks: {promote: open, demote: shut}}")
+    text = text.replace("rank: 2}", "rank: 2, runbooks: {promote: open}}") + "runbook_path: [runbooks]\n"
+    estate.write_text(text)
+    answer = twinsite("config", "check")
+    assert answer.exit_code == 2
+    *told, last = [line for line in answer.stderr.splitlines() if line.startswith(f"{estate}:")]
+    crm, ebs = text.splitlines()[7:9]
+    assert [line.split(": ")[:2] for line in told] == [
+        [f"{estate}:8:{crm.index('open') + 1}", "services.crm.runbooks.promote"],
+        [f"{estate}:8:{crm.index('open') + 1}", "services.crm.runbooks.promote"],
+        [f"{estate}:9:{ebs.index('one') + 1}", "services.ebs.rank"],
+        [f"{estate}:9:{ebs.index('open') + 1}", "services.ebs.runbooks.promote"],
+        [f"{estate}:9:{ebs.index('shut') + 1}", "services.ebs.runbooks.demote"],
+    ]
+    assert f"the runbook open has a fault: {own / 'open.yaml'}:6:" in told[0]
+    assert "the runbook open again; see services.crm.runbooks.promote" in told[3]
+    assert f"no runbook 'shut' in {own} or among those shipped; " in told[4]
+    assert last.endswith(": 5 faults; nothing uses the file until they are mended.")
+
+
+async def test_a_controller_does_not_start_with_a_runbook_that_is_not_there(estate: Path) -> None:
+    estate.write_text(canned.ESTATE.replace("rank: 1}", "rank: one, runbooks: {promote: oracle/promot}}"))
+    with pytest.raises(EstateInvalid) as caught:
+        await daemon._run(estate, "durham")
+    assert [fault.where for fault in caught.value.faults] == [
+        "services.ebs.rank",
+        "services.ebs.runbooks.promote",
+    ]
 
 
 def test_a_missing_secret_is_a_fault_only_where_it_is_needed(estate: Path, twinsite: Command) -> None:
@@ -79,6 +121,20 @@ def test_a_sound_runbook_is_said_to_be_in_order(tmp_path: Path, twinsite: Comman
     path.write_text(RUNBOOK)
     answer = twinsite("runbook", "check", str(path))
     assert (answer.exit_code, answer.stdout) == (0, f"{path}: in order: Open it, 1 step\n")
+
+
+def test_a_key_of_a_runbook_that_is_not_carried_out_yet_is_a_warning_with_its_line(
+    tmp_path: Path, twinsite: Command
+) -> None:
+    path = tmp_path / "start.yaml"
+    step = "  - {id: app, title: Start it, action: ssh, host: crm-app, run: start, undo: {run: stop}}\n"
+    path.write_text(RUNBOOK + step)
+    answer = twinsite("runbook", "check", str(path))
+    assert answer.exit_code == 0
+    assert answer.stdout.startswith(
+        f"warning: {path}:7:{step.index('undo') + 1}: steps[1].undo: `undo` is kept in the plan and not"
+    )
+    assert answer.stdout.endswith(f"{path}: in order: Open it, 2 steps\n")
 
 
 def test_faults_of_one_runbook_do_not_hide_those_of_the_next(tmp_path: Path, twinsite: Command) -> None:
@@ -161,4 +217,5 @@ def test_a_host_that_refuses_is_a_line_with_what_to_do(estate: Path, twinsite: C
     assert answer.exit_code == 1
     assert answer.stdout.startswith("FAULT durham/crm-db twinsite@127.0.0.1:")
     assert "connection refused" in answer.stdout
+    assert answer.stdout.count("FAULT") == 1
     assert answer.stderr == "1 of 1 hosts have faults.\n"

@@ -1,11 +1,15 @@
 """The keeper's core keeps the protocol's rules, each test naming the one it is about."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core import messages as m
 from orchestrator.core.lease import takeover_after
 from orchestrator.core.records import SERVICES, SITES, Mode, Movement
 from orchestrator.core.state import Beat, Phase
+from tests.core.alone import PEER, Alone
+from tests.core.alone import record_of as owned_by
 from tests.core.world import (
     MS,
     SECOND,
@@ -140,8 +144,6 @@ def test_p4_a_superseded_keeper_ends_and_does_not_register_again() -> None:
     old = world.nodes["x"]
     found = world.store.site("x")
     assert found is not None
-    from dataclasses import replace
-
     from orchestrator.core.records import encode
     from orchestrator.store.base import Compare, Put
 
@@ -158,8 +160,6 @@ def test_p5_an_older_view_of_a_service_never_replaces_a_newer_one() -> None:
     node = world.nodes["y"]
     item = node.state.services["s"].item
     assert item is not None
-    from dataclasses import replace
-
     older = m.ServiceItem(item.revision - 1, replace(item.record, primary="y"))
     world.tell("y", m.ServiceSeen("s", older))
     assert not node.state.names_us("s")
@@ -239,6 +239,43 @@ def test_a_site_that_comes_back_before_anybody_took_over_may_open_again() -> Non
 # --- the taker -----------------------------------------------------------------------------------------
 
 
+def test_p8_a_beat_counts_from_its_arrival_and_only_a_new_one_counts() -> None:
+    alone = Alone({"s": owned_by("x")})
+    alone.register()
+    alone.wait(SECOND)
+    beat = replace(PEER, beat=PEER.beat + 1)
+    alone.tell(m.PeerSeen(m.SiteItem(20, beat)))
+    arrived_ns = alone.now_ns
+    for revision, record in (
+        (20, beat),  # heard again, from another member
+        (19, replace(PEER, beat=PEER.beat + 9)),  # what was under way for longer
+        (21, replace(beat, revoked=True)),  # no sign of life: the mark of a taker
+    ):
+        alone.wait(SECOND)
+        alone.tell(m.PeerSeen(m.SiteItem(revision, record)))
+        assert alone.state.peer_seen_ns == arrived_ns
+    alone.tell(m.PeerSeen(m.SiteItem(22, replace(beat, beat=beat.beat + 1))))
+    assert alone.state.peer_seen_ns == alone.now_ns
+
+
+def test_p8_the_peers_key_is_read_once_more_before_anything_is_taken() -> None:
+    world = steady_world()
+    world.kill("x")
+    world.run(4 * SECOND)
+    sent: list[str] = []
+
+    def fate(site: str, order: object) -> str:
+        if site == "y" and isinstance(order, m.ReadPeer | m.Transact):
+            sent.append(type(order).__name__)
+        return "answered"
+
+    world.fate = fate
+    ask = world.ask("y", take_over(world, "s"))
+    world.run(SECOND)
+    assert done(world, "y", ask)
+    assert sent == ["ReadPeer", "Transact"]
+
+
 def test_p9_nothing_is_taken_before_the_lease_is_over_and_it_is_taken_right_after() -> None:
     world = steady_world()
     world.kill("x")
@@ -303,8 +340,6 @@ def test_p9_hold_down_outlasts_the_lease_unless_an_operator_ordered_it() -> None
 def test_p9_a_site_that_holds_is_not_taken() -> None:
     world = steady_world()
     world.kill("x")
-    from dataclasses import replace
-
     item = world.nodes["y"].state.peer_item
     assert item is not None
     world.nodes["y"].state.peer_item = m.SiteItem(item.revision, replace(item.record, hold=True))

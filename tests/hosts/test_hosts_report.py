@@ -64,7 +64,7 @@ def test_the_line_says_first_what_is_at_fault_and_what_to_do() -> None:
     )
     line = render_line(HostReport("crm-db", "durham", "twinsite@10.20.1.10:22", checks))
     assert line == (
-        "FAULT durham/crm-db twinsite@10.20.1.10:22 | FAULT: disk: 3.0 MiB free at /x; make room | "
+        "FAULT durham/crm-db twinsite@10.20.1.10:22 | disk: 3.0 MiB free at /x; make room | "
         "look: clock: clock +2.000 s; set it right | reached"
     )
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from orchestrator.lab import acts, bench, picture, run, stage, stories
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.stage import Check, Stage
 from orchestrator.lab.view import LabNow
+from orchestrator.result_file import ResultNotWritten
 from tests.lab.world import World
 
 
@@ -69,7 +72,24 @@ async def test_loss_within_what_was_reported_is_the_price_of_a_failover() -> Non
 
 async def test_loss_that_nothing_was_said_of_is_found() -> None:
     played = await told("database-loss", "loses-rows", loss_said=None)
-    assert "database-loss: no more was lost than was reported" in failed(played)
+    assert "database-loss: nothing was lost, where no bound was said" in failed(played)
+
+
+async def test_unknown_is_not_taken_for_a_bound_that_was_kept() -> None:
+    played = await told("database-loss", loss_said=None)
+    names = [check.name for check in played.checks]
+    assert "database-loss: nothing was lost, where no bound was said" in names
+    assert "database-loss: no more was lost than was reported" not in names
+
+
+@pytest.mark.parametrize("name", ["site-loss", "switchover"])
+async def test_a_loss_said_to_be_unknown_is_null_for_programs_and_unknown_for_people(name: str) -> None:
+    played = await told(name, loss_said=None)
+    (event,) = run.result(name, [played])["events"]
+    assert event["reported_loss_seconds"] is None
+    out = io.StringIO()
+    Console(file=out, width=120).print(picture.event_table(played.events))
+    assert "unknown" in out.getvalue()
 
 
 async def test_a_switchover_that_loses_a_row_is_found_whatever_it_says() -> None:
@@ -190,6 +210,47 @@ async def test_a_benchmark_sums_up_each_event(capsys: pytest.CaptureFixture[str]
     assert "switchover" in capsys.readouterr().out
 
 
+def test_an_interrupted_benchmark_keeps_the_rounds_that_were_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "bench.json"
+    after_each_round: list[int] = []
+
+    @asynccontextmanager
+    async def lab(console: Console) -> AsyncIterator[Stage]:
+        world = World()
+        yield Stage(world, world, world)
+
+    async def play(stage: Stage) -> None:
+        if place.exists():
+            after_each_round.append(len(json.loads(place.read_text())["events"]))
+        if len(after_each_round) == 2:
+            raise KeyboardInterrupt
+        await stories.switchover(stage)
+
+    monkeypatch.setattr(bench, "running_lab", lab)
+    monkeypatch.setattr(bench, "STORIES", {"switchover": play})
+    assert bench.run_bench(times=5, stories=["switchover"], json_path=str(place)) == 130
+    assert after_each_round == [1, 2]
+    found = json.loads(place.read_text())
+    assert [event["event"] for event in found["events"]] == ["switchover", "switchover"]
+    assert (found["ok"], found["finished"], len(found["summary"])) == (False, False, 1)
+
+
+def test_a_benchmark_that_was_played_to_its_end_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def lab(console: Console) -> AsyncIterator[Stage]:
+        world = World()
+        yield Stage(world, world, world)
+
+    monkeypatch.setattr(bench, "running_lab", lab)
+    assert bench.run_bench(times=2, stories=["switchover"], json_path=str(tmp_path / "b.json")) == 0
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert (found["ok"], found["finished"], len(found["events"])) == (True, True, 2)
+
+
 async def test_people_see_every_site_every_service_and_every_event() -> None:
     played = await told("site-loss")
     out = io.StringIO()
@@ -216,7 +277,7 @@ def test_rates_are_not_known_before_the_second_look() -> None:
 def test_unknown_stories_and_places_are_refused_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(LabMisuse, match="site-loss"):
         run.story_named("tornado")
-    with pytest.raises(LabMisuse, match="cannot be written"):
+    with pytest.raises(ResultNotWritten, match="cannot be written"):
         run.write_json(str(tmp_path / "no" / "such"), {})
     with pytest.raises(LabMisuse, match="database-loss"):
         bench.run_bench(stories=["tour"])

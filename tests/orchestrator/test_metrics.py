@@ -1,10 +1,15 @@
 """`/metrics`: the fixed names, unknown without a series, ages that go on growing."""
 
+import ast
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from orchestrator import readings as module
+from orchestrator import readings_of
 from orchestrator.core.clocks import ClockWord
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
@@ -41,6 +46,15 @@ FIXED = {
     "twinsite_probe_up": {"service", "site", "probe", "kind"},
     "twinsite_probe_duration_seconds": {"service", "site", "probe", "kind"},
 }
+
+
+SHAPES = {
+    name: shape
+    for name, shape in vars(module).items()
+    if is_dataclass(shape) and (name == "Readings" or name.endswith("Reading"))
+}
+# Drills are not carried out yet, and no site's clock is compared with another's.
+NOBODY_KNOWS = {"ServiceReading.drill_last_success_unix_seconds", "SiteReading.clock_divergence_seconds"}
 
 
 def tally() -> Tally:
@@ -107,9 +121,7 @@ def known() -> Readings:
                 protected=False,
                 unprotected_since_unix_seconds=1_790_000_000.0,
                 drill_last_success_unix_seconds=1_780_000_000.0,
-                last_move=MoveReading(
-                    ended_unix_seconds=1_790_000_001.0, outage_seconds=3.1, data_loss_seconds=0.0
-                ),
+                last_move=MoveReading(ended_unix_seconds=1_790_000_001.0, outage_seconds=3.1),
             ),
         ),
         instances=(
@@ -204,6 +216,20 @@ def test_every_metric_has_a_series_when_everything_is_known() -> None:
     for row in METRICS:
         names = {f"{row.name}_count", f"{row.name}_sum"} if row.kind is Kind.SUMMARY else {row.name}
         assert names <= shown
+
+
+def test_everything_that_a_metric_reads_is_filled_from_what_the_controller_knows() -> None:
+    filled: dict[str, set[str]] = {}
+    for node in ast.walk(ast.parse(Path(readings_of.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHAPES:
+            filled.setdefault(node.func.id, set()).update(word.arg for word in node.keywords if word.arg)
+    missing = {
+        f"{name}.{each.name}"
+        for name, shape in SHAPES.items()
+        for each in fields(shape)
+        if each.name not in filled.get(name, ())
+    }
+    assert missing <= NOBODY_KNOWS
 
 
 @pytest.mark.parametrize("name", FIXED)

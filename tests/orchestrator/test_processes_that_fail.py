@@ -41,6 +41,11 @@ async def test_without_a_keeper_everything_about_ownership_is_unknown_and_said_t
         assert (told.status.keeper, told.status.overall) == ("absent", "unknown")
         assert told.status.store_age_seconds is None
         assert (told.service().primary, told.service().epoch) == (None, None)
+        lag = told.service().lag
+        assert lag is not None, "a service whose owner is not known is listed, with figures that are not"
+        assert (lag.from_site, lag.to_site) == (DURHAM, MORPETH)
+        assert (lag.seconds, lag.bytes, lag.sample_age_seconds, lag.streaming) == (None, None, None, None)
+        assert lag.detail == "unknown: its owner is not known"
         assert told.service().instances[0].role == "primary", "what the databases say is known all the same"
         here = next(site for site in told.status.sites if site.here)
         assert (here.lease_remaining_seconds, here.incarnation, here.revoked) == (None, None, None)

@@ -24,7 +24,7 @@ from orchestrator.vantage import NOT_FROM_OUTSIDE, Vantage, context_at
 from probes.model import ProbeResult, Verdict
 from probes.place import ProbeContext
 from probes.reasons import Reason
-from sites.errors import AccessDenied, HostUnreachable
+from sites.errors import AccessDenied, HostUnreachable, KnownHostsUnreadable, OwnKeyUnusable
 from sites.model import Estate, Host
 from sites.replication.words import ReplicationDriver, Role
 from sites.transport import Completed
@@ -128,12 +128,14 @@ async def test_a_controller_that_listens_and_one_that_refuses_are_both_reached()
     ("error", "expected", "reason"),
     [
         (None, True, "answered"),
-        (AccessDenied("db: no such key"), True, "login-refused"),
+        (AccessDenied("db: not let in with this key"), True, "login-refused"),
+        (OwnKeyUnusable("db: cannot read the key file"), None, "own-side"),
+        (KnownHostsUnreadable("db: nonsense in known_hosts"), None, "own-side"),
         (HostUnreachable("db: silent"), False, "unreachable"),
     ],
 )
-def test_a_host_that_answers_is_reached_whatever_it_says(
-    error: Exception | None, expected: bool, reason: str
+def test_a_host_that_answers_is_reached_whatever_it_says_and_our_own_trouble_says_nothing_of_it(
+    error: Exception | None, expected: bool | None, reason: str
 ) -> None:
     hosts = Hosts(error)
 

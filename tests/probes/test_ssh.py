@@ -16,7 +16,10 @@ from sites.errors import (
     CommandTimedOut,
     ConnectionBroken,
     HostKeyChanged,
+    HostKeyUnknown,
     HostUnreachable,
+    KnownHostsUnreadable,
+    OwnKeyUnusable,
     SitesMisuse,
     SitesTrouble,
 )
@@ -129,6 +132,23 @@ async def test_a_changed_host_key_says_nothing_about_the_service(served: Served)
     assert summary(result) == ("unknown", "host-key-changed")
 
 
+async def test_a_key_file_of_ours_that_is_not_there_is_our_own_side(served: Served) -> None:
+    (served.base / "client_key").unlink()
+    transport = SshTransport(served.spec, served.base)
+    try:
+        result = await tried(
+            "ssh",
+            world=with_host(served.host),
+            using=context(transport=transport),
+            host="crm-db",
+            run="true",
+        )
+    finally:
+        await transport.aclose()
+    assert summary(result) == ("unknown", "own-side")
+    assert "client_key: No such file" in result.answered
+
+
 class Fails:
     """A transport with one kind of trouble."""
 
@@ -161,6 +181,9 @@ def caused(error: SitesTrouble, cause: BaseException) -> SitesTrouble:
         (CommandTimedOut("ended"), ("down", "timed-out")),
         (AccessDenied("no key"), ("unknown", "login-refused")),
         (HostKeyChanged("changed"), ("unknown", "host-key-changed")),
+        (HostKeyUnknown("not in known_hosts"), ("unknown", "host-key-changed")),
+        (OwnKeyUnusable("no such key file"), ("unknown", "own-side")),
+        (KnownHostsUnreadable("nonsense in it"), ("unknown", "own-side")),
         (CommandRefused("older epoch"), ("unknown", "not-permitted")),
     ],
 )

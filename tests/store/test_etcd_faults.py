@@ -68,6 +68,7 @@ Blow = Callable[[EtcdCluster, int], None]
 async def test_writes_and_watch_lose_and_repeat_nothing_while_each_member_in_turn_is(
     etcd: EtcdCluster, blow: Blow
 ) -> None:
+    """P8: a member that hangs hides no beat from the watch, for there is another stream."""
     key, count = fresh_prefix() + "beat", 500
     async with (
         etcd.store("durham") as writer,

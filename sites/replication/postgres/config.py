@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from sites.addresses import no_address
 from sites.model import Estate, Service
 from sites.quantities import Bytes, Seconds
+from sites.replication.postgres.tls import VERIFYING
 
 # Paths are compared with what the kernel says of a process, and named in files that know no escapes for
 # control characters.
@@ -51,6 +53,11 @@ class Instance(Part):
     log: AbsolutePath | None = Field(
         None, description="where the server's own output goes; without it, beside the data directory"
     )
+    ca: AbsolutePath | None = Field(
+        None,
+        description="the authority's PEM file on this host, by which a standby here checks the other server; "
+        "without it, ~/.postgresql/root.crt of the server's user",
+    )
     owner: RoleName | None = Field(
         None, description="the user the server runs as, reached by sudo -n; without it, the host's user"
     )
@@ -66,6 +73,12 @@ class PostgresSettings(Part):
     replication_password: Password = Field(description="its password: !file PATH or !env NAME")
     tls: Literal["off", "prefer", "require", "verify-ca", "verify-full"] = Field(
         "prefer", description="encryption of connections, by this driver and by a standby"
+    )
+    ca: str | None = Field(
+        None,
+        description="PEM file of the authority whose servers are believed with verify-ca and verify-full, "
+        "relative to the estate file, on every machine that runs twinsite; without it, libpq's "
+        "~/.postgresql/root.crt",
     )
     synchronous: bool = Field(
         False, description="keep a commit waiting for the standby while the pair is whole"
@@ -86,10 +99,15 @@ class PostgresSettings(Part):
 
     def check(self, estate: Estate, service: Service) -> Iterator[tuple[Trail, str, str]]:
         """What does not fit the estate: (where beneath `replication`, what was found, what is expected)."""
+        if self.ca is not None and self.tls not in VERIFYING:
+            yield ("ca",), f"a `ca` beside tls: {self.tls}", "tls: verify-full or verify-ca, which use it"
         for site in service.sites:
             if site not in self.instances:
                 yield ("instances",), f"no instance at {site}", f"one instance at each of {_both(service)}"
         for site, instance in self.instances.items():
+            if instance.address is not None and no_address(instance.address):
+                found = f"{instance.address}, which is neither"
+                yield ("instances", site, "address"), found, "an IP address or a name"
             if site not in service.sites:
                 yield ("instances", site), f"an instance at {site}", f"instances at {_both(service)} only"
                 continue

@@ -14,6 +14,7 @@ backend crashes, and a crash that would have cost a second turns the primary int
 import asyncio
 import uuid
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -49,13 +50,18 @@ class PostgresDriver:
     unknown_words: frozenset[Word] = frozenset()
 
     def __init__(
-        self, service: Service, estate: Estate, settings: PostgresSettings, transport: Transport
+        self,
+        service: Service,
+        estate: Estate,
+        settings: PostgresSettings,
+        transport: Transport,
+        base: Path = Path(),
     ) -> None:
         self.service = service.name
         self.settings = settings
         self.close_within_seconds = settings.close_within_seconds
         self._servers = {
-            site: server_of(service, estate, settings, transport, site) for site in service.sites
+            site: server_of(service, estate, settings, transport, site, base) for site in service.sites
         }
         self._background: set[asyncio.Task[None]] = set()
         self._rejoining = Rejoining(service.name, settings)

@@ -213,7 +213,9 @@ class Rejoining:
         self, server: Server, source: Primary, found: Divergence, saved_at: str | None, deadline: Deadline
     ) -> Rejoined:
         given = self._standby_values(server, source)
-        given["source"] = source_of(source.server, self._settings, self._settings.user, "rewind")
+        given["source"] = source_of(
+            source.server, self._settings, self._settings.user, "rewind", server.instance.ca
+        )
         try:
             said = await server.host.run(
                 "rewind",
@@ -251,7 +253,7 @@ class Rejoining:
         rate = self._settings.rebuild_rate_bytes
         user = self._settings.replication_user
         given = self._standby_values(server, source) | {
-            "source": source_of(source.server, self._settings, user, "rebuild"),
+            "source": source_of(source.server, self._settings, user, "rebuild", server.instance.ca),
             "rate": "" if rate is None else min(1048576, max(32, rate // 1024)),
         }
         said = await server.host.run(
@@ -276,6 +278,7 @@ class Rejoining:
                 upstream_port=source.server.instance.port,
                 user=self._settings.replication_user,
                 tls=self._settings.tls,
+                ca=server.instance.ca,
             ),
             "system_id": source.system_id,
         }

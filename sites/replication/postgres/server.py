@@ -6,6 +6,7 @@ Values and names only; what to do with them is the driver's and `rejoin`'s.
 import time
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from sites.errors import DriverTrouble
 from sites.model import Estate, Service
@@ -18,10 +19,10 @@ from sites.replication.postgres.config import (
 )
 from sites.replication.postgres.host import DatabaseHost
 from sites.replication.postgres.sql import Link
+from sites.replication.postgres.tls import LIBPQ_MODES, ClientTls
 from sites.transport import Transport
 
 SLOT_NAME_LIMIT = 63
-_LIBPQ_TLS = {"off": "disable"}
 
 
 def boottime_ns() -> int:
@@ -67,9 +68,15 @@ class Server:
 
 
 def server_of(
-    service: Service, estate: Estate, settings: PostgresSettings, transport: Transport, site: str
+    service: Service,
+    estate: Estate,
+    settings: PostgresSettings,
+    transport: Transport,
+    site: str,
+    base: Path,
 ) -> Server:
-    """The instance of `service` at `site`; the settings were checked against the estate before."""
+    """The instance of `service` at `site`; the settings were checked against the estate before. `base`: the
+    folder that paths of the estate file are relative to."""
     instance = settings.instances[site]
     host = estate.sites[site].hosts[instance.host]
     if not host.name:
@@ -83,7 +90,7 @@ def server_of(
         user=settings.user,
         password=settings.password.get_secret_value(),
         database=settings.database,
-        tls=settings.tls,
+        tls=client_tls(settings, base),
         connect_within_seconds=settings.answer_within_seconds,
     )
     return Server(
@@ -94,6 +101,11 @@ def server_of(
         link=link,
         host=DatabaseHost(service.name, site, host, instance, transport, guarded=service.guard is not None),
     )
+
+
+def client_tls(settings: PostgresSettings, base: Path) -> ClientTls:
+    """How twinsite's own connections are encrypted."""
+    return ClientTls(settings.tls, None if settings.ca is None else base / settings.ca)
 
 
 def application_name(service: str, site: str) -> str:
@@ -109,8 +121,11 @@ def slot_name(service: str, site: str) -> str:
     return f"{name[: SLOT_NAME_LIMIT - 9]}_{zlib.crc32(name.encode()):08x}"
 
 
-def source_of(primary: Server, settings: PostgresSettings, user: str, purpose: str) -> str:
-    """The connection string by which a tool on the other host reaches `primary`; it holds no password."""
+def source_of(
+    primary: Server, settings: PostgresSettings, user: str, purpose: str, ca: str | None = None
+) -> str:
+    """The connection string by which a tool on the other host reaches `primary`; it holds no password. `ca`:
+    the authority's file on that other host."""
     return conninfo(
         host=primary.address,
         port=primary.instance.port,
@@ -118,8 +133,13 @@ def source_of(primary: Server, settings: PostgresSettings, user: str, purpose: s
         dbname=settings.database,
         application_name=f"twinsite-{purpose}",
         connect_timeout=5,
-        sslmode=_LIBPQ_TLS.get(settings.tls, settings.tls),
+        sslmode=LIBPQ_MODES.get(settings.tls, settings.tls),
+        **_root(ca),
     )
+
+
+def _root(ca: str | None) -> dict[str, str]:
+    return {} if ca is None else {"sslrootcert": ca}
 
 
 def password_file(data: str) -> str:
@@ -128,9 +148,18 @@ def password_file(data: str) -> str:
 
 
 def standby_lines(
-    service: str, site: str, *, data: str, upstream_address: str, upstream_port: int, user: str, tls: str
+    service: str,
+    site: str,
+    *,
+    data: str,
+    upstream_address: str,
+    upstream_port: int,
+    user: str,
+    tls: str,
+    ca: str | None = None,
 ) -> str:
-    """The lines of `postgresql.auto.conf` that make the server of `service` at `site` follow the other."""
+    """The lines of `postgresql.auto.conf` that make the server of `service` at `site` follow the other. `ca`:
+    the authority's file on this host."""
     upstream = conninfo(
         host=upstream_address,
         port=upstream_port,
@@ -138,7 +167,8 @@ def standby_lines(
         application_name=application_name(service, site),
         passfile=password_file(data),
         connect_timeout=5,
-        sslmode=_LIBPQ_TLS.get(tls, tls),
+        sslmode=LIBPQ_MODES.get(tls, tls),
+        **_root(ca),
     )
     return "\n".join(
         (

@@ -8,11 +8,12 @@ errors become the package's own here. Nothing is decided about what an answer me
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any
 
 import asyncpg
 
 from sites.errors import AccessDenied, DriverTrouble, HostUnreachable, SitesTrouble
+from sites.replication.postgres.tls import ClientTls
 
 APPLICATION_NAME = "twinsite"
 # What asyncpg raises when a connection dies under it. The internal error is one of them: a server that goes
@@ -53,7 +54,7 @@ class Link:
         user: str,
         password: str,
         database: str,
-        tls: str,
+        tls: ClientTls,
         connect_within_seconds: float,
     ) -> None:
         self.name = name
@@ -62,7 +63,7 @@ class Link:
         self._user = user
         self._password = password
         self._database = database
-        self._ssl: Literal[False] | str = False if tls == "off" else tls
+        self._tls = tls
         self._connect_within_seconds = connect_within_seconds
         self._connection: Any = None
         self._turn = asyncio.Lock()
@@ -124,7 +125,7 @@ class Link:
             user=self._user,
             password=self._password,
             database=self._database,
-            tls=self._ssl or "off",
+            tls=self._tls,
             connect_within_seconds=timeout_seconds,
         )
         try:
@@ -152,13 +153,17 @@ class Link:
 
     async def _opened(self) -> Any:
         try:
+            asked = await asyncio.to_thread(self._tls.for_connection) if self._tls.ca else None
+        except DriverTrouble as error:
+            raise DriverTrouble(f"{self.name}: {error}") from error
+        try:
             return await asyncpg.connect(
                 host=self.host,
                 port=self.port,
                 user=self._user,
                 password=self._password,
                 database=self._database,
-                ssl=self._ssl,
+                ssl=self._tls.for_connection() if asked is None else asked,
                 timeout=self._connect_within_seconds,
                 server_settings={"application_name": APPLICATION_NAME},
             )
@@ -172,6 +177,8 @@ class Link:
             ) from error
         except asyncpg.PostgresError as error:
             raise DriverTrouble(f"{self.name}: {error}") from error
+        except asyncpg.ClientConfigurationError as error:
+            raise DriverTrouble(f"{self.name}: {error}; name the authority's file as `ca`") from error
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise HostUnreachable(f"{self.name}: {error or type(error).__name__}") from error
 

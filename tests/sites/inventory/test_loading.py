@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sites.addresses import no_address
 from sites.inventory import EstateInvalid, Fault, load_estate
 from tests.sites.inventory.catalogue import HERE, Pair, load
 
@@ -239,3 +240,60 @@ def test_the_usual_timings_and_the_labs_keep_the_rule(tmp_path: Path) -> None:
         "store:\n  election_timeout: 0.5s\n  round_trip: 10ms\n"
     )
     assert load(written(tmp_path, VALID.replace("store:\n", lab, 1))).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "wrong"),
+    [
+        ("sites.durham.hosts.db.address", "{hosts: {db: {address: 10.20.1.600}}}", "10.20.1.600"),
+        ("sites.durham.hosts.db.address", "{hosts: {db: {address: 10.20.1}}}", "10.20.1"),
+        ("sites.durham.hosts.db.address", '{hosts: {db: {address: "fe80:::1"}}}', "fe80:::1"),
+        (
+            "sites.durham.metrics",
+            '{metrics: "127.0.0.9999:1", hosts: {db: {address: a.example}}}',
+            "127.0.0.9999",
+        ),
+        ("sites.durham.guards", "{guards: 10.0.1.256:8301, hosts: {db: {address: a.example}}}", "10.0.1.256"),
+        (
+            "sites.durham.controller",
+            "{controller: 'https://10.0.1.999:8300', hosts: {db: {address: a.example}}}",
+            "10.0.1.999",
+        ),
+        (
+            "sites.durham.store.endpoints[0]",
+            "{store: {endpoints: ['https://10.0.1.999:2379']}, hosts: {db: {address: a.example}}}",
+            "10.0.1.999",
+        ),
+    ],
+)
+def test_what_looks_like_an_ip_address_and_is_none_is_a_fault(
+    tmp_path: Path, place: str, text: str, wrong: str
+) -> None:
+    path = written(tmp_path, VALID.replace("durham: {hosts: {db: {address: 10.0.1.1}}}", f"durham: {text}"))
+    fault = only_fault(path)
+    assert (fault.where, fault.found) == (place, f"{wrong}, which is neither")
+    assert fault.expected == "an IP address or a name"
+
+
+def test_addresses_and_names_are_told_from_what_is_neither() -> None:
+    for good in (
+        "10.20.1.60",
+        "::1",
+        "[fe80::1]",
+        "db",
+        "db.example",
+        "db1.example.",
+        "3com.example",
+        "a.b4",
+    ):
+        assert not no_address(good), good
+    for bad in ("10.20.1.600", "127.0.0.9999", "1.2.3", "10.1.2.3.4", "300", "01.2.3.4", "fe80:::1", "a:b"):
+        assert no_address(bad), bad
+
+
+def test_a_fault_in_what_an_anchor_repeats_is_told_once(tmp_path: Path) -> None:
+    text = VALID.replace(
+        "endpoints: [https://a.example:2379,", "endpoints: &etcd [https://a.example,"
+    ).replace("derwentside: {witness: true}", "derwentside: {witness: true, store: {endpoints: *etcd}}")
+    fault = only_fault(written(tmp_path, text))
+    assert fault.where == "store.endpoints[0]"

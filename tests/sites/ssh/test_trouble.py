@@ -20,6 +20,8 @@ from sites.errors import (
     HostKeyChanged,
     HostKeyUnknown,
     HostUnreachable,
+    KnownHostsUnreadable,
+    OwnKeyUnusable,
     SitesMisuse,
 )
 from sites.model import Host, SshSpec
@@ -106,7 +108,7 @@ async def test_the_accounts_own_known_hosts_are_not_asked(
 
 async def test_a_known_hosts_file_that_cannot_be_understood_is_refused(near: Served) -> None:
     near.files.known_hosts.write_text("nonsense\n")
-    assert "cannot be read: Invalid known hosts entry: nonsense" in await refused(near, HostKeyUnknown)
+    assert "cannot be read: Invalid known hosts entry: nonsense" in await refused(near, KnownHostsUnreadable)
 
 
 async def test_a_known_hosts_entry_for_any_port_will_do(near: Served) -> None:
@@ -131,7 +133,7 @@ async def test_a_user_whom_the_host_does_not_know_is_not_let_in(tmp_path: Path) 
 async def test_an_encrypted_key_file_says_what_to_do_with_it(near: Served) -> None:
     key = asyncssh.read_private_key(str(near.files.client_key))
     key.write_private_key(str(near.base / "locked"), passphrase="secret")
-    message = await refused(near, AccessDenied, spec=spec_of(near, keys=["locked"]))
+    message = await refused(near, OwnKeyUnusable, spec=spec_of(near, keys=["locked"]))
     assert "is encrypted" in message
     assert "agent" in message
 
@@ -142,7 +144,7 @@ async def test_an_encrypted_key_file_says_what_to_do_with_it(near: Served) -> No
 async def test_a_key_file_that_is_none_is_named(near: Served, content: str | None, words: str) -> None:
     if content is not None:
         (near.base / "bad").write_text(content)
-    message = await refused(near, AccessDenied, spec=spec_of(near, keys=["bad"]))
+    message = await refused(near, OwnKeyUnusable, spec=spec_of(near, keys=["bad"]))
     assert words in message
     assert str(near.base / "bad") in message
 
@@ -151,12 +153,26 @@ async def test_without_keys_and_without_an_agent_it_says_so(
     near: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    assert "there is no key to log in with" in await refused(near, AccessDenied, spec=spec_of(near, keys=[]))
+    assert "there is no key to log in with" in await refused(
+        near, OwnKeyUnusable, spec=spec_of(near, keys=[])
+    )
 
 
 async def test_an_agent_that_is_gone_is_named(near: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", str(near.base / "no-agent"))
-    assert "SSH agent at" in await refused(near, AccessDenied, spec=spec_of(near, keys=[]))
+    assert "SSH agent at" in await refused(near, OwnKeyUnusable, spec=spec_of(near, keys=[]))
+
+
+async def test_an_agent_that_breaks_off_is_named(near: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    place = str(near.base / "agent")
+    monkeypatch.setenv("SSH_AUTH_SOCK", place)
+    async with await asyncio.start_unix_server(hang_up, place):
+        message = await refused(near, OwnKeyUnusable, spec=spec_of(near, keys=[]))
+    assert f"SSH agent at {place}: " in message
 
 
 @pytest.mark.slow
