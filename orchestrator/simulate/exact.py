@@ -123,13 +123,8 @@ def _ended_glass(random: Random, setting: Setting, begin_ns: int, end_ns: int) -
 
 
 def _worst(setting: Setting) -> Setting:
-    """Every database is written to as soon as it can be, and whoever is there looks at what is due at once.
-
-    As in the tight families, x has no coarse clock: a guard is told what is left of a lease as if its
-    keeper's clock showed the very instant, which is true to a nanosecond, and not to a whole grain.
-    """
-    grains = {site: grain for site, grain in setting.grains.items() if site != "x"}
-    return replace(setting, eager=True, lateness_ns=0, grains=grains)
+    """Every database is written to as soon as it can be, and nobody is late to look at what is due."""
+    return replace(setting, eager=True, lateness_ns=0)
 
 
 def _bare(setting: Setting, *, guard_every_ns: int) -> Setting:

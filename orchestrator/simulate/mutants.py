@@ -682,7 +682,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant(
         "P31",
         "the store's word stands above the certificate's",
-        "two sites under the same number",
+        "the guard stands on a certificate of that very number, and minds no lease",
         "glass",
         (ASKS, "        epoch=max(record.epoch, glass.epoch) + 1,", "        epoch=record.epoch + 1,"),
         (

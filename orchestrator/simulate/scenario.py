@@ -91,7 +91,8 @@ ORDERS = {
     "certify_down": 1, "touch": 2,
 }  # fmt: skip
 COARSE = ("", "", "", "", "xy", "x", "y", "y")
-"""Sites whose machines have coarse clocks."""
+"""Sites whose machines have coarse clocks. Every wait is a whole number of their grains: any other would have
+to be rounded up to one, which the product, whose clocks show nanoseconds, need not do."""
 ONE_EACH = ({"s": "x"}, {"s": "x", "t": "y"})
 
 
@@ -256,7 +257,7 @@ def draw(seed: int) -> Scenario:
         eager=random.random() < family.eager_share,
         restores=family.restores,
         drivers=family.name not in BY_GUARDS or Random(seed + 1_000_000_007).random() < 0.6,
-        grains=dict.fromkeys(coarse, 20 * MS if family.tight else 50 * MS),
+        grains=dict.fromkeys(coarse, 20 * MS if family.tight else 5 * MS),
         lateness_ns=0 if prompt or random.random() < 0.5 else 300 * MS,
         fence_share=random.choice(fence_shares),
     )
