@@ -99,6 +99,11 @@ class Case:
         item = self.world.store.site(site)
         return item is not None and item.record.hold
 
+    def breaks_glass(self, site: str) -> bool:
+        """Whether that site's key says that glass is broken there."""
+        item = self.world.store.site(site)
+        return item is not None and item.record.break_glass
+
     def ask(self, site: str, what: m.Ask) -> m.Reply | None:
         """An ask, and its reply once it has come."""
         replies: list[m.Reply] = []
