@@ -102,7 +102,7 @@ def own_record(state: OwnershipState) -> SiteRecord:
         hold=state.hold_carried,
         witness_seen=state.witness_seen,
         peer_incarnation=state.peer_item.record.incarnation if state.peer_item else 0,
-        break_glass=bool(state.glass),
+        break_glass=state.glass_here(),
     )
 
 

@@ -210,6 +210,11 @@ class OwnershipState:
             return None
         return glass
 
+    def glass_here(self) -> bool:
+        """P31, P32: glass was broken here, or the next keeper of this site may still find so on the disk, and
+        would serve by it: until neither is so, the peer has not our word."""
+        return bool(self.glass) or any(note.glass for note in self.notes_possible)
+
     def epoch(self, service: str) -> int:
         """The epoch at which this site would act for `service`."""
         glass = self.under_glass(service)

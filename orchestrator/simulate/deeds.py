@@ -12,6 +12,7 @@ from orchestrator.core.records import Pause
 from orchestrator.simulate.clocks import MS
 from orchestrator.simulate.hosts import SHUT
 from orchestrator.simulate.network import Link
+from orchestrator.simulate.weathers import OVERTAKING
 from orchestrator.simulate.world import SITES_HERE, World
 from sites.fencing import guard as g
 
@@ -79,6 +80,17 @@ def voter_lost(world: World, place: str, for_ns: int) -> None:
 def store_cut(world: World, site: str, direction: str, for_ns: int) -> None:
     """This site's requests do not reach the store, or its answers do not come back."""
     _cut_link(world, world.up[site] if direction == "up" else world.down[site], for_ns)
+
+
+def congest(world: World, site: str, direction: str, for_ns: int) -> None:
+    """Much of what this site sends to the store, or hears from it, comes after what was sent later."""
+    link = world.up[site] if direction == "up" else world.down[site]
+    before, link.weather = link.weather, OVERTAKING
+
+    def clear() -> None:
+        link.weather = before
+
+    world.after(for_ns, clear)
 
 
 def guard_cut(world: World, site: str, service: str, direction: str, for_ns: int) -> None:
@@ -389,7 +401,7 @@ def break_glass(world: World, site: str, service: str) -> None:
 DEEDS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        cut, part, isolate, witness_lost, voter_lost, store_cut, guard_cut, election, stall_keeper,
+        cut, part, isolate, witness_lost, voter_lost, store_cut, congest, guard_cut, election, stall_keeper,
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
         site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
         set_mode, eager, back_up, restore, fence_here, touch, certify_down, certify_peer, break_glass,

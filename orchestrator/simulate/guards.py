@@ -48,7 +48,8 @@ class GuardNode:
         timing = self.world.setting
         return g.new_guard(
             self.host.service,
-            self.world.timing.fence_within_ns,
+            # A coarse clock may show that it is time to begin only a grain later.
+            self.world.timing.fence_within_ns + self.host.clock.behind_ns,
             timing.guard_every_ns,
             self.memory,
             self.host.clock.read(self.world.now_ns),

@@ -163,7 +163,8 @@ class KeeperNode:
         for pending in state.asks.values():
             if isinstance(pending.what, m.TakeOver):
                 earliest = state.may_take_at(pending.what.hold_down_ns)
-                if earliest is not None:
+                # What is past was looked at, and must not hide what is still to come.
+                if earliest is not None and earliest >= shown:
                     due = min(due, earliest if earliest > shown else earliest + 1)
         return due
 
@@ -233,7 +234,7 @@ class KeeperNode:
                     order.service,
                     order.incarnation,
                     order.epoch,
-                    order.remaining_ns,
+                    self._left(order.remaining_ns),
                     order.manual,
                 )
                 self._to_guard(order.service, answer)
@@ -328,6 +329,10 @@ class KeeperNode:
                 self.tell(call.lost)
 
     # --- guards, the peer, the disk ------------------------------------------------------------------
+
+    def _left(self, remaining_ns: int) -> int:
+        """What is left of a lease, rounded down as t_sent is: a coarse clock shows less than has passed."""
+        return max(1, remaining_ns - self.clock.behind_ns) if remaining_ns else 0
 
     def _to_guard(self, service: str, message: object) -> None:
         line = self.guard_lines.get(service)

@@ -46,6 +46,10 @@ NO_WORD = (
 )
 """P32 taken out: a lease that ended costs nothing but time."""
 
+GUARD_HAS_TAKEN_IT = (
+    "        if service.guard is not None and _is_automatic(state, name) and not service.guard.automatic:"
+)
+
 
 def _mutant(rule: str, name: str, words: str, families: str, *edits: tuple[str, str, str]) -> Mutant:
     return Mutant(rule, name, words, tuple(Edit(*edit) for edit in edits), tuple(families.split()))
@@ -678,9 +682,23 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant(
         "P31",
         "the store's word stands above the certificate's",
-        "two sites under the same number",
+        "the guard stands on a certificate of that very number, and minds no lease",
         "glass",
         (ASKS, "        epoch=max(record.epoch, glass.epoch) + 1,", "        epoch=record.epoch + 1,"),
+        (
+            ASKS,
+            "    if glass is None or (record.primary == state.site and record.epoch > glass.epoch):",
+            "    if glass is None or record.primary == state.site:",
+        ),
+        (GUARDING, "        and item.record.epoch > glass.epoch\n", ""),
+        (ASKING, GUARD_HAS_TAKEN_IT, "        if False:"),
+    ),
+    _mutant(
+        "P31",
+        "broken glass ends before the guard has taken a lease's deadline",
+        "the guard stands on its certificate while the other site takes over",
+        "glass",
+        (ASKING, GUARD_HAS_TAKEN_IT, "        if False:"),
     ),
     _mutant(
         "P32",

@@ -12,24 +12,10 @@ from orchestrator.core.lease import LeaseTiming
 from orchestrator.core.records import Mode
 from orchestrator.simulate.clocks import MS, PARTS, SECOND
 from orchestrator.simulate.deeds import Deed
+from orchestrator.simulate.exact import EXACT, PLACES
 from orchestrator.simulate.network import Weather
+from orchestrator.simulate.weathers import EDGE, FAIR, LATE, ROUGH, SHARP, SLOW, STORM, T_NS
 from orchestrator.simulate.world import ServiceSetting, Setting
-
-T_NS = 4 * SECOND
-FAIR = Weather(1 * MS, 20 * MS, 300 * MS, slow_share=0.02)
-ROUGH = Weather(
-    1 * MS, 60 * MS, 3 * SECOND, slow_share=0.08, lost_share=0.06, twice_share=0.04, late_share=0.02
-)
-LATE = Weather(
-    1 * MS, 40 * MS, 2 * SECOND, slow_share=0.06, lost_share=0.02, twice_share=0.04, late_share=0.25,
-    late_ns=8 * SECOND,
-)  # fmt: skip
-EDGE = Weather(0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.03, late_share=0.03, late_ns=20 * SECOND)
-SHARP = Weather(0, 0, 2 * SECOND, slow_share=0.03, lost_share=0.005)
-STORM = Weather(
-    0, 0, 2 * SECOND, slow_share=0.15, lost_share=0.15, twice_share=0.1, late_share=0.05, late_ns=20 * SECOND
-)
-SLOW = Weather(200 * MS, 1200 * MS, 3 * SECOND, slow_share=0.1, lost_share=0.02, late_share=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +91,8 @@ ORDERS = {
     "certify_down": 1, "touch": 2,
 }  # fmt: skip
 COARSE = ("", "", "", "", "xy", "x", "y", "y")
-"""Sites whose machines have coarse clocks."""
+"""Sites whose machines have coarse clocks. Every wait is a whole number of their grains: any other would have
+to be rounded up to one, which the product, whose clocks show nanoseconds, need not do."""
 ONE_EACH = ({"s": "x"}, {"s": "x", "t": "y"})
 
 
@@ -270,7 +257,7 @@ def draw(seed: int) -> Scenario:
         eager=random.random() < family.eager_share,
         restores=family.restores,
         drivers=family.name not in BY_GUARDS or Random(seed + 1_000_000_007).random() < 0.6,
-        grains=dict.fromkeys(coarse, 20 * MS if family.tight else 50 * MS),
+        grains=dict.fromkeys(coarse, 20 * MS if family.tight else 5 * MS),
         lateness_ns=0 if prompt or random.random() < 0.5 else 300 * MS,
         fence_share=random.choice(fence_shares),
     )
@@ -278,20 +265,9 @@ def draw(seed: int) -> Scenario:
     for_ns = family.leases * T_NS
     begin_ns = T_NS // 2 if steady else 3 * T_NS
     deeds, ending = SCRIPTS[family.script](random, family, services, begin_ns, for_ns - 2 * T_NS)
-    if family.name == "moves" and seed // len(FAMILIES) % 4 == 2:
-        setting = replace(setting, eager=False, late_steps=0.4, weather=FAIR, near=FAIR)
-        deeds = _back_and_forth(random, begin_ns, for_ns - 2 * T_NS)
-    if family.name == "spares" and seed // len(FAMILIES) % 4 == 2:
-        setting = replace(
-            setting,
-            eager=True,
-            drivers=False,
-            gated=frozenset(),
-            weather=FAIR,
-            near=FAIR,
-            guard_every_ns=150 * MS,
-        )
-        deeds = _two_keepers(random, begin_ns + T_NS)
+    exact = EXACT.get((family.name, seed // len(FAMILIES) % PLACES))
+    if exact is not None:
+        setting, deeds = exact(random, setting, begin_ns, for_ns - 2 * T_NS)
     return Scenario(seed, family.name, setting, tuple(deeds), for_ns, steady, ending)
 
 
@@ -478,22 +454,6 @@ def _moves(random: Random, family: Family, services: Services, begin_ns: int, en
                 given_ns = at_ns + random.randrange(400 * MS)
                 deeds.append(Deed(given_ns, "give_up_dead", (site, "s")))
     return sorted(deeds, key=lambda deed: deed.at_ns), ending
-
-
-def _back_and_forth(random: Random, begin_ns: int, end_ns: int) -> list[Deed]:
-    """A service is moved there and back while steps of the moves before are still on their way."""
-    deeds = []
-    at_ns = begin_ns + T_NS
-    while at_ns < end_ns:
-        deeds.append(Deed(at_ns, "move_on", ("s",)))
-        at_ns += random.randrange(T_NS, 2 * T_NS)
-    return deeds
-
-
-def _two_keepers(random: Random, at_ns: int) -> list[Deed]:
-    """A second keeper gives up while the first, which does not reach the store, still has its lease."""
-    given_ns = at_ns + random.randrange(300 * MS, SECOND)
-    return [Deed(at_ns, "spare_apart", ("x", 9 * T_NS)), Deed(given_ns, "give_up_dead", ("x", "s"))]
 
 
 def _late(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:

@@ -27,6 +27,9 @@ class Case:
         gated: bool = True,
         rates: dict[str, int] | None = None,
         restores: bool = False,
+        grains: dict[str, int] | None = None,
+        fence_share: float = 0.5,
+        eager: bool = False,
     ) -> None:
         services = {
             name: ServiceSetting(home, Mode.MANUAL if name in manual else Mode.AUTOMATIC)
@@ -40,6 +43,9 @@ class Case:
             gated=frozenset(services) if gated else frozenset(),
             rates=rates or {},
             restores=restores,
+            grains=grains or {},
+            fence_share=fence_share,
+            eager=eager,
         )
         self.world = World(setting, 7)
         self.world.settle_at_home()
@@ -92,6 +98,11 @@ class Case:
         """Whether that site's key carries hold."""
         item = self.world.store.site(site)
         return item is not None and item.record.hold
+
+    def breaks_glass(self, site: str) -> bool:
+        """Whether that site's key says that glass is broken there."""
+        item = self.world.store.site(site)
+        return item is not None and item.record.break_glass
 
     def ask(self, site: str, what: m.Ask) -> m.Reply | None:
         """An ask, and its reply once it has come."""

@@ -185,6 +185,43 @@ def test_w_and_x_lost_together() -> None:
     case.until(lambda: case.open_at("s") == ["y"] and case.open_at("t") == ["y"], leases=2)
 
 
+def test_the_other_site_has_the_word_only_when_the_disk_knows_of_no_glass() -> None:
+    """The host boots under the certificate, so that its guard knows no higher epoch yet; then the disk hangs,
+    and y is lost. What stands there would open s again when y is back."""
+    case = Case()
+    case.do("voter_lost", "w", 4 * T_NS)
+    case.do("site_down", "x", 5 * T_NS)
+    case.run(1.6)
+    case.do("break_glass", "y", "s")
+    case.run(1)
+    case.do("reboot_host", "y", "s", SECOND)
+    case.until(lambda: case.record("s").kind == "break-glass", leases=4)
+    case.world.sites["y"].disk.slow_ns = LONG_NS * LONG_NS
+    y = case.world.keeper("y")
+    assert y is not None
+    case.until(lambda: not y.state.glass, leases=3)
+    case.do("stall_guard", "y", "s", 3 * T_NS)
+    case.run(1)
+    assert case.breaks_glass("y")
+    case.world.sites["y"].disk.slow_ns = 0
+    case.do("site_down", "y", 4 * T_NS)
+    case.run(8)
+
+
+def test_the_other_site_has_the_word_when_the_disk_knows_of_no_glass() -> None:
+    case = Case()
+    case.do("voter_lost", "w", 4 * T_NS)
+    case.do("site_down", "x", 5 * T_NS)
+    case.run(1.6)
+    case.do("break_glass", "y", "s")
+    case.until(lambda: case.breaks_glass("y"), leases=4)
+    case.until(lambda: not case.breaks_glass("y"), leases=3)
+    assert case.open_at("s") == ["y"]
+    x = case.world.keeper("x")
+    assert x is not None
+    case.until(lambda: not x.state.word_needed, leases=1)
+
+
 def test_x_cut_off_from_clients_but_not_from_the_store() -> None:
     case = Case()
     case.must_not_be_cut("t")

@@ -58,9 +58,8 @@ def test_the_page_lists_every_mutant() -> None:
     ]
 
 
-def test_every_rule_has_a_mutant_that_was_found_out() -> None:
-    found = {rule for rules, _, seed, _ in rows_of(PAGE) if seed is not None for rule in rules.split()}
-    assert found == {f"P{number}" for number in range(1, 34)}
+def test_every_mutant_was_found_out() -> None:
+    assert [name for _, name, seed, _ in rows_of(PAGE) if seed is None] == []
 
 
 @pytest.mark.slow
@@ -71,8 +70,7 @@ def test_each_mutant_is_found_out_at_its_seed_or_not_far_from_it() -> None:
 
     def look(row: tuple[str, str, int | None, int | None]) -> str:
         _, name, seed, _ = row
-        if seed is None:
-            return ""  # the page says so
+        assert seed is not None
         mutant = mutants[name]
         found = search(first=seed, count=1, jobs=1, edits=mutant.edits)
         if not found.findings:

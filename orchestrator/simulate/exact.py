@@ -1,0 +1,148 @@
+"""Scripts for what needs several things within moments of each other, which chance alone hardly brings about.
+
+A share of a family's seeds follows one of them in place of the family's own script, in weather made for it.
+What is left to chance is when each thing happens, and who is faster.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from orchestrator.core.records import Mode
+from orchestrator.simulate.clocks import MS, PARTS, SECOND
+from orchestrator.simulate.deeds import Deed
+from orchestrator.simulate.weathers import CLEAR, FAIR, OVERTAKING, T_NS
+from orchestrator.simulate.world import ServiceSetting, Setting
+
+Exact = Callable[[Random, Setting, int, int], tuple[Setting, list[Deed]]]
+"""Draws from a setting, the script's beginning and its end: the setting to take instead, and the deeds."""
+
+
+def _back_and_forth(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """A service is moved there and back while steps of the moves before are still on their way."""
+    deeds = []
+    at_ns = begin_ns + T_NS
+    while at_ns < end_ns:
+        deeds.append(Deed(at_ns, "move_on", ("s",)))
+        at_ns += random.randrange(T_NS, 2 * T_NS)
+    return replace(setting, eager=False, late_steps=0.4, weather=FAIR, near=FAIR), deeds
+
+
+def _two_keepers(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """A second keeper gives up while the first, which does not reach the store, still has its lease."""
+    at_ns = begin_ns + T_NS
+    given_ns = at_ns + random.randrange(300 * MS, SECOND)
+    deeds = [Deed(at_ns, "spare_apart", ("x", 9 * T_NS)), Deed(given_ns, "give_up_dead", ("x", "s"))]
+    return _bare(setting, guard_every_ns=150 * MS), deeds
+
+
+def _given_up_on_the_note(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x relies on hold and gives s up while its disk takes long; its keeper is killed about then, and the
+    next one reaches nobody. y claims what was given up, and x does not."""
+    lost_ns = begin_ns + T_NS // 2 + random.randrange(T_NS)
+    given_ns = lost_ns + 3 * T_NS + random.randrange(T_NS)
+    killed_ns = given_ns + random.randrange(2 * SECOND)
+    deeds = [
+        Deed(begin_ns, "eager", ("x", True, False)),
+        Deed(lost_ns, "witness_lost", (20 * T_NS,)),
+        Deed(given_ns - 100 * MS, "slow_disk", ("x", random.randrange(SECOND, 8 * SECOND), False, 2 * T_NS)),
+        Deed(given_ns, "give_up_dead", ("x", "s")),
+        Deed(killed_ns, "store_cut", ("x", "up", 4 * T_NS)),
+        Deed(killed_ns + 10 * MS, "crash_keeper", ("x", random.randrange(20 * MS, 400 * MS))),
+    ]
+    return replace(_worst(setting), weather=CLEAR, near=CLEAR), deeds
+
+
+def _spare_that_dies(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x relies on hold; a second keeper takes its key and is killed before its guards have heard of it. The
+    first, which does not reach the store, is what they talk to again."""
+    lost_ns = begin_ns + T_NS // 2 + random.randrange(T_NS)
+    spare_ns = lost_ns + 3 * T_NS + random.randrange(T_NS)
+    killed_ns = spare_ns + random.randrange(5 * MS, 400 * MS)
+    deeds = [
+        Deed(lost_ns, "witness_lost", (20 * T_NS,)),
+        Deed(spare_ns, "spare_apart", ("x", 9 * T_NS)),
+        Deed(killed_ns, "crash_keeper", ("x", 9 * T_NS)),
+    ]
+    return _bare(_worst(setting), guard_every_ns=900 * MS), deeds
+
+
+def _late_manual(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """A manual service is made automatic while an answer that says manual is still on its way to its guard,
+    and the keeper stops as soon as it is written."""
+    at_ns = begin_ns + 2 * T_NS + random.randrange(T_NS)
+    stopped_ns = at_ns + random.choice((random.randrange(20 * MS), random.randrange(SECOND)))
+    deeds = [
+        Deed(at_ns, "set_mode", ("x", "s", Mode.AUTOMATIC.value)),
+        Deed(stopped_ns, "stall_keeper", ("x", 4 * T_NS)),
+    ]
+    services = {name: ServiceSetting(service.home, Mode.MANUAL) for name, service in setting.services.items()}
+    return replace(_worst(setting), services=services, weather=CLEAR, near=OVERTAKING), deeds
+
+
+def _word_before_the_news(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x is back with the store and waits for y's word; y, which served s by a certificate, is back too,
+    reconciles, and says that no glass is broken there. What x hears from the store comes in no order."""
+    lost_ns = begin_ns + T_NS
+    broken_ns = lost_ns + random.randrange(T_NS, 2 * T_NS)
+    back_ns = broken_ns + T_NS + random.randrange(T_NS)
+    reached_ns = back_ns + random.randrange(2 * T_NS, 4 * T_NS)
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", back_ns - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", back_ns - lost_ns)),
+        Deed(broken_ns, "break_glass", ("y", "s")),
+        Deed(broken_ns, "isolate", ("y", reached_ns - broken_ns)),
+        Deed(reached_ns, "congest", ("x", "down", 4 * T_NS)),
+    ]
+    fast = PARTS + int(PARTS * setting.timing.clock_drift)
+    rates = {owner: fast if owner.startswith("y") else PARTS for owner in setting.rates}
+    return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR, rates=rates), deeds
+
+
+def _ended_glass(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """Broken glass is reconciled, x is back and has y's word, and then y's keeper stops for long."""
+    lost_ns = begin_ns + T_NS
+    broken_ns = lost_ns + random.randrange(T_NS, 2 * T_NS)
+    back_ns = broken_ns + T_NS + random.randrange(T_NS)
+    stopped_ns = back_ns + SECOND + random.choice((random.randrange(T_NS // 2), random.randrange(6 * T_NS)))
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", back_ns - random.randrange(T_NS) - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", back_ns - lost_ns)),
+        Deed(broken_ns, "break_glass", ("y", "s")),
+        Deed(stopped_ns, "stall_keeper", ("y", 9 * T_NS)),
+    ]
+    return replace(_worst(_only_s(setting)), guard_every_ns=1800 * MS), deeds
+
+
+def _worst(setting: Setting) -> Setting:
+    """Every database is written to as soon as it can be, and nobody is late to look at what is due."""
+    return replace(setting, eager=True, lateness_ns=0)
+
+
+def _bare(setting: Setting, *, guard_every_ns: int) -> Setting:
+    """Nothing but the guards closes, and every database is written to as soon as it can be."""
+    bare = replace(setting, eager=True, drivers=False, gated=frozenset(), guard_every_ns=guard_every_ns)
+    return replace(bare, weather=FAIR, near=FAIR)
+
+
+def _only_s(setting: Setting) -> Setting:
+    return replace(setting, services={"s": setting.services["s"]})
+
+
+PLACES = 8
+EXACT: dict[tuple[str, int], Exact] = {
+    ("moves", 2): _back_and_forth, ("moves", 6): _back_and_forth,
+    ("spares", 2): _two_keepers, ("spares", 6): _two_keepers,
+    ("hold", 3): _given_up_on_the_note, ("hold", 7): _spare_that_dies,
+    ("modes", 1): _late_manual,
+    ("glass", 3): _word_before_the_news, ("glass", 7): _word_before_the_news, ("glass", 5): _ended_glass,
+}  # fmt: skip
+"""By a family, and by which of PLACES consecutive seeds of that family."""
