@@ -101,7 +101,7 @@ def summary(events: Iterable[EventFigures]) -> list[dict[str, Any]]:
 def summary_table(events: Sequence[EventFigures]) -> Table:
     """The summary for people, with what must be zero beside it."""
     table = Table(title="Outage seen by clients, in seconds", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("event")
+    table.add_column("event", no_wrap=True)
     for column in ("times", "min", "median", "max", "rows lost", "two sites writable"):
         table.add_column(column, justify="right")
     grouped = _by_event(events)
