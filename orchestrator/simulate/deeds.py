@@ -287,14 +287,16 @@ def spare_apart(world: World, site: str, for_ns: int) -> None:
     world.start_keeper(site)
 
 
-def slow_disk(world: World, site: str, slow_ns: int, fails: bool, for_ns: int) -> None:
-    """The disks of this site's machines are slow, or take nothing."""
+def slow_disk(
+    world: World, site: str, slow_ns: int, fails: bool, for_ns: int, everywhere: bool = True
+) -> None:
+    """The disks of this site's machines, or the keeper's alone, are slow or take nothing."""
 
     def set_disks(slow: int, failing: bool) -> None:
         disk = world.sites[site].disk
         disk.slow_ns, disk.fails = slow, failing
         for (where, _), guard in world.guards.items():
-            if where == site:
+            if where == site and everywhere:
                 guard.disk_slow_ns, guard.disk_fails = slow, failing
 
     set_disks(slow_ns, fails)

@@ -122,6 +122,28 @@ def _ended_glass(random: Random, setting: Setting, begin_ns: int, end_ns: int) -
     return replace(_worst(_only_s(setting)), guard_every_ns=1800 * MS), deeds
 
 
+def _glass_on_the_disk(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """The host boots under its certificate, so that its guard has it from the keeper alone; the keeper's disk
+    is slow when that ends, and y loses power. x takes over, and y comes back, apart, with what it noted."""
+    lost_ns = begin_ns + T_NS
+    broken_ns = lost_ns + random.randrange(T_NS, 2 * T_NS)
+    back_ns = broken_ns + T_NS + random.randrange(T_NS)
+    slow_ns = random.randrange(4 * SECOND, 12 * SECOND)
+    dark_ns = back_ns + random.randrange(3 * SECOND // 2, 7 * SECOND // 2)
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", back_ns - random.randrange(T_NS) - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", back_ns - lost_ns)),
+        Deed(broken_ns, "break_glass", ("y", "s")),
+        Deed(broken_ns + SECOND, "reboot_host", ("y", "s", SECOND)),
+        Deed(back_ns + 50 * MS, "slow_disk", ("y", slow_ns, False, 4 * T_NS, False)),
+        Deed(dark_ns, "site_down", ("y", 3 * T_NS)),
+        Deed(dark_ns, "isolate", ("y", 6 * T_NS)),
+    ]
+    return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR, guard_every_ns=1800 * MS), deeds
+
+
 def _worst(setting: Setting) -> Setting:
     """Every database is written to as soon as it can be, and nobody is late to look at what is due."""
     return replace(setting, eager=True, lateness_ns=0)
@@ -143,6 +165,7 @@ EXACT: dict[tuple[str, int], Exact] = {
     ("spares", 2): _two_keepers, ("spares", 6): _two_keepers,
     ("hold", 3): _given_up_on_the_note, ("hold", 7): _spare_that_dies,
     ("modes", 1): _late_manual,
-    ("glass", 3): _word_before_the_news, ("glass", 7): _word_before_the_news, ("glass", 5): _ended_glass,
+    ("glass", 1): _glass_on_the_disk, ("glass", 5): _ended_glass,
+    ("glass", 3): _word_before_the_news, ("glass", 7): _word_before_the_news,
 }  # fmt: skip
 """By a family, and by which of PLACES consecutive seeds of that family."""

@@ -701,6 +701,17 @@ MUTANTS: tuple[Mutant, ...] = (
         (ASKING, GUARD_HAS_TAKEN_IT, "        if False:"),
     ),
     _mutant(
+        "P31",
+        "the word that no glass is broken is given before the disk has it",
+        "power is lost meanwhile, and what stands on the disk opens it again beside the other site",
+        "glass",
+        (
+            STATE,
+            "        return bool(self.glass) or any(note.glass for note in self.notes_possible)",
+            "        return bool(self.glass)",
+        ),
+    ),
+    _mutant(
         "P32",
         "no word of the peer is needed",
         "the peer serves by a certificate, and the store knows nothing of it",
