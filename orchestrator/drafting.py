@@ -99,6 +99,24 @@ class Drafter:
         """The hosts of these services at a site."""
         return {name: hosts_of(self.controller.estate, name, site) for name in dict.fromkeys(services)}
 
+    def check_covers(self, view: View, covers: tuple[str, ...]) -> None:
+        """P28: a certificate that was drawn up before the other site held says too little now, and one that
+        says nothing of broken glass there does not end it. Raises OrderRefused."""
+        peer = view.keeper.peer if view.keeper is not None else None
+        if peer is not None and peer.break_glass and view.word_needed:
+            raise OrderRefused(
+                "peer-broke-glass",
+                f"glass was broken at {view.peer}, by the last that was heard of it: bring it back and "
+                "reconcile, or give up what it accepted: "
+                f"`twinsite certify {view.peer} --down --accept-broken-glass`",
+            )
+        missing = [name for name in self.primary_at(view, view.peer) if name not in covers]
+        if peer is not None and peer.hold and missing:
+            raise OrderRefused(
+                "peer-holds",
+                f"{view.peer} holds by now: the certificate must cover {', '.join(missing)} too; order anew",
+            )
+
     def check_idle(self, service: str) -> None:
         """No run is at the service here. Raises OrderRefused."""
         mind = self.controller.minds[service]

@@ -6,7 +6,7 @@ one that babbles, falls silent or is slow loses its connection and nothing else.
 
 Guard to keeper, the first line and then in any order:
     {"hello": 1, "site": …, "service": …, "host": …, "protects": […], "lacks": […]}
-    {"question": nonce, "open": bool, "incarnation": n, "epoch": n, "clock_ns": n}
+    {"question": nonce, "open": bool, "incarnation": n, "epoch": n, "clock_ns": n, "certified": bool}
     {"acknowledged": number, "fenced": bool, "incarnation": n, "evidence": "…"}
     {"refused": code, "evidence": "…"}
 Keeper to guard:
@@ -89,8 +89,10 @@ class GuardCallbacks(Protocol):
     def on_gone(self, service: str) -> None:
         """The guard's connection has ended."""
 
-    def on_question(self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int) -> None:
-        """P18: the guard asks; reply with `GuardDesk.answer`."""
+    def on_question(
+        self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int, certified: bool
+    ) -> None:
+        """P18: the guard asks; reply with `GuardDesk.answer`. `certified`: by P31 it is open."""
 
     def on_acknowledged(
         self, service: str, number: int, fenced: bool, incarnation: int, evidence: str
@@ -246,7 +248,12 @@ class GuardDesk:
                 if message.clock_ns is not None:
                     line.clock = line.clock.heard(boottime_ns(), message.clock_ns)
                 self._callbacks.on_question(
-                    service, message.nonce, message.open, message.incarnation, message.epoch
+                    service,
+                    message.nonce,
+                    message.open,
+                    message.incarnation,
+                    message.epoch,
+                    message.certified,
                 )
             case _Acknowledged():
                 self._callbacks.on_acknowledged(
@@ -371,6 +378,7 @@ class _Question:
     incarnation: int
     epoch: int
     clock_ns: int | None
+    certified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,8 +427,14 @@ def _message(parsed: dict[str, Any]) -> _Said:
         if not 0 < len(nonce) <= LONGEST_NONCE:
             raise _NotUnderstood(f"a question of {len(nonce)} characters")
         clock_ns = _number(parsed, "clock_ns") if "clock_ns" in parsed else None  # older guards show none
+        certified = _truth(parsed, "certified") if "certified" in parsed else False
         return _Question(
-            nonce, _truth(parsed, "open"), _number(parsed, "incarnation"), _number(parsed, "epoch"), clock_ns
+            nonce,
+            _truth(parsed, "open"),
+            _number(parsed, "incarnation"),
+            _number(parsed, "epoch"),
+            clock_ns,
+            certified,
         )
     if "acknowledged" in parsed:
         return _Acknowledged(

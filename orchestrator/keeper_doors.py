@@ -246,9 +246,11 @@ class TlsDoors:
         """A guard's connection has ended."""
         self._take(m.GuardGone(service))
 
-    def on_question(self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int) -> None:
+    def on_question(
+        self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int, certified: bool
+    ) -> None:
         """P18."""
-        self._take(m.GuardAsked(service, nonce, open_, incarnation, epoch))
+        self._take(m.GuardAsked(service, nonce, open_, incarnation, epoch, certified))
 
     def on_acknowledged(
         self, service: str, number: int, fenced: bool, incarnation: int, evidence: str

@@ -333,7 +333,10 @@ class Orders:
     ) -> None:
         self._drafter.check_idle(drawn.plan.service)
         words, bound = statement(view, service, wish)  # frozen at the moment of decision
+        covers: tuple[str, ...] = ()
         if drawn.certificate is not None:
+            covers = tuple(drawn.certificate.body["covers"])
+            self._drafter.check_covers(view, covers)
             reason = drawn.request.reason
             kept = await self.certificates.put_on_file(drawn.certificate.id, who, signature)
             words += f"; {who} certified {wish.from_site} down: {reason} (certificate {kept.id})"
@@ -347,6 +350,7 @@ class Orders:
             record,
             ordered_by_operator=True,
             certified_down=wish.certified_down,
+            covers=covers,
             accept_loss=wish.accept_loss_seconds is not None,
             who=who,
             why=reason or "ordered",

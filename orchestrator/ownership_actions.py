@@ -44,7 +44,8 @@ class NoArguments(Arguments):
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
     that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
-    this site was the primary itself. `report`: what to put on file of a run that was done; its lines are
+    this site was the primary itself. `covers`: the services of which a certificate names every host.
+    `report`: what to put on file of a run that was done; its lines are
     published with the run."""
 
     record: RunRecord
@@ -52,6 +53,7 @@ class Errand:
     by_itself: bool = False
     ordered_by_operator: bool = False
     certified_down: bool = False
+    covers: tuple[str, ...] = ()
     accept_loss: bool = False
     certificate: str = ""
     broken: bool = False
@@ -134,6 +136,7 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
             who=errand.who,
             why=errand.why,
             certified_down=errand.certified_down,
+            covers=errand.covers,
             wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
         ),
         patience_seconds,

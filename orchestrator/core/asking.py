@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from orchestrator.core import guarding, noting, promise
 from orchestrator.core.asks import Do, Done, ReadPeerFirst, Refuse, Wait, examine
+from orchestrator.core.lease import has_passed
 from orchestrator.core.messages import (
     Asked,
     BreakGlass,
@@ -24,6 +25,7 @@ from orchestrator.core.messages import (
     Order,
     PeerRead,
     ReadPeer,
+    Reconcile,
     Reply,
     ServiceItem,
     SetMode,
@@ -43,7 +45,7 @@ from orchestrator.core.records import (
     encode,
 )
 from orchestrator.core.registration import FENCE_RETRY_NS, adopt, register, see_peer, see_service
-from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk
+from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk, Phase
 from orchestrator.store.base import Compare, Put
 
 TRIES = 12
@@ -58,7 +60,7 @@ def asked(state: OwnershipState, message: Asked, now_ns: int) -> list[Order]:
     if isinstance(what, CertifyPeer):
         return [*_certified(state, now_ns), Reply(message.ask, True)]
     orders: list[Order] = []
-    if isinstance(what, TakeOver) and what.certified_down:
+    if isinstance(what, TakeOver) and what.certified_down and not _peer_broke_glass(state):
         orders += _certified(state, now_ns)
     if isinstance(what, SetMode) and what.mode == Mode.AUTOMATIC and what.service in state.services:
         orders += guarding.make_automatic(state, what.service, now_ns)
@@ -85,6 +87,12 @@ def _certified(state: OwnershipState, now_ns: int) -> list[Order]:
     return register(state, now_ns)
 
 
+def _peer_broke_glass(state: OwnershipState) -> bool:
+    """P31: by the last that was heard of it. That it is off now does not keep it off: to open beside what it
+    would serve again takes a certificate that says so (`CertifyPeer`)."""
+    return state.peer_item is not None and state.peer_item.record.break_glass
+
+
 def _break_glass(state: OwnershipState, what: BreakGlass, now_ns: int) -> Refuse | None:
     """P31: only without a right by the store, and once; it counts when the disk has it."""
     if what.service not in state.services:
@@ -97,7 +105,11 @@ def _break_glass(state: OwnershipState, what: BreakGlass, now_ns: int) -> Refuse
     if item is not None and what.epoch <= item.record.epoch:
         return Refuse("epoch-too-low", f"{what.service} is at epoch {item.record.epoch} already")
     state.glass[what.service] = Glass(what.service, what.epoch, what.certificate)
-    state.services[what.service].shut = False
+    state.glass_in_question -= {what.service}
+    service = state.services[what.service]
+    service.shut = False
+    if service.guard is not None:
+        service.guard.automatic = False  # P31: until it says again that it has taken a lease's deadline
     return None
 
 
@@ -127,11 +139,22 @@ def _answer_at_once(
         return [Reply(ask, False, "right-lost", f"{what.service} is being shut here at this moment")]
     if isinstance(what, MayAct) and what.epoch != epoch:
         return [Reply(ask, False, "right-lost", f"{what.service} is at epoch {epoch}, not {what.epoch}")]
+    if (
+        isinstance(what, InstanceOpened)
+        and service.guard is None
+        and _by_hold_alone(state, what.service, now_ns)
+    ):
+        # P32: without a guard nobody knows whether all was closed, and this site certified as off.
+        return [Reply(ask, False, "right-lost", f"hold alone opens nothing: {state.site} has no lease")]
     if isinstance(what, InstanceOpened):
         service.shut = False
         service.open_here = True
         service.right_until_ns = max(service.right_until_ns, state.deadline_ns)
     return [Reply(ask, True)]
+
+
+def _by_hold_alone(state: OwnershipState, name: str, now_ns: int) -> bool:
+    return state.hold_relied and now_ns >= state.deadline_ns and state.under_glass(name) is None
 
 
 def _shut_first(state: OwnershipState, name: str, *, planned: bool, now_ns: int) -> list[Order]:
@@ -152,7 +175,7 @@ def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list
     service = state.services[message.service]
     service.closing = False
     if not message.closed:
-        return _refuse_give_up(state, message.service, message.evidence)
+        return _refuse_give_up(state, message.service, message.evidence, now_ns)
     service.open_here = False
     service.shut = True
     service.giving_up = True
@@ -160,7 +183,7 @@ def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list
     return guarding.order_fence(state, message.service, "it is given up", now_ns)
 
 
-def _refuse_give_up(state: OwnershipState, name: str, evidence: str) -> list[Order]:
+def _refuse_give_up(state: OwnershipState, name: str, evidence: str, now_ns: int) -> list[Order]:
     """The close failed and nothing is proven: say so in the record; the service stays ours."""
     for ask, pending in list(state.asks.items()):
         if isinstance(pending.what, GiveUpPlanned) and pending.what.service == name:
@@ -169,7 +192,7 @@ def _refuse_give_up(state: OwnershipState, name: str, evidence: str) -> list[Ord
     if item is None or item.record.primary != state.site:
         return []
     refused = replace(item.record, asked_to_give_up=False, refusal=evidence)
-    return _transact(state, 0, Do(((name, refused),)))
+    return _transact(state, 0, Do(((name, refused),)), now_ns)
 
 
 def fence_ended(state: OwnershipState, message: FenceEnded, now_ns: int) -> list[Order]:
@@ -179,7 +202,7 @@ def fence_ended(state: OwnershipState, message: FenceEnded, now_ns: int) -> list
     service.fence_evidence = message.evidence
     if not message.verified:
         service.fence_again_at_ns = now_ns + FENCE_RETRY_NS
-        return _fence_failed(state, message)
+        return _fence_failed(state, message, now_ns)
     _proven_shut(state, message.service)
     return []
 
@@ -208,13 +231,13 @@ def _gives_up(state: OwnershipState, pending: PendingAsk, name: str) -> bool:
     return isinstance(what, GiveUpDead) or not state.services[name].closing
 
 
-def _fence_failed(state: OwnershipState, message: FenceEnded) -> list[Order]:
+def _fence_failed(state: OwnershipState, message: FenceEnded, now_ns: int) -> list[Order]:
     orders: list[Order] = []
     for ask, pending in list(state.asks.items()):
         if not _gives_up(state, pending, message.service):
             continue
         if isinstance(pending.what, GiveUpPlanned):
-            orders.extend(_refuse_give_up(state, message.service, message.evidence))
+            orders.extend(_refuse_give_up(state, message.service, message.evidence, now_ns))
         else:
             del state.asks[ask]
             orders.append(Reply(ask, False, "fence-unverified", message.evidence))
@@ -267,10 +290,16 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
         if isinstance(verdict, Do) and verdict.revoke_peer and not noting.peer_is_clear(state):
             pending.clears_note = True  # P16: cleared and synced before it is sent
             continue
+        if isinstance(verdict, Do) and isinstance(pending.what, Reconcile):
+            glass = state.glass[pending.what.service]
+            if not noting.reconciliation_is_noted(state, glass.service):
+                # P31: whoever starts after it was committed must not serve by the certificate beside a taker.
+                state.glass[glass.service] = replace(glass, reconciling=True)
+                continue
         if isinstance(verdict, Do):
             pending.tries += 1
             if pending.tries <= TRIES:
-                orders.extend(_transact(state, ask, verdict))
+                orders.extend(_transact(state, ask, verdict, now_ns))
                 continue
             verdict = Refuse("store-busy", f"{TRIES} transactions in a row were refused by their compares")
         del state.asks[ask]
@@ -341,7 +370,7 @@ def _reply(state: OwnershipState, ask: int, verdict: Done | Refuse) -> list[Orde
     return [Reply(ask, True)]
 
 
-def _transact(state: OwnershipState, ask: int, do: Do) -> list[Order]:
+def _transact(state: OwnershipState, ask: int, do: Do, now_ns: int) -> list[Order]:
     """Every transaction compares the writer's own key and everything it replaces (P10, P12)."""
     number = state.next_transaction
     state.next_transaction += 1
@@ -361,7 +390,9 @@ def _transact(state: OwnershipState, ask: int, do: Do) -> list[Order]:
             Put(SITES + state.peer, encode(replace(state.peer_item.record, revoked=True, hold=False)))
         )
     names = tuple(name for name, _ in do.services)
-    state.transactions[number] = Outstanding(ask, names, state.registration, writer, do.revoke_peer)
+    over_ns = state.may_take_at(0)
+    waited = over_ns is not None and has_passed(over_ns, now_ns)
+    state.transactions[number] = Outstanding(ask, names, state.registration, writer, do.revoke_peer, waited)
     if do.revoke_peer:
         promise.takeover_sent(state)  # P15
     if ask in state.asks:
@@ -387,7 +418,7 @@ def transaction_answered(state: OwnershipState, message: TransactionAnswered, no
     if message.peer is not None:
         ours = _we_revoked(outstanding, message)
         see_peer(state, message.peer, now_ns)
-        if ours:
+        if ours and outstanding.waited:
             state.peer_revoked_revision = message.peer.revision
             if outstanding.ask in state.asks:  # P11: the rest needs no further wait and no further read
                 state.asks[outstanding.ask].peer_read_at = message.peer.revision
@@ -454,6 +485,9 @@ def end_glass(state: OwnershipState, now_ns: int) -> list[Order]:
     orders: list[Order] = []
     for name, glass in list(state.glass.items()):
         service = state.services.get(name)
+        if name in state.glass_in_question and _taken_from_us(state, glass):
+            del state.glass[name]
+            continue
         if service is None or not guarding.reconciled(state, glass, now_ns):
             continue
         if service.guard is not None and _is_automatic(state, name) and not service.guard.automatic:
@@ -461,3 +495,10 @@ def end_glass(state: OwnershipState, now_ns: int) -> list[Order]:
             continue
         del state.glass[name]
     return orders
+
+
+def _taken_from_us(state: OwnershipState, glass: Glass) -> bool:
+    """The reconciliation that had been begun was committed, and the other site has taken over since."""
+    service = state.services[glass.service]
+    item = service.item if service.known and state.phase is Phase.ACTIVE else None
+    return item is not None and item.record.epoch > glass.epoch and item.record.primary == state.peer

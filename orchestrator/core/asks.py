@@ -356,6 +356,22 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
     return Do(writes, tuple(runs[name] for name, _ in batch), revoke_peer=True)
 
 
+def _cut_off_everywhere(state: OwnershipState, what: TakeOver) -> Verdict | None:
+    """P28: this takes hold out, by which the peer may be serving all that is its own without any contact. One
+    that was drawn up before it held may not say enough."""
+    for name, service in state.services.items():
+        if not service.known:
+            return Wait()
+        peers = service.item is not None and service.item.record.primary == state.peer
+        if peers and name not in what.covers:
+            return Refuse(
+                "peer-holds",
+                f"{state.peer} holds and is primary for {name} too, which the certificate does not cover; "
+                "order it anew",
+            )
+    return None
+
+
 def _lease_still_held(
     state: OwnershipState, pending: PendingAsk, what: TakeOver, only_manual: bool, now_ns: int
 ) -> Verdict | None:
@@ -366,7 +382,9 @@ def _lease_still_held(
         return _wait_or(
             what, now_ns, "peer-never-seen", f"{state.peer}'s key has not been seen since our start"
         )
-    if what.certified_down and (only_manual or peer.record.hold):
+    if what.certified_down and peer.record.hold:
+        return _cut_off_everywhere(state, what)
+    if what.certified_down and only_manual:
         return None
     if peer.record.hold:
         return Refuse(

@@ -28,7 +28,9 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
         return []
     guard = service.guard
     guard.connected, guard.open = True, message.open
+    guard.says_closed, guard.certified = not message.open, message.certified
     guard.incarnation, guard.epoch = message.incarnation, message.epoch
+    _hold_was_unbroken(state, message)
     if not state.decider_lives(now_ns) or state.phase is Phase.SUPERSEDED:  # P1
         return []
     if guard.fence_order or service.fencing:
@@ -43,6 +45,9 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     incarnation = state.confirmed_incarnation
     if state.entitled(message.service, now_ns):
         left_ns = max(0, state.deadline_ns - now_ns)
+        if left_ns == 0 and not message.open and not _others_open(state, message.service):
+            # P32: hold alone keeps open what is open. It opens nothing that is closed while all is.
+            return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)]
         if state.hold_relied:
             left_ns = max(left_ns, state.timing.lease_duration_ns)
         manual = not service.automatic and not service.made_automatic
@@ -51,6 +56,42 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
         return _on_note(state, message, now_ns)
     no = service.giving_up or state.word_needed or (service.known and not state.names_us(message.service))
     return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)] if no else []
+
+
+def _others_open(state: OwnershipState, name: str) -> bool:
+    """Another service of ours is open here, by its guard's last word over a connection that is there."""
+    return any(
+        other != name and state.names_us(other) and service.guard.connected and service.guard.open
+        for other, service in state.services.items()
+        if service.guard is not None
+    )
+
+
+def dark(state: OwnershipState, now_ns: int) -> bool:
+    """P32: all that is ours here is certain to be closed, by its guards: then somebody may truthfully have
+    certified this site as off, and broken the glass."""
+    ours = [
+        service.guard
+        for name, service in state.services.items()
+        if state.names_us(name) and service.guard is not None
+    ]
+    return bool(ours) and all(_closed(state, guard, now_ns) for guard in ours)
+
+
+def _closed(state: OwnershipState, guard: GuardState, now_ns: int) -> bool:
+    """Every process of it: by its word, or because all that it was ever answered has run out."""
+    if guard.cut or guard.says_closed:
+        return True
+    slack_ns = ceil(state.timing.lease_duration_ns * state.timing.clock_drift)
+    return not guard.told_manual and has_passed(guard.told_until_ns + slack_ns, now_ns)
+
+
+def _hold_was_unbroken(state: OwnershipState, message: GuardAsked) -> None:
+    """P32: what the keeper before this one held is open still, so it never closed, and nobody can truthfully
+    have certified that this site is off."""
+    noted = state.start_note.holds(message.service) is not None
+    if noted and message.open and not message.certified and state.may_be_unbroken and state.hold_relied:
+        state.word_needed = False
 
 
 def reconciled(state: OwnershipState, glass: Glass, now_ns: int) -> bool:
@@ -79,7 +120,7 @@ def _answer(
 ) -> list[Order]:
     guard = state.services[message.service].guard
     if guard is not None and left_ns > 0:
-        guard.cut = False
+        guard.cut = guard.says_closed = False
         guard.told_until_ns = max(guard.told_until_ns, now_ns + left_ns)
         guard.told_manual = manual
         guard.automatic = guard.automatic and not manual
@@ -153,6 +194,7 @@ def gone(state: OwnershipState, name: str) -> None:
     guard = state.services[name].guard
     if guard is not None:
         guard.connected = False
+        guard.automatic = False  # P27, P31: what opens it meanwhile may be a certificate
         guard.fence_order = guard.automatic_order = guard.learn_order = 0
 
 

@@ -190,13 +190,15 @@ class GuardGone:
 
 @dataclass(frozen=True, slots=True)
 class GuardAsked:
-    """P18: a guard asks; `open`, `incarnation` and `epoch` are what it says of itself."""
+    """P18: a guard asks; `open`, `incarnation` and `epoch` are what it says of itself. `certified`: a
+    certificate keeps it open (P31)."""
 
     service: str
     nonce: str
     open: bool
     incarnation: int
     epoch: int
+    certified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,8 @@ class GiveUpDead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOver:
-    """P9, P10: take services from the silent peer. With `certified_down`, P28: manual services too."""
+    """P9, P10: take services from the silent peer. With `certified_down`, P28: manual services too.
+    `covers`: the services of which the certificate (or verified cut) names every host at the peer."""
 
     services: tuple[str, ...]
     records: tuple[RunRecord, ...]
@@ -268,6 +271,7 @@ class TakeOver:
     who: str
     why: str
     certified_down: bool = False
+    covers: tuple[str, ...] = ()
     wait_until_ns: int = 0
 
 

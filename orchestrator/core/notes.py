@@ -10,11 +10,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Glass:
-    """One service served under a certificate."""
+    """One service served under a certificate. `reconciling`: its reconciliation may have been sent, so that
+    to whoever starts with this note only the store can tell whether it still counts."""
 
     service: str
     epoch: int
     certificate: str
+    reconciling: bool = False
+
+    def same(self, other: "Glass") -> bool:
+        """It is of the same certificate."""
+        return (self.service, self.epoch, self.certificate) == (
+            other.service,
+            other.epoch,
+            other.certificate,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,3 +87,9 @@ def peer_is_clear(state: OwnershipState) -> bool:
 def hold_is_clear_of(state: OwnershipState, service: str) -> bool:
     """P30: a service is struck from the note before its give-up is sent."""
     return all(note.holds(service) is None for note in state.notes_possible)
+
+
+def reconciliation_is_noted(state: OwnershipState, service: str) -> bool:
+    """P31: whoever starts with any note that may stand on the disk knows that it was begun."""
+    noted = [glass for note in state.notes_possible for glass in note.glass if glass.service == service]
+    return state.glass[service].reconciling and all(glass.reconciling for glass in noted)

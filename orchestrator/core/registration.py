@@ -139,16 +139,31 @@ def _unbroken(state: OwnershipState, beat: Beat) -> None:
     """P32: the lease of the keeper before this one, on this boot, was not over when this renewal was sent (or
     it relied on hold), so nobody can have broken the glass on the strength of our absence."""
     if state.word_needed and not state.registered:
-        relied = state.start_note.hold_incarnation > 0 and state.hold_relied
+        relied = state.may_be_unbroken and state.hold_relied and _open_since(state)
         state.word_needed = not (beat.sent_at_ns < state.inherited_deadline_ns or relied)
 
 
+def _open_since(state: OwnershipState) -> bool:
+    """P32: something that the keeper before this one held has not been closed since: by its guard's word, or,
+    where there is none, because nobody has cut it off."""
+    for name, service in state.services.items():
+        if state.start_note.holds(name) is None:
+            continue
+        guard = service.guard
+        if service.open_here if guard is None else guard.open and not guard.certified:
+            return True
+    return False
+
+
 def lease_broken(state: OwnershipState, now_ns: int) -> list[Order]:
-    """P32: the lease has ended and nothing else entitles: open nothing until the peer's word, and take a new
-    incarnation that its word can name."""
-    if not state.registered or state.word_needed or state.hold_relied or now_ns < state.deadline_ns:
+    """P32: the lease has ended and nothing else entitles, or hold alone does and all is closed here: open
+    nothing until the peer's word, and take a new incarnation that its word can name."""
+    if not state.registered or state.word_needed or now_ns < state.deadline_ns:
+        return []
+    if state.hold_relied and not guarding.dark(state, now_ns):
         return []
     state.word_needed = True
+    state.may_be_unbroken = False
     state.word_from_incarnation = 0
     return register(state, now_ns)
 

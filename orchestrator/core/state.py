@@ -57,7 +57,8 @@ class GuardState:
     `known_incarnation`: the highest it has acknowledged (P21). `told_until_ns`: until when, at the latest, it
     may stay open on what it was answered, our clock. `told_manual`: it may stay open for ever.
     `fence_order`, `automatic_order`, `learn_order`: numbers of orders not acknowledged yet, 0 for none.
-    `cut`: it has acknowledged a fence, and was answered nothing since that would open it.
+    `cut`: it has acknowledged a fence, and was answered nothing since that would open it. `says_closed`: the
+    same by its own last question. `certified`: it says that a certificate keeps it open (P31).
     """
 
     connected: bool = False
@@ -68,6 +69,8 @@ class GuardState:
     told_until_ns: int = 0
     told_manual: bool = False
     cut: bool = False
+    says_closed: bool = False
+    certified: bool = False
     automatic: bool = False
     fence_order: int = 0
     automatic_order: int = 0
@@ -87,13 +90,15 @@ class Beat:
 
 @dataclass(slots=True)
 class Outstanding:
-    """A transaction without an answer yet; one sent before the last `registration` is ignored (P5)."""
+    """A transaction without an answer yet; one sent before the last `registration` is ignored (P5). `waited`:
+    when it was sent, the peer's lease was over by our clock (P9), not only by somebody's word (P28, P31)."""
 
     ask: int
     services: tuple[str, ...]
     registration: int
     writer: str
     takes: bool = False
+    waited: bool = False
 
 
 @dataclass(slots=True)
@@ -178,7 +183,9 @@ class OwnershipState:
     word_needed: bool = True
     word_from_incarnation: int = 0
     inherited_deadline_ns: int = 0
+    may_be_unbroken: bool = False
     glass: dict[str, Glass] = field(default_factory=dict)
+    glass_in_question: frozenset[str] = frozenset()
     next_guard_order: int = 1
 
     def entitled(self, service: str, now_ns: int) -> bool:
@@ -206,14 +213,28 @@ class OwnershipState:
     def under_glass(self, service: str) -> Glass | None:
         """P31: the certificate under which it is served here; it counts once the disk has it."""
         glass = self.glass.get(service)
-        if glass is None or not all(glass in note.glass for note in self.notes_possible):
+        if glass is None or not all(any(map(glass.same, note.glass)) for note in self.notes_possible):
+            return None
+        if service in self.glass_in_question and not self._glass_stands(glass):
             return None
         return glass
 
+    def _glass_stands(self, glass: Glass) -> bool:
+        """The keeper before this one had begun to reconcile: it counts only where the store, read after our
+        own registration (P4, P12), shows that nothing came of that."""
+        service = self.services[glass.service]
+        return service.known and (service.item is None or service.item.record.epoch <= glass.epoch)
+
     def glass_here(self) -> bool:
         """P31, P32: glass was broken here, or the next keeper of this site may still find so on the disk, and
-        would serve by it: until neither is so, the peer has not our word."""
-        return bool(self.glass) or any(note.glass for note in self.notes_possible)
+        would serve by it, or a guard says that a certificate keeps it open: until none of it is so, the peer
+        has not our word."""
+        guards = [service.guard for service in self.services.values() if service.guard is not None]
+        return (
+            bool(self.glass)
+            or any(note.glass for note in self.notes_possible)
+            or any(guard.certified for guard in guards)
+        )
 
     def epoch(self, service: str) -> int:
         """The epoch at which this site would act for `service`."""
@@ -273,8 +294,10 @@ def new_state(
             automatic=mode is Mode.AUTOMATIC,
             open_here=name in inherited_open,
             right_until_ns=inherited_deadline_ns if name in inherited_open else 0,
-            # What a keeper before this one answered may keep it open as long as a lease (P18).
-            guard=GuardState(told_until_ns=now_ns + timing.lease_duration_ns) if name in guarded else None,
+            # What a keeper before this one answered may keep it open as long as a lease (P18), or for ever.
+            guard=GuardState(told_until_ns=now_ns + timing.lease_duration_ns, told_manual=True)
+            if name in guarded
+            else None,
         )
         for name, mode in modes.items()
     }
@@ -290,5 +313,7 @@ def new_state(
         inherited_deadline_ns=inherited_deadline_ns,
         notes_possible=(note,),
         start_note=note,
+        may_be_unbroken=note.hold_incarnation > 0,
         glass={glass.service: glass for glass in note.glass},
+        glass_in_question=frozenset(glass.service for glass in note.glass if glass.reconciling),
     )

@@ -177,9 +177,10 @@ class ControllerNode:
         *,
         ordered: bool = False,
         certified: bool = False,
+        covers: tuple[str, ...] | None = None,
         hold_down_ns: int = 0,
     ) -> m.TakeOver:
-        """A takeover."""
+        """A takeover. `covers` None: the certificate says that everything of the other site is off."""
         keeper = self.world.keeper(self.site)
         shown = keeper.now() if keeper is not None else 0
         return m.TakeOver(
@@ -190,6 +191,7 @@ class ControllerNode:
             who=self.site,
             why="silent",
             certified_down=certified,
+            covers=tuple(self.world.services) if covers is None else covers,
             wait_until_ns=shown + 4 * self.world.timing.lease_duration_ns,
         )
 

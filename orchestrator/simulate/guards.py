@@ -184,7 +184,14 @@ class GuardNode:
         if not self._dial():
             return
         self.unanswered += 1
-        asked = m.GuardAsked(self.host.service, str(order.nonce), order.open, order.incarnation, order.epoch)
+        asked = m.GuardAsked(
+            self.host.service,
+            str(order.nonce),
+            order.open,
+            order.incarnation,
+            order.epoch,
+            self.state.certified is not None,
+        )
         self._send(self.connection, asked)
 
     def _dial(self) -> bool:

@@ -40,7 +40,7 @@ NO_WORD = (
     (STATE, "    word_needed: bool = True", "    word_needed: bool = False"),
     (
         REGISTRATION,
-        "    if not state.registered or state.word_needed or state.hold_relied or now_ns < state.deadline_ns:\n        return []\n",
+        "    if not state.registered or state.word_needed or now_ns < state.deadline_ns:\n        return []\n",
         "    if True:\n        return []\n",
     ),
 )
@@ -157,7 +157,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             REGISTRATION,
-            "    if not state.registered or state.word_needed or state.hold_relied or now_ns < state.deadline_ns:\n        return []\n",
+            "    if not state.registered or state.word_needed or now_ns < state.deadline_ns:\n        return []\n",
             "    if True:\n        return []\n",
         ),
     ),
@@ -707,8 +707,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "glass",
         (
             STATE,
-            "        return bool(self.glass) or any(note.glass for note in self.notes_possible)",
-            "        return bool(self.glass)",
+            "            or any(note.glass for note in self.notes_possible)\n",
+            "",
         ),
     ),
     _mutant(
@@ -719,7 +719,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (STATE, "    word_needed: bool = True", "    word_needed: bool = False"),
         (
             REGISTRATION,
-            "    state.word_needed = True\n    state.word_from_incarnation = 0\n    return register(state, now_ns)",
+            "    state.word_needed = True\n    state.may_be_unbroken = False\n    state.word_from_incarnation = 0\n    return register(state, now_ns)",
             "    return []",
         ),
     ),

@@ -2310,6 +2310,7 @@ class Guard:
                         "incarnation": order.incarnation,
                         "epoch": order.epoch,
                         "clock_ns": boottime_ns(),
+                        "certified": self._state.certified is not None,
                     }
                 )
         elif isinstance(order, Lift):

@@ -231,6 +231,7 @@ def test_p30_a_service_that_the_note_does_not_name_is_not_kept_open() -> None:
 
 def test_p21_a_restarted_keeper_carries_hold_on_until_its_guards_know_it() -> None:
     keeper = restarted()
+    keeper.guard_asks(is_open=True)
     own = SiteRecord(incarnation=2, beat=50, keeper="before", lease_duration_ns=T, hold=True)
     keeper.register(own=own)
     assert keeper.renewal(keeper.orders).record.hold

@@ -34,7 +34,9 @@ class Allowing:
     def on_gone(self, service: str) -> None:
         self.told.append(("gone", service))
 
-    def on_question(self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int) -> None:
+    def on_question(
+        self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int, certified: bool
+    ) -> None:
         assert self.desk is not None
         self.open = open_
         self.desk.answer(service, nonce, 1, EPOCH, self.remaining_ns, False)

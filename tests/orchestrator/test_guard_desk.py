@@ -41,8 +41,10 @@ class Heard:
     def on_gone(self, service: str) -> None:
         self.told.append(("gone", service))
 
-    def on_question(self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int) -> None:
-        self.told.append(("question", service, nonce, open_, incarnation, epoch))
+    def on_question(
+        self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int, certified: bool
+    ) -> None:
+        self.told.append(("question", service, nonce, open_, incarnation, epoch, certified))
 
     def on_acknowledged(
         self, service: str, number: int, fenced: bool, incarnation: int, evidence: str
@@ -151,7 +153,7 @@ async def test_a_guard_asks_and_is_answered(desk: GuardDesk, heard: Heard, pki: 
     guard = await Guard.introduced(desk, heard, pki.guard(SITE, "crm"), "crm")
     guard.say(question("abc"))
     await until(lambda: len(heard.told) == 2)
-    assert heard.told[1] == ("question", "crm", "abc", False, 3, 7)
+    assert heard.told[1] == ("question", "crm", "abc", False, 3, 7, False)
     desk.answer("crm", "abc", 3, 8, 2_000_000_000, False)
     assert await guard.hears() == {
         "answer": "abc",
@@ -377,7 +379,7 @@ async def test_half_a_line_is_no_message(desk: GuardDesk, heard: Heard, pki: Pki
     await until(lambda: len(heard.told) == 2)
     guard.close()
     await until(lambda: len(heard.told) == 3)
-    assert heard.told[1:] == [("question", "crm", "abc", False, 3, 7), ("gone", "crm")]
+    assert heard.told[1:] == [("question", "crm", "abc", False, 3, 7, False), ("gone", "crm")]
 
 
 async def test_a_line_of_a_megabyte_is_not_read_to_its_end(desk: GuardDesk, heard: Heard, pki: Pki) -> None:

@@ -140,7 +140,10 @@ class FakeDoors:
     def from_guard(self, service: str, order: Any) -> None:
         """What a guard says."""
         if isinstance(order, guard.Ask):
-            self.take(m.GuardAsked(service, str(order.nonce), order.open, order.incarnation, order.epoch))
+            certified = self._guards[service].state.certified is not None
+            self.take(
+                m.GuardAsked(service, str(order.nonce), order.open, order.incarnation, order.epoch, certified)
+            )
         elif isinstance(order, guard.Acknowledge):
             self.take(
                 m.GuardAcknowledged(service, order.number, order.fenced, order.incarnation, order.evidence)

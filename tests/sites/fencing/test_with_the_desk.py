@@ -32,7 +32,9 @@ class Callbacks:
     def on_gone(self, service: str) -> None:
         pass
 
-    def on_question(self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int) -> None:
+    def on_question(
+        self, service: str, nonce: str, open_: bool, incarnation: int, epoch: int, certified: bool
+    ) -> None:
         assert self.desk is not None
         self.open.append(open_)
         self.desk.answer(service, nonce, 2, self.epoch, self.remaining_ns, False)
