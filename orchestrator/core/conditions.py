@@ -176,6 +176,11 @@ RESTARTS_LEFT = When(
     "a restart in place is left (`local_restarts`, counted over an hour)", lambda v, s: s.restarts_left > 0
 )
 STANDBY_MISSING = When("the instance at the other site does not answer as a standby", _standby_missing)
+NOBODY_ELSE = When(
+    "the instance at the other site does not answer as a standby, and opening it here has not failed three "
+    "times within five minutes",
+    lambda v, s: _standby_missing(v, s) and s.open_failures < OPEN_TRIES,
+)
 # Busy machines may let a few tries run out of time at two places at once.
 CUT_OFF_LATELY = When(
     "its clients have been cut off for no longer than the service's `hold_down`, or than "

@@ -48,6 +48,15 @@ INSTANCES: tuple[Rule, ...] = (
         "restart",
         "its database is dead and may be restarted where it is",
     ),
+    # As after a cold start, where nothing else may start it.
+    Rule(
+        515,
+        Diagnosis.PRIMARY_DEAD,
+        when.NOBODY_ELSE,
+        Act.RESTART,
+        "restart",
+        "its database is not running, and the other site could not take it: it is started where it is",
+    ),
     Rule(516, Diagnosis.PRIMARY_DEAD, when.PAUSED, Act.REFUSE, "paused", "automatic moves of it are paused"),
     Rule(518, Diagnosis.PRIMARY_DEAD, when.MANUAL, Act.ASK, "manual", "it is manual: a person decides"),
     Rule(520, Diagnosis.PRIMARY_DEAD, when.UNGUARDED, Act.ASK, "guard-missing", "no guard: a person decides"),
@@ -57,7 +66,7 @@ INSTANCES: tuple[Rule, ...] = (
         when.STANDBY_MISSING,
         Act.ASK,
         "standby-not-eligible",
-        "the other site could not take it, so giving it up would gain nothing",
+        "the other site could not take it, and it does not start here",
     ),
     Rule(
         524,

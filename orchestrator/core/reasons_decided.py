@@ -43,7 +43,8 @@ DECISIONS = ReasonGroup(
         ),
         Reason(
             "restart",
-            "The service's database is dead or closed at the site that owns it, and is started there.",
+            "The database is not running at the site that owns it, and is started there: that is allowed "
+            "(`local_restarts`), or nobody else could take it.",
             "Watch it with `twinsite status --watch`; read the database's log.",
         ),
         Reason(

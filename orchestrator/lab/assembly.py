@@ -234,6 +234,7 @@ def _daemon(parts: Parts, site: str, verb: str, service: str = "") -> Program:
         directory=str(layout.site(site)),
         environment=_clock(parts, site, verb),
         restart=True,
+        notifies=verb == "guard",
     )
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,13 +26,15 @@ RESTART_AFTER_SECONDS = 0.2
 RESTARTS_AT_MOST = 20  # of one program; one that dies that often has a fault that starting does not cure
 LEFT_DEAD = ", and is left dead"
 STOP_WITHIN_SECONDS = 8.0
+READY_WITHIN_SECONDS = 5.0
 TURN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """One program of a site. A daemon's starter (`pg_ctl start`) ends at once, and what it leaves running is
-    taken in; `stop` is then how it is ended in order."""
+    taken in; `stop` is then how it is ended in order. `notifies`: it says when it is ready, as to systemd,
+    and what comes after it is started only then."""
 
     name: str
     command: tuple[str, ...]
@@ -40,6 +43,7 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)  # added to the supervisor's own
     restart: bool = False
     stop: tuple[str, ...] = ()
+    notifies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,10 @@ class Supervisor:
         signal.signal(signal.SIGHUP, self._reading_asked)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for program in self.description.programs:
-            self._start(program)
+            if program.notifies:
+                self._start_and_wait(program)
+            else:
+                self._start(program)
         while not self._stopping:
             self._wait(self._seconds_to_next())
             self._reap()
@@ -125,8 +132,23 @@ class Supervisor:
     def _note(self, text: str) -> None:
         print(f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {self.description.site}: {text}", flush=True)
 
-    def _start(self, program: Program) -> None:
-        environment = {**os.environ, **program.environment}
+    def _start_and_wait(self, program: Program) -> None:
+        """What comes after it starts when it says that it is ready, or is given up on."""
+        path = self._path.with_name(f"{program.name}.ready")
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+            heard.bind(str(path))
+            heard.settimeout(READY_WITHIN_SECONDS)
+            self._start(program, {"NOTIFY_SOCKET": str(path)})
+            try:
+                while b"READY=1" not in heard.recv(4096):
+                    pass
+            except TimeoutError:
+                self._note(f"{program.name} has not said within {READY_WITHIN_SECONDS:g} s that it is ready")
+        path.unlink(missing_ok=True)
+
+    def _start(self, program: Program, more: dict[str, str] | None = None) -> None:
+        environment = {**os.environ, **program.environment, **(more or {})}
         try:
             with Path(program.log).open("ab") as log:
                 child = subprocess.Popen(

@@ -78,8 +78,8 @@ class LabNow:
         return role == "standby" and status.lag is not None and bool(status.lag.streaming)
 
     def healthy(self, service: str) -> bool:
-        """Both controllers answer, agree, call the service healthy, steady and automatic, and clients are
-        served."""
+        """Both controllers answer, agree, call the service healthy, steady and automatic, no site holds any
+        more, and clients are served."""
         said = self.said_of(service)
         if len(said) < len(self.controllers) or not said:
             return False
@@ -87,7 +87,8 @@ class LabNow:
             s.diagnosis == "healthy" and s.movement == "steady" and s.mode == "automatic"
             for s in said.values()
         )
-        return fine and self.taken_at(service) == [self.primary(service)]
+        held = any(site.hold for status in self.controllers.values() if status for site in status.sites)
+        return fine and not held and self.taken_at(service) == [self.primary(service)]
 
     def why_not_healthy(self, service: str) -> str:
         """What keeps a service from being healthy, for a message."""

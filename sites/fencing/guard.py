@@ -1891,12 +1891,19 @@ class Supervisor:
         name = os.environ.get("NOTIFY_SOCKET", "")
         self._socket: Optional[socket.socket] = None
         self._pinged_ns = 0
+        self._was_ready = False
         every_usec = os.environ.get("WATCHDOG_USEC", "")
         self._every_ns = int(every_usec) * 1000 // 3 if every_usec.isdigit() else 0
         if name:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
             self._address = "\0" + name[1:] if name[0] == "@" else name
+
+    def ready(self) -> None:
+        """Whatever is to start after the guard may start now. Said once."""
+        if not self._was_ready:
+            self._was_ready = True
+            self.say("READY=1")
 
     def say(self, text: str) -> None:
         if self._socket is not None:
@@ -2165,7 +2172,8 @@ class Guard:
             "lacks": lacks,
         }
         self._line.start()
-        self._supervisor.say("READY=1")
+        if self._state.open or self._corrupt:
+            self._supervisor.ready()
         try:
             self._loop()
         except Exception:
@@ -2317,6 +2325,7 @@ class Guard:
             self._lift(order)
         elif isinstance(order, Cut):
             self._handle(CutEnded(*self._cut(order.why)))
+            self._supervisor.ready()  # after the first: a database that comes up before would be ended by it
         elif isinstance(order, Remember):
             self._memory.want(order.memory)
         elif isinstance(order, Acknowledge):

@@ -277,11 +277,12 @@ CASES: dict[str, Case] = {
     "a paused service is not given up": Case(516, Act.REFUSE, "paused", DEAD.but(paused=True)),
     "a manual service is not given up": Case(518, Act.ASK, "manual", DEAD.but(**MANUAL)),
     "without a guard nothing is given up": Case(520, Act.ASK, "guard-missing", DEAD.but(**UNGUARDED)),
-    "a dead database is not given up to a site that could not take it": Case(
-        522, Act.ASK, "standby-not-eligible", DEAD.but(there=DOWN)
+    "a dead database that the other site could not take is started where it is": Case(
+        515, Act.RESTART, "restart", DEAD.but(there=DOWN, paused=True)
     ),
-    "a dead database is not given up to a site that does not answer": Case(
-        522, Act.ASK, "standby-not-eligible", DEAD.but(there=None)
+    "so it is when the other site does not answer": Case(515, Act.RESTART, "restart", DEAD.but(there=None)),
+    "what does not start here, and could not be taken there, is shown to people": Case(
+        522, Act.ASK, "standby-not-eligible", DEAD.but(there=None, open_failures=3)
     ),
     "a service that flaps is not given up": Case(
         524, Act.REFUSE, "flap-damped", DEAD.but(flap_left_seconds=100.0)

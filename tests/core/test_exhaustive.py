@@ -152,7 +152,10 @@ def _too_eagerly(view: View, service: ServiceView, act: Act) -> Iterator[str]:
     if act is Act.REOPEN and service.open_failures >= 3:
         yield "opens what has failed to open three times"
     if act is Act.RESTART and service.restarts_left < 1:
-        yield "restarts more often than is allowed"
+        if service.role_at(view.peer) is Role.STANDBY:
+            yield "restarts more often than is allowed, though the other site could take it"
+        if service.open_failures >= 3:
+            yield "starts what has failed to start three times"
     if act is Act.GIVE_UP and service.role_at(view.peer) is not Role.STANDBY:
         yield "gives up to a site that could not take it"
     if act is Act.GIVE_UP and service.flap_left_seconds:

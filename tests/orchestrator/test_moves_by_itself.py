@@ -219,7 +219,7 @@ async def test_a_database_that_does_not_answer_is_neither_dead_nor_moved() -> No
         assert world.owned().epoch == 1
 
 
-async def test_a_dead_database_is_not_given_up_when_nobody_could_take_it() -> None:
+async def test_a_dead_database_that_nobody_could_take_is_started_where_it_is() -> None:
     async with two_sites() as world:
         world.pair.kill(MORPETH)
         await world.until(lambda: world.durham.decision() == "unprotected")
@@ -227,9 +227,23 @@ async def test_a_dead_database_is_not_given_up_when_nobody_could_take_it() -> No
         assert told.service().unprotected_seconds is not None
         assert told.metric("replication_lag_seconds", service="crm") is None or told.service().lag is not None
         world.pair.kill(DURHAM)
-        await world.until(lambda: world.durham.decision() == "standby-not-eligible")
-        await look(world.durham)
-        assert world.owned().primary == DURHAM
+        await world.until(lambda: world.open_at(DURHAM))
+        assert (world.owned().primary, world.owned().epoch) == (DURHAM, 1)
+        await world.until(lambda: world.steady(at=DURHAM))
+
+
+async def test_databases_that_nothing_starts_at_boot_are_opened_where_they_belong_after_a_cold_start() -> (
+    None
+):
+    async with two_sites() as world:
+        for site in (DURHAM, MORPETH):
+            await world.lose(site)
+        for site in (DURHAM, MORPETH):
+            await world.bring_back(site)
+            world.pair.instances[site].running = False
+            world.pair.changed()
+        await world.until(lambda: world.steady(at=DURHAM))
+        assert world.owned().epoch == 1
 
 
 async def test_a_fence_that_cannot_be_verified_gives_nothing_up() -> None:

@@ -1,5 +1,5 @@
 """P28, P31, P32: certificates that are true of hosts and say nothing of the keeper there, which may live on,
-rely on hold, and find all its guards closed. Nothing that is closed is opened on the strength of hold alone."""
+rely on hold, and find all its guards closed. What is closed is not opened on the strength of hold alone."""
 
 from orchestrator.core import messages as m
 from orchestrator.core.records import Mode
