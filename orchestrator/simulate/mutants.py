@@ -50,6 +50,16 @@ GUARD_HAS_TAKEN_IT = (
     "        if service.guard is not None and _is_automatic(state, name) and not service.guard.automatic:"
 )
 
+GUARDS_SAY_SO = (STATE, "            or any(guard.certified for guard in guards)\n", "")
+"""The peer is told of glass as long as a guard here says that a certificate keeps it open."""
+
+BEGUN_IS_NOTED = (
+    STATE,
+    "        glass_in_question=frozenset(glass.service for glass in note.glass if glass.reconciling),\n",
+    "",
+)
+"""A keeper that starts asks the store whether glass whose reconciliation had begun still counts."""
+
 
 def _mutant(rule: str, name: str, words: str, families: str, *edits: tuple[str, str, str]) -> Mutant:
     return Mutant(rule, name, words, tuple(Edit(*edit) for edit in edits), tuple(families.split()))
@@ -692,6 +702,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (GUARDING, "        and item.record.epoch > glass.epoch\n", ""),
         (ASKING, GUARD_HAS_TAKEN_IT, "        if False:"),
+        GUARDS_SAY_SO,
     ),
     _mutant(
         "P31",
@@ -699,6 +710,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "the guard stands on its certificate while the other site takes over",
         "glass",
         (ASKING, GUARD_HAS_TAKEN_IT, "        if False:"),
+        GUARDS_SAY_SO,
     ),
     _mutant(
         "P31",
@@ -710,6 +722,8 @@ MUTANTS: tuple[Mutant, ...] = (
             "            or any(note.glass for note in self.notes_possible)\n",
             "",
         ),
+        GUARDS_SAY_SO,
+        BEGUN_IS_NOTED,
     ),
     _mutant(
         "P32",
