@@ -24,9 +24,6 @@ SHIPPED = Path(__file__).parent
 FILE_LIMIT_BYTES = 1024 * 1024
 NAMES_LIMIT = 2000
 
-_UNDO = (
-    "`undo` is kept in the plan and not carried out yet: whoever wants the step taken back does it by hand"
-)
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*$")
 
 
@@ -128,21 +125,6 @@ class Library:
             raise RunbookInvalid(sorted_faults(findings, document, file))
         digest = hashlib.sha256(text.encode()).hexdigest()
         return runbook.model_copy(update={"name": name, "file": file, "source_sha256": digest})
-
-    def warnings_in(self, path: Path) -> tuple[Fault, ...]:
-        """What a sound runbook's file says that has no effect yet. Raises as `load_file`."""
-        self.load_file(path)
-        document = read_document(path.read_text(encoding="utf-8"))
-        steps = document.data.get("steps", []) if isinstance(document.data, dict) else []
-        return sorted_faults(
-            (
-                Finding(("steps", number, "undo"), found=_UNDO, at_key=True, warning=True)
-                for number, step in enumerate(steps)
-                if isinstance(step, dict) and step.get("undo") is not None
-            ),
-            document,
-            str(path),
-        )
 
     def _has(self, name: str, itself: str) -> bool:
         return name == itself or any((folder / f"{name}.yaml").is_file() for folder in self.searched)

@@ -34,13 +34,14 @@ def findings_of_sound(
     `kinds` are those of the runs it is used in; `exists` tells whether a file beside it is there.
     """
     findings = [*_head(runbook), *_parameters(document, runbook, catalogue)]
+    by_id = {step.id: step for step in runbook.steps}
     for index, step in enumerate(runbook.steps):
         at: Trail = ("steps", index)
         spec = catalogue[step.action]
         if spec.changes:
             findings += _effect(step, at)
         findings += _lost_site(step, spec, at, kinds)
-        findings += _during(runbook, step, at, kinds)
+        findings += _during(by_id, step, at, kinds)
         findings += _places(catalogue, document.data["steps"][index], at)
         findings += _files(step, spec, at, exists)
         if step.undo is not None:
@@ -89,13 +90,17 @@ def _lost_site(step: Step, spec: ActionSpec, at: Trail, kinds: frozenset[Kind]) 
     if step.if_unreachable is IfUnreachable.CONTINUE or step.on_failure is OnFailure.CONTINUE:
         return
     asked = [key for key in ("unless", "verify") if _asks_at(getattr(step, key), Side.FROM)]
+    host = str(step.arguments.get("host", ""))
+    lost = "from_site, which a failover has usually lost"
     if side_of(step, spec) is Side.FROM:
-        how = "acts"
+        how = f"acts at {lost}"
     elif asked:
-        how = f"asks in `{asked[0]}`"
+        how = f"asks in `{asked[0]}` at {lost}"
+    elif _PLACE.match(host):
+        how = f"acts at {host.partition('/')[0]}, lost in a failover from there"
     else:
         return
-    said = f"step {step.id} {how} at from_site, which a failover has usually lost, and the run ends there"
+    said = f"step {step.id} {how}, and the run ends there"
     yield _warning(at, said, "needs-lost-site")
 
 
@@ -119,7 +124,7 @@ def _asks_at(question: Condition | None, side: Side) -> bool:
     return question.at is side or (question.host is not None and _side_in(question.host) is side)
 
 
-def _during(runbook: Runbook, step: Step, at: Trail, kinds: frozenset[Kind]) -> Iterator[Finding]:
+def _during(by_id: Mapping[str, Step], step: Step, at: Trail, kinds: frozenset[Kind]) -> Iterator[Finding]:
     mine = _kinds_of(step, kinds)
     trail: Trail = (*at, "during")
     if not mine:
@@ -129,7 +134,7 @@ def _during(runbook: Runbook, step: Step, at: Trail, kinds: frozenset[Kind]) -> 
         yield _warning(trail, said, "never-carried-out")
         return
     for position, need in enumerate(step.needs):
-        theirs = _kinds_of(runbook.step(need), kinds)
+        theirs = _kinds_of(by_id[need], kinds)
         if theirs and not mine & theirs:
             said = f"step {step.id} needs {need}, and no kind of run has both: this need never counts"
             yield _warning((*at, "needs", position), said, "need-never-counts")

@@ -164,7 +164,7 @@ GROUPS: tuple[RuleGroup, ...] = (
             _fault(
                 "cannot-be-planned",
                 "A service of the estate uses the runbook, and no plan can be drawn up for it: a host, a"
-                " probe, a parameter or a word of its driver is missing, in one direction or in both.",
+                " probe or a parameter is missing, in one direction or in both.",
                 "The move would be refused when it is needed.",
                 "Add to sites.yaml what is missing, or write what there is.",
             ),
@@ -194,7 +194,7 @@ GROUPS: tuple[RuleGroup, ...] = (
             ),
             _warning(
                 "needs-lost-site",
-                "A step of a failover acts or asks at `from_site`, and the run ends if that is silent.",
+                "A failover acts or asks at `from_site` or at a site by name, and ends if that is silent.",
                 "In a failover that site is usually the one that is gone.",
                 "Add `if_unreachable: continue` and a short timeout; or `during: switchover`.",
             ),
