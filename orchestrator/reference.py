@@ -1,5 +1,6 @@
-"""The reference pages of the command, of exit codes and reasons, of decisions and of the metrics, made from
-what the program itself goes by, so that they cannot say anything else. Text out; `tools/docs` writes them.
+"""The reference pages of the command, of exit codes and reasons, of decisions, of the metrics and of what is
+found in runbooks, made from what the program itself goes by, so that they cannot say anything else. Text out;
+`tools/docs` writes them.
 """
 
 import inspect
@@ -13,6 +14,7 @@ from orchestrator.core.reasons import GROUPS as REASON_GROUPS
 from orchestrator.metrics_table import GROUPS as METRIC_GROUPS
 from orchestrator.metrics_table import MetricRow
 from orchestrator.reference_decisions import decisions_page
+from runbooks.rules import GROUPS as RULE_GROUPS
 
 _MADE = "<!-- Made by tools/docs from the program itself; do not edit by hand. -->"
 
@@ -112,6 +114,42 @@ def _metric(row: MetricRow) -> str:
     return f"| `{row.name}` | {row.kind} | {labels} | {_cell(row.text)} |"
 
 
+_FINDINGS = """\
+What `twinsite runbook check` finds. A **fault** has the runbook refused, when it is read or when the plan is
+drawn up; `check` ends with 2. A **warning** does not: the runbook would be carried out as it is. With
+`--strict` warnings fail the check too. Codes are stable; none is ever renamed or given another meaning.
+
+A comment allows a warning, on the line of what is found, on the step's first line, or above either:
+
+```yaml
+  # twinsite: allow no-verify because the step `streaming`, which needs it, makes sure of it
+  - id: database
+```
+
+Several codes are separated by commas. Without a reason a comment does not count. Faults cannot be allowed.
+Without an estate file nothing is said of hosts and probes; with one, each runbook is bound to every service
+that uses it, in both directions.
+"""
+
+
+def findings_page() -> str:
+    """Every finding of `runbook check` with its severity, why it is one, and its remedy."""
+    lines = ["# Findings in runbooks", "", _MADE, "", _FINDINGS]
+    for group in RULE_GROUPS:
+        lines += [
+            f"## {group.title}",
+            "",
+            "| code | | what | why | what to do |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| `{r.code}` | {r.severity} | {_cell(r.what)} | {_cell(r.why)} | {_cell(r.remedy)} |"
+            for r in group.rules
+        ]
+        lines.append("")
+    return _page(lines)
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
@@ -125,4 +163,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "decisions.md": lambda: _page(decisions_page(_MADE)),
     "exit-codes-and-reasons.md": reasons_page,
     "metrics.md": metrics_page,
+    "runbook-findings.md": findings_page,
 }

@@ -23,6 +23,7 @@ from sites.replication.words import Position, Rejoined, ReplicationDriver, Role,
 
 FINAL_POSITION = "final_position"
 """The key under which a step hands on the last position of a closed primary."""
+_LOOKING = frozenset({Word.VERIFY, Word.SAMPLE})
 
 
 class FromSite(AtSite):
@@ -223,9 +224,15 @@ def shipped_actions() -> ActionCatalogue:
             summary=summary,
             needs_words=_words(Word.SAMPLE, needs),
             idempotent=True,
+            changes=needs not in _LOOKING,
         )
     catalogue = catalogue.with_action(
-        "probe", ProbeArguments, _probe, summary="wait until a probe is healthy", idempotent=True
+        "probe",
+        ProbeArguments,
+        _probe,
+        summary="wait until a probe is healthy",
+        idempotent=True,
+        changes=False,
     )
     catalogue = catalogue.with_action("sql", SqlArguments, _sql, summary="run one statement in the database")
     catalogue = catalogue.with_action(
@@ -234,8 +241,9 @@ def shipped_actions() -> ActionCatalogue:
         _wait,
         summary="let time pass",
         idempotent=True,
+        changes=False,
         least_seconds=lambda arguments: parse_duration(arguments["for"]) + 1.0,
     )
     return catalogue.with_action(
-        "notify", NotifyArguments, _notify, summary="tell people something", idempotent=True
+        "notify", NotifyArguments, _notify, summary="tell people something", idempotent=True, changes=False
     )

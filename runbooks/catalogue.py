@@ -27,6 +27,14 @@ HostText = Annotated[str, Manner.HOST]
 VerbatimText = Annotated[str, Manner.VERBATIM]
 
 
+@dataclass(frozen=True, slots=True)
+class NamesFile:
+    """Marks an argument whose value is a file that is shipped along, its path relative to the runbook."""
+
+
+FileText = Annotated[str, NamesFile()]
+
+
 class Arguments(Noun):
     """The keys an action takes. Subclass it; a field's alias is its key in the file."""
 
@@ -70,6 +78,7 @@ Settle = Callable[[ActionContext, Call], Awaitable[Settled]]
 class ActionSpec:
     """One word. `idempotent`: carrying it out twice is the same as once, so it may be tried again.
 
+    `changes`: it has an effect on the world, rather than looking, waiting or telling.
     `needs_words`: what the service's driver must speak. `settle` asks the world about an attempt that a
     crash cut off. `least_seconds`: how long one attempt takes at least, by its arguments (as in the plan).
     An attempt is to end by itself at the step's timeout; `ending_grace_seconds` later it is ended.
@@ -84,6 +93,7 @@ class ActionSpec:
     settle: Settle | None = None
     least_seconds: Callable[[Mapping[str, object]], float] | None = None
     ending_grace_seconds: float = ENDING_GRACE_SECONDS
+    changes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,7 @@ class ActionCatalogue:
         settle: Settle | None = None,
         least_seconds: Callable[[Mapping[str, object]], float] | None = None,
         ending_grace_seconds: float = ENDING_GRACE_SECONDS,
+        changes: bool = True,
     ) -> "ActionCatalogue":
         """A catalogue with one word more. Raises ValueError when the word is taken."""
         if word in self.specs:
@@ -142,5 +153,6 @@ class ActionCatalogue:
             settle,
             least_seconds,
             ending_grace_seconds,
+            changes,
         )
         return ActionCatalogue({**self.specs, word: spec})

@@ -56,19 +56,19 @@ def _names(steps: Mapping[int, Mapping[str, Any]]) -> Iterator[Finding]:
             continue
         if step_id in first:
             again = f"the id {step_id!r} again (first in step {first[step_id] + 1})"
-            yield Finding(("steps", index, "id"), "an id of its own for each step", again)
+            yield Finding(("steps", index, "id"), "an id of its own for each step", again, code="id-twice")
         first.setdefault(step_id, index)
     for index, step in steps.items():
         for position, need in enumerate(_needs(step)):
             trail: Trail = ("steps", index, "needs", position)
             if need == step.get("id"):
-                yield Finding(trail, "other steps only", f"the step {need!r} itself")
+                yield Finding(trail, "other steps only", f"the step {need!r} itself", code="circle")
             elif need not in first:
                 guess = nearest(need, list(first))
                 there_is = (
                     f"perhaps {guess!r}" if guess else f"one of {', '.join(first) or 'no steps at all'}"
                 )
-                yield Finding(trail, there_is, f"the unknown step {need!r}")
+                yield Finding(trail, there_is, f"the unknown step {need!r}", code="unknown-step")
 
 
 def _needs(step: Mapping[str, Any]) -> list[str]:
@@ -89,7 +89,8 @@ def _circle(steps: Mapping[int, Mapping[str, Any]]) -> Iterator[Finding]:
     if circle:
         shown = " needs ".join([*circle, circle[0]])
         trail: Trail = ("steps", by_id[circle[0]], "needs")
-        yield Finding(trail, "an order in which every step can have its turn", f"a circle: {shown}")
+        wanted = "an order in which every step can have its turn"
+        yield Finding(trail, wanted, f"a circle: {shown}", code="circle")
 
 
 def _action(
@@ -103,7 +104,8 @@ def _action(
     if spec is None:
         guess = catalogue.suggestion(word)
         there_is = f"perhaps {guess!r}" if guess else f"one of {', '.join(catalogue.words)}"
-        yield Finding((*at, "action"), there_is, f"the unknown action {word!r}")
+        found = f"the unknown action {word!r}"
+        yield Finding((*at, "action"), there_is, found, code="unknown-action")
         return
     common = file_keys(Step)
     own = {key: value for key, value in step.items() if key not in common}
@@ -133,6 +135,13 @@ def _texts(
     catalogue: ActionCatalogue, step: Mapping[str, Any], at: Trail, parameters: list[str]
 ) -> Iterator[Finding]:
     """Templates that name what there is not, or put a value where the shell would run it."""
+    for trail, text, manner in texts_of(catalogue, step):
+        for fault in check(text, manner, parameters):
+            yield Finding((*at, *trail), fault.expected, fault.found, code=fault.code)
+
+
+def texts_of(catalogue: ActionCatalogue, step: Mapping[str, Any]) -> list[tuple[Trail, str, Manner]]:
+    """Every text of a step in which values may stand, with the way to it."""
     spec = catalogue.get(step["action"]) if isinstance(step.get("action"), str) else None
     own = {key: value for key, value in step.items() if key not in file_keys(Step)}
     found = list(texts(spec.arguments, own)) if spec else []
@@ -144,9 +153,7 @@ def _texts(
             found.append(((key,), question, Manner.SHELL))
         elif isinstance(question, Mapping):
             found += [((key, *trail), text, manner) for trail, text, manner in texts(model, question)]
-    for trail, text, manner in found:
-        for fault in check(text, manner, parameters):
-            yield Finding((*at, *trail), fault.expected, fault.found)
+    return found
 
 
 def _questions(step: Mapping[str, Any], at: Trail) -> Iterator[Finding]:
@@ -157,12 +164,11 @@ def _questions(step: Mapping[str, Any], at: Trail) -> Iterator[Finding]:
         if not isinstance(question, Mapping):
             continue
         if "run" in question and "host" not in question and "host" not in step:
-            yield Finding((*at, key), "a host: the step has none of its own", "a command without a host")
+            found = "a command without a host"
+            yield Finding((*at, key), "a host: the step has none of its own", found, code="question")
         if "run" not in question and "host" in question:
-            yield Finding(
-                (*at, key, "host"), "`at`, the site asked", "a host for a question without a command"
-            )
+            found = "a host for a question without a command"
+            yield Finding((*at, key, "host"), "`at`, the site asked", found, code="question")
         if key == "unless" and "within" in question:
-            yield Finding(
-                (*at, key, "within"), "`within` in `verify` only: `unless` is asked once", "`within` here"
-            )
+            wanted = "`within` in `verify` only: `unless` is asked once"
+            yield Finding((*at, key, "within"), wanted, "`within` here", code="question")

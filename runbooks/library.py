@@ -7,7 +7,7 @@ carries anything out and needs no estate: what depends on a service or its hosts
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from runbooks.catalogue import ActionCatalogue
 from runbooks.checks import findings_in
 from runbooks.errors import RunbooksMisuse, RunbookUnknown
 from runbooks.model import Runbook
+from runbooks.typed_secrets import hidden
 from sites.faults import Fault, findings_of, sorted_faults
 from sites.marks import Document, Finding, nearest, read_document
 
@@ -23,9 +24,6 @@ SHIPPED = Path(__file__).parent
 FILE_LIMIT_BYTES = 1024 * 1024
 NAMES_LIMIT = 2000
 
-_UNDO = (
-    "`undo` is kept in the plan and not carried out yet: whoever wants the step taken back does it by hand"
-)
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*$")
 
 
@@ -83,6 +81,22 @@ class Library:
 
     def load_file(self, path: Path, name: str = "") -> Runbook:
         """The runbook in a file. Raises RunbookUnknown when it cannot be read, RunbookInvalid."""
+        return self.parse(self.read(path), file=str(path), name=name or path.stem)
+
+    def name_of(self, path: Path) -> str:
+        """What a file is called: its path below the first folder that is searched and holds it, else its own
+        name without .yaml."""
+        whole = path.resolve()
+        for folder in self.searched:
+            if whole.is_relative_to(folder.resolve()):
+                name = whole.relative_to(folder.resolve()).with_suffix("").as_posix()
+                if _NAME.match(name):
+                    return name
+        return path.stem
+
+    @staticmethod
+    def read(path: Path) -> str:
+        """The text of a file. Raises RunbookUnknown when it cannot be read, RunbookInvalid."""
         try:
             with path.open("rb") as file:
                 raw = file.read(FILE_LIMIT_BYTES + 1)
@@ -93,53 +107,44 @@ class Library:
         if len(raw) > FILE_LIMIT_BYTES:
             raise RunbookInvalid([_whole(path, f"more than {FILE_LIMIT_BYTES} bytes", "a smaller runbook")])
         try:
-            text = raw.decode()
+            return raw.decode()
         except UnicodeDecodeError as error:
             where = f"bytes that are no UTF-8 (the first at byte {error.start})"
             raise RunbookInvalid([_whole(path, where, "a text in UTF-8")]) from error
-        return self.parse(text, file=str(path), name=name or path.stem)
 
     def parse(self, text: str, *, file: str, name: str) -> Runbook:
         """The runbook in a text; `file` is what messages call it. Raises RunbookInvalid."""
-        document = read_document(text)
+        document = hidden(read_document(text))
         runbook, findings = _read(document, self.catalogue)
         inverse = document.data.get("inverse") if isinstance(document.data, dict) else None
         if isinstance(inverse, str) and _NAME.match(inverse) and not self._has(inverse, name):
             missing = f"no runbook {inverse!r}"
-            findings.append(Finding(("inverse",), "the name of a runbook that there is", missing))
+            wanted = "the name of a runbook that there is"
+            findings.append(Finding(("inverse",), wanted, missing, code="unknown-inverse"))
         if runbook is None or findings:
             raise RunbookInvalid(sorted_faults(findings, document, file))
         digest = hashlib.sha256(text.encode()).hexdigest()
         return runbook.model_copy(update={"name": name, "file": file, "source_sha256": digest})
-
-    def warnings_in(self, path: Path) -> tuple[Fault, ...]:
-        """What a sound runbook's file says that has no effect yet. Raises as `load_file`."""
-        self.load_file(path)
-        document = read_document(path.read_text(encoding="utf-8"))
-        steps = document.data.get("steps", []) if isinstance(document.data, dict) else []
-        return sorted_faults(
-            (
-                Finding(("steps", number, "undo"), found=_UNDO, at_key=True, warning=True)
-                for number, step in enumerate(steps)
-                if isinstance(step, dict) and step.get("undo") is not None
-            ),
-            document,
-            str(path),
-        )
 
     def _has(self, name: str, itself: str) -> bool:
         return name == itself or any((folder / f"{name}.yaml").is_file() for folder in self.searched)
 
 
 def _read(document: Document, catalogue: ActionCatalogue) -> tuple[Runbook | None, list[Finding]]:
-    findings = list(document.findings)
+    findings = [replace(finding, code="broken-yaml") for finding in document.findings]
     findings += [
-        Finding(secret.trail, "no secrets in a runbook: hosts keep their own", f"the secret {secret.text}")
+        Finding(
+            secret.trail,
+            "no secrets in a runbook: hosts keep their own",
+            f"the secret {secret.text}",
+            code="secret-named",
+        )
         for secret in document.secrets
     ]
     if document.data is None:
         if not findings:
-            findings.append(Finding((), "a runbook: runbook, title, steps", "an empty file"))
+            wanted = "a runbook: runbook, title, steps"
+            findings.append(Finding((), wanted, "an empty file", code="missing-key"))
         return None, findings
     runbook = None
     try:
@@ -151,4 +156,4 @@ def _read(document: Document, catalogue: ActionCatalogue) -> tuple[Runbook | Non
 
 
 def _whole(path: Path, found: str, expected: str) -> Fault:
-    return Fault(str(path), 0, 0, "", found, expected, "")
+    return Fault(str(path), 0, 0, "", found, expected, "", "unreadable")

@@ -52,11 +52,11 @@ def bind(runbook: Runbook, scope: Scope, facts: Facts, catalogue: ActionCatalogu
     if problems:
         # Without its parameters every other text would be a fault too.
         raise PlanRefused(runbook.name, problems)
-    steps = _of_this_kind(runbook, Kind(scope.run.kind))
+    steps = steps_of_kind(runbook, Kind(scope.run.kind))
     planned = tuple(binder.step(step, needs) for step, needs in steps)
     if binder.problems:
         raise PlanRefused(runbook.name, binder.problems, binder.code)
-    return Part(binder.part, runbook.name, runbook.title, planned, runbook.source_sha256)
+    return Part(binder.part, runbook.name, binder.title(), planned, runbook.source_sha256)
 
 
 def compose(
@@ -98,7 +98,7 @@ def compose(
     )
 
 
-def _of_this_kind(runbook: Runbook, kind: Kind) -> list[tuple[Step, tuple[str, ...]]]:
+def steps_of_kind(runbook: Runbook, kind: Kind) -> list[tuple[Step, tuple[str, ...]]]:
     """The steps that belong to this kind of run; what needed a step left out needs what that one needed."""
     kept = {step.id for step in runbook.steps if not step.during or kind in step.during}
     by_id = {step.id: step for step in runbook.steps}
@@ -135,6 +135,13 @@ class _Binder:
                 yield Problem("parameters", f"no value for {name}", "one: it has no default")
         defaults = {name: parameter.default for name, parameter in declared.items() if not parameter.required}
         self.scope = replace(self.scope, parameters={**defaults, **given})
+
+    def title(self) -> str:
+        """The runbook's title with its values; as it is written where that cannot be: it is only a title."""
+        try:
+            return render(self.runbook.title, self.scope, Manner.TEXT)
+        except TemplateFault:
+            return self.runbook.title
 
     def step(self, step: Step, needs: tuple[str, ...]) -> PlannedStep:
         """The step with everything filled in; its problems are noted."""
@@ -246,7 +253,7 @@ class _Binder:
         kind = next(name for name in ("run", "probe", "sql", "role") if name in done)
         asked_host = self._host(step, f"{key}.host", done.get("host")) or host
         asked_site = asked_host.partition("/")[0] if kind == "run" else self._site(question.at) or site
-        if not asked_site:
+        if not asked_site and "host" not in step.arguments:  # a host that is not there has been told already
             self._problem(step, key, "no place to ask at", "`at: from_site` or `at: to_site`")
         if kind == "probe":
             self._probe(step, key, done["probe"])

@@ -32,11 +32,13 @@ class Manner(StrEnum):
 
 
 class TemplateFault(ValueError):
-    """A template is wrong, or names what there is not. `expected` says what would be right."""
+    """A template is wrong, or names what there is not. `expected` says what would be right, `code` which
+    rule of `runbooks.rules` it breaks."""
 
-    def __init__(self, found: str, expected: str) -> None:
+    def __init__(self, found: str, expected: str, code: str = "template") -> None:
         self.found = found
         self.expected = expected
+        self.code = code
         super().__init__(f"{found}; expected {expected}")
 
 
@@ -144,6 +146,17 @@ def check(text: str, manner: Manner, parameters: Sequence[str] = ()) -> list[Tem
     return faults
 
 
+def parameters_in(text: str, manner: Manner) -> frozenset[str] | None:
+    """The parameters that a sound text uses; None when it may use any (all of them, or one by a value)."""
+    if manner is Manner.VERBATIM or not is_template(text):
+        return frozenset()
+    tree = _parsed(text, manner)
+    read = [found for node in tree.find_all(nodes.Expr) if (found := _attribute(node)) is not None]
+    keys = [key for name, key in read if name == "parameters"]
+    whole = sum(name.name == "parameters" for name in tree.find_all(nodes.Name)) > len(keys)
+    return None if whole or None in keys else frozenset(str(key) for key in keys)
+
+
 def render(text: str, scope: Scope, manner: Manner) -> str:
     """The text with its values. Raises TemplateFault."""
     if not is_template(text):
@@ -158,7 +171,8 @@ def render(text: str, scope: Scope, manner: Manner) -> str:
         if rendered is None:
             rendered = _compiled(text, manner).render(scope.names())
     except jinja2.UndefinedError as error:
-        raise TemplateFault(str(error), _known(scope)) from error
+        found = str(error).replace("'dict object' has no attribute", "nothing called")
+        raise TemplateFault(found, _known(scope)) from error
     except jinja2.TemplateError as error:
         raise TemplateFault(f"{type(error).__name__}: {error}", "a template that can be filled in") from error
     except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
@@ -232,24 +246,33 @@ def _unknown_names(tree: nodes.Template, parameters: Sequence[str]) -> Iterator[
     for name in tree.find_all(nodes.Name):
         if name.ctx == "load" and name.name not in own and name.name not in NAMES:
             if name.name not in reported:
-                yield TemplateFault(f"the unknown name {name.name}", f"one of {', '.join(NAMES)}")
+                yield TemplateFault(
+                    f"the unknown name {name.name}", f"one of {', '.join(NAMES)}", "unknown-name"
+                )
             reported.add(name.name)
     for kind in (nodes.Getattr, nodes.Getitem):
         for node in tree.find_all(kind):
             yield from _unknown_attribute(node, parameters)
 
 
+def _attribute(node: nodes.Node) -> tuple[str, object] | None:
+    """The name and key of `name.key` or `name['key']`; a key that is no constant is None."""
+    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
+        return node.node.name, node.attr
+    if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name):
+        return node.node.name, node.arg.value if isinstance(node.arg, nodes.Const) else None
+    return None
+
+
 def _unknown_attribute(node: nodes.Node, parameters: Sequence[str]) -> Iterator[TemplateFault]:
-    if not isinstance(node, nodes.Getattr | nodes.Getitem) or not isinstance(node.node, nodes.Name):
+    found = _attribute(node)
+    if found is None:
         return
-    known = frozenset(parameters) if node.node.name == "parameters" else _ATTRIBUTES.get(node.node.name)
-    if isinstance(node, nodes.Getattr):
-        key: object = node.attr
-    else:
-        key = node.arg.value if isinstance(node.arg, nodes.Const) else None
+    name, key = found
+    known = frozenset(parameters) if name == "parameters" else _ATTRIBUTES.get(name)
     if known is not None and isinstance(key, str) and key not in known:
         listed = ", ".join(sorted(known)) or "nothing: the runbook declares no parameters"
-        yield TemplateFault(f"{node.node.name} has no {key}", f"one of {listed}")
+        yield TemplateFault(f"{name} has no {key}", f"one of {listed}", "unknown-name")
 
 
 def _check_places(body: Sequence[nodes.Node], state: ShellState) -> ShellState:
@@ -292,6 +315,7 @@ def _check_output(output: nodes.Output, state: ShellState) -> ShellState:
                 f"a value {why}, where the shell could run it",
                 "the value outside of any quotes (it is quoted by itself); where it must stand inside, "
                 'assign it first: v={{ … }}; then use "$v"',
+                "unsafe-value",
             )
         state = state.after_value()
     return state

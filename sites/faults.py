@@ -11,7 +11,7 @@ by what a secret turned out to be.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -21,10 +21,12 @@ from sites.marks import KEYS_WITH_VALUES, Document, Finding, Trail, nearest, quo
 from sites.model import NAME_PATTERN
 from sites.shape import file_keys, model_at
 
+MISSING_KEY, UNKNOWN_KEY, WRONG_VALUE = "missing-key", "unknown-key", "wrong-value"
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault or warning of a file. Line 0: the file as a whole."""
+    """One fault or warning of a file. Line 0: the file as a whole. `code`: as in `Finding`."""
 
     file: str
     line: int
@@ -33,6 +35,7 @@ class Fault:
     found: str
     expected: str
     excerpt: str
+    code: str = ""
 
     @property
     def message(self) -> str:
@@ -70,6 +73,7 @@ def fault_of(finding: Finding, document: Document, file: str) -> Fault:
         found=document.found(finding.trail) if finding.found is None else finding.found,
         expected=finding.expected,
         excerpt=document.excerpt(place),
+        code=finding.code,
     )
 
 
@@ -111,7 +115,7 @@ def findings_of(
         if same in found and one.expected not in found[same].expected:
             # The arms of a union each say what they would have taken.
             expected = f"{found[same].expected}, or {one.expected}"
-            one = Finding(one.trail, expected, one.found, at_key=one.at_key)
+            one = replace(one, expected=expected)
         found[same] = one
     return list(found.values())
 
@@ -122,11 +126,15 @@ def _finding(
     kind, loc = detail["type"], tuple(detail["loc"])
     if loc and loc[-1] == "[key]":
         trail = (*at, *loc[:-1])
-        return Finding(trail, _expected(detail), f"the name {quoted(str(loc[-2]))}", at_key=True)
+        return Finding(
+            trail, _expected(detail), f"the name {quoted(str(loc[-2]))}", at_key=True, code=WRONG_VALUE
+        )
     if kind == "missing":
         parent = document.settle((*at, *loc[:-1]))
         key = str(loc[-1])
-        return Finding((*parent, key), _missing(model, loc), f"no {quoted(key)}", at_key=True)
+        return Finding(
+            (*parent, key), _missing(model, loc), f"no {quoted(key)}", at_key=True, code=MISSING_KEY
+        )
     if kind == "extra_forbidden":
         trail = document.settle((*at, *loc))
         return unknown_key(trail, _known(model, loc, also))
@@ -134,15 +142,15 @@ def _finding(
     if kind in ("value_error", "assertion_error"):
         said = str(detail.get("ctx", {}).get("error", detail["msg"]))
         if not said.startswith("expected "):
-            return Finding(trail, found=said)
+            return Finding(trail, found=said, code=WRONG_VALUE)
         found = "these keys" if document.found(trail) == KEYS_WITH_VALUES else None
-        return Finding(trail, said.removeprefix("expected "), found)
+        return Finding(trail, said.removeprefix("expected "), found, code=WRONG_VALUE)
     expected = _expected(detail)
     if kind in ("enum", "literal_error") and isinstance(detail["input"], str):
         # The choices come as one text, each in quotes.
         guess = nearest(detail["input"], re.findall(r"'([^']*)'", expected))
         expected += f", perhaps {quoted(guess)}" if guess else ""
-    return Finding(trail, expected)
+    return Finding(trail, expected, code=WRONG_VALUE)
 
 
 def unknown_key(trail: Trail, known: Sequence[str]) -> Finding:
@@ -155,7 +163,7 @@ def unknown_key(trail: Trail, known: Sequence[str]) -> Finding:
         expected = "one of " + ", ".join(known)
     else:
         expected = "no such key"
-    return Finding(trail, expected, f"the unknown key {quoted(key)}", at_key=True)
+    return Finding(trail, expected, f"the unknown key {quoted(key)}", at_key=True, code=UNKNOWN_KEY)
 
 
 def _known(model: type[BaseModel], loc: Trail, also: tuple[str, ...]) -> list[str]:

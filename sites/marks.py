@@ -46,6 +46,7 @@ class Finding:
 
     With `expected` it reads "found …; expected …"; without, `found` is a whole sentence. A `found` of
     None is filled in with what the file says there. `at_key` points at the key instead of the value.
+    `code` is stable, where the kind of file has a table of its findings; empty elsewhere.
     """
 
     trail: Trail
@@ -54,6 +55,7 @@ class Finding:
     at_key: bool = False
     warning: bool = False
     place: Place | None = None  # when the trail alone does not say where
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def estate_for_asking(settings: Settings) -> "tuple[Estate, Path]":
     try:
         return load_estate(path, resolve_secrets=False).estate, path
     except EstateInvalid as fault:
-        estate = _salvaged(path)
+        estate = salvaged(path)
         if estate is None:
             raise
         count = f"{len(fault.faults)} fault{'s' if len(fault.faults) > 1 else ''}"
@@ -58,7 +58,8 @@ def estate_for_asking(settings: Settings) -> "tuple[Estate, Path]":
         return estate, path
 
 
-def _salvaged(path: Path) -> "Estate | None":
+def salvaged(path: Path) -> "Estate | None":
+    """What can be made out of an estate file, whatever its faults; None when nothing can."""
     from sites.marks import read_document
     from sites.salvage import salvage
 
@@ -144,7 +145,7 @@ def _listens(place: Path) -> int:
 def names_for_completion(params: Mapping[str, Any], kind: str) -> list[str]:
     """Names of sites or services for a shell to complete; none when the file cannot be read."""
     try:
-        estate = _salvaged(estate_path(Settings(config=params.get("config"), site=None)))
+        estate = salvaged(estate_path(Settings(config=params.get("config"), site=None)))
     except Exception:  # noqa: BLE001 - a completion has nobody to tell
         return []
     if estate is None:

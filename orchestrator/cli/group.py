@@ -16,6 +16,7 @@ from orchestrator.cli import (
     move,
     prove,
     quieten,
+    runbook,
     setup,
     simulate,
     store,
@@ -28,7 +29,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Move", move.COMMANDS),
     ("Last resort", (*certify.COMMANDS, *store.COMMANDS)),
     ("Quieten", quieten.COMMANDS),
-    ("Set up", (*setup.COMMANDS, *certs.COMMANDS)),
+    ("Set up", (*setup.COMMANDS, *runbook.COMMANDS, *certs.COMMANDS)),
     ("Run", (*daemons.COMMANDS, *guard.COMMANDS)),
     ("Prove", (*prove.COMMANDS, *simulate.COMMANDS)),
 )

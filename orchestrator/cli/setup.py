@@ -1,7 +1,6 @@
-"""Verbs for setting up: check the estate file, its schema, hosts, runbooks, and shell completion."""
+"""Verbs for setting up: check the estate file, its schema, hosts, and shell completion."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from orchestrator.cli.options import Settings, pass_settings
 from orchestrator.cli.output import wrapped
 
 if TYPE_CHECKING:
-    from runbooks.library import Library
     from sites.inventory import Loaded
     from sites.model import Estate
 
@@ -92,13 +90,6 @@ def check(settings: Settings, path: Path | None) -> None:
     click.echo(f"{place}: in order: {counts}{noticed}")
 
 
-def _library(folders: Sequence[Path] = ()) -> "Library":
-    from runbooks.actions import shipped_actions
-    from runbooks.library import Library
-
-    return Library(shipped_actions(), tuple(folders))
-
-
 @config.command()
 def schema() -> None:
     """Print the estate file's JSON Schema, for editors.
@@ -169,47 +160,6 @@ def _tools_of(estate: "Estate") -> dict[tuple[str, str], list[str]]:
     return found
 
 
-@click.group()
-def runbook() -> None:
-    """Check runbooks.
-
-    \b
-    Example:
-      twinsite runbook check runbooks/crm/promote.yaml
-    """
-
-
-@runbook.command("check")
-@click.argument("paths", type=PATH, nargs=-1, required=True)
-def check_runbooks(paths: tuple[Path, ...]) -> None:
-    """Check runbook files; every fault at once, with line and column.
-
-    A key that has no effect yet is a warning, which does not fail the check.
-    What depends on a service and its hosts shows in a plan: twinsite plan switchover SERVICE.
-
-    \b
-    Example:
-      twinsite runbook check runbooks/*.yaml
-    """
-    from runbooks.errors import RunbooksMisuse
-
-    library = _library(sorted({path.parent for path in paths}))
-    bad = 0
-    for path in paths:
-        try:
-            found = library.load_file(path)
-        except RunbooksMisuse as fault:
-            bad += 1
-            click.echo(str(fault), err=True)
-        else:
-            steps = f"{len(found.steps)} step{'' if len(found.steps) == 1 else 's'}"
-            for warning in library.warnings_in(path):
-                click.echo(f"warning: {warning.render()}")
-            click.echo(f"{path}: in order: {found.title}, {steps}")
-    if bad:
-        raise Failure(f"{bad} of {len(paths)} runbooks have faults.", WRONG)
-
-
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
@@ -228,4 +178,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     click.echo(kind(ctx.find_root().command, {}, "twinsite", "_TWINSITE_COMPLETE").source())
 
 
-COMMANDS: tuple[click.Command, ...] = (config, hosts, runbook, completion)
+COMMANDS: tuple[click.Command, ...] = (config, hosts, completion)

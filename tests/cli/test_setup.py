@@ -116,46 +116,6 @@ def test_the_schema_is_json_schema_for_editors(twinsite: Command) -> None:
     assert {"sites", "services", "store"} <= set(schema["properties"])
 
 
-def test_a_sound_runbook_is_said_to_be_in_order(tmp_path: Path, twinsite: Command) -> None:
-    path = tmp_path / "promote.yaml"
-    path.write_text(RUNBOOK)
-    answer = twinsite("runbook", "check", str(path))
-    assert (answer.exit_code, answer.stdout) == (0, f"{path}: in order: Open it, 1 step\n")
-
-
-def test_a_key_of_a_runbook_that_is_not_carried_out_yet_is_a_warning_with_its_line(
-    tmp_path: Path, twinsite: Command
-) -> None:
-    path = tmp_path / "start.yaml"
-    step = "  - {id: app, title: Start it, action: ssh, host: crm-app, run: start, undo: {run: stop}}\n"
-    path.write_text(RUNBOOK + step)
-    answer = twinsite("runbook", "check", str(path))
-    assert answer.exit_code == 0
-    assert answer.stdout.startswith(
-        f"warning: {path}:7:{step.index('undo') + 1}: steps[1].undo: `undo` is kept in the plan and not"
-    )
-    assert answer.stdout.endswith(f"{path}: in order: Open it, 2 steps\n")
-
-
-def test_faults_of_one_runbook_do_not_hide_those_of_the_next(tmp_path: Path, twinsite: Command) -> None:
-    bad, worse, good = (tmp_path / name for name in ("bad.yaml", "worse.yaml", "good.yaml"))
-    bad.write_text(RUNBOOK.replace("replication.promote", "replication.promot"))
-    worse.write_text(RUNBOOK.replace("timeout: 1m}", "timeout: 1m, needs: [nobody]}"))
-    good.write_text(RUNBOOK)
-    answer = twinsite("runbook", "check", str(bad), str(worse), str(good))
-    assert answer.exit_code == 2
-    assert f"{bad}:6:" in answer.stderr
-    assert f"{worse}:6:" in answer.stderr
-    assert answer.stderr.endswith("2 of 3 runbooks have faults.\n")
-    assert f"{good}: in order" in answer.stdout
-
-
-def test_a_runbook_that_cannot_be_read_is_wrong_usage(tmp_path: Path, twinsite: Command) -> None:
-    answer = twinsite("runbook", "check", str(tmp_path / "none.yaml"))
-    assert answer.exit_code == 2
-    assert "cannot be read" in answer.stderr
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_a_script_for_the_shell(twinsite: Command, shell: str) -> None:
     answer = twinsite("completion", shell)

@@ -10,6 +10,7 @@ from orchestrator.core.gates import CHECKS
 from orchestrator.core.reasons import REASONS
 from orchestrator.metrics_table import METRICS
 from orchestrator.reference import PAGES
+from runbooks.rules import RULES as FINDINGS
 
 PLACE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -23,6 +24,11 @@ def test_every_metric_and_every_reason_is_on_its_page() -> None:
     metrics, reasons = PAGES["metrics.md"](), PAGES["exit-codes-and-reasons.md"]()
     assert [row.name for row in METRICS if f"`{row.name}`" not in metrics] == []
     assert [code for code in REASONS if f"`{code}`" not in reasons] == []
+
+
+def test_every_finding_in_a_runbook_is_on_its_page() -> None:
+    page = PAGES["runbook-findings.md"]()
+    assert [code for code, rule in FINDINGS.items() if f"| `{code}` | {rule.severity} |" not in page] == []
 
 
 def test_every_diagnosis_row_and_gate_is_on_the_page_of_decisions() -> None:
