@@ -13,6 +13,7 @@ import structlog
 from orchestrator.clock import boot_id, boottime_ns, wall_unix_seconds
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockTrack, ClockWord
+from orchestrator.core.diagnosis import follows
 from orchestrator.core.reach import ReachWord, Target
 from orchestrator.core.records import InstanceSeen, ObservationRecord, ProbeSeen, WaySeen
 from orchestrator.core.view import OutsideWord
@@ -139,7 +140,7 @@ class Eyes:
             self.handovers.writable(service, site, sample.taken_at_ns, wall_unix_seconds())
         if sample.role not in (Role.DOWN, Role.UNKNOWN):
             eye.dead = ""
-        if sample.role is Role.STANDBY and sample.streaming:
+        if follows(sample, self.primary_history(service)):
             eye.not_streaming_since_ns = sample.taken_at_ns
         if (sample.role, sample.writable) != before:
             log.info("role-seen", service=service, site=site, role=str(sample.role), reason=sample.reason)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from orchestrator.core.clients import ENOUGH_OBSERVERS, cut_off_by
 from orchestrator.core.view import ServiceView, View
-from sites.replication.words import Role
+from sites.replication.words import Role, Sample
 
 STANDBY_PATIENCE_SECONDS = 3.0
 
@@ -67,7 +67,14 @@ def _primary_site(view: View, service: ServiceView) -> str:
 
 def _standby_streams(view: View, service: ServiceView) -> bool:
     sample = service.samples.get(_standby_site(view, service))
-    return sample is not None and sample.role is Role.STANDBY and bool(sample.streaming)
+    return sample is not None and follows(sample, service.final_primary_history)
+
+
+def follows(sample: Sample, history: str) -> bool:
+    """The instance is a standby that receives what the primary of this history writes. One that has gone past
+    the point where that history began connects too, again and again, and never gets on."""
+    same = sample.position is None or not history or sample.position.history == history
+    return sample.role is Role.STANDBY and bool(sample.streaming) and same
 
 
 def _silent(view: View) -> bool:
@@ -80,7 +87,7 @@ def _not_a_standby(view: View, service: ServiceView) -> bool:
     sample = service.samples.get(view.site)
     if sample is None or sample.role is Role.UNKNOWN:
         return False
-    if sample.role is Role.STANDBY and sample.streaming:
+    if follows(sample, service.final_primary_history):
         return False
     return service.not_a_standby_for_seconds >= STANDBY_PATIENCE_SECONDS
 

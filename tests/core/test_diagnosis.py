@@ -18,10 +18,12 @@ from tests.core.views import (
     THEIRS,
     Instance,
     Scene,
+    at,
     probe,
 )
 
 D = Diagnosis
+PAST_THE_FORK = Instance(position=at(5000, "cluster/0"))
 
 CASES: dict[str, tuple[Diagnosis, Scene]] = {
     "a service without a driver is only watched, whatever else is known": (
@@ -108,6 +110,15 @@ CASES: dict[str, tuple[Diagnosis, Scene]] = {
     "an owner never seen is silent, not lost": (D.PEER_SILENT, THEIRS.but(peer_seen=False)),
     "the owner's dead database is the owner's business": (D.PRIMARY_DEAD, THEIRS.but(there=DOWN)),
     "the owner's closed database is the owner's business": (D.PRIMARY_CLOSED, THEIRS.but(there=STANDBY)),
+    "a standby that connects, and has gone past where the primary's history began, is none": (
+        D.NOT_A_STANDBY,
+        THEIRS.but(here=PAST_THE_FORK, not_a_standby_for_seconds=3.0),
+    ),
+    "for a moment after a promotion it may not have followed yet": (
+        D.UNPROTECTED,
+        THEIRS.but(here=PAST_THE_FORK, not_a_standby_for_seconds=1.0),
+    ),
+    "nor does it protect what is ours": (D.UNPROTECTED, HEALTHY.but(there=PAST_THE_FORK)),
     "an owner that renews and cannot be reached is behind a broken link": (
         D.LINK_DOWN,
         THEIRS.but(there=MUTE, peer_reached=False),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.reasons import GROUPS, REASONS
+from runbooks.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 # Where each of these takes its code.
@@ -32,7 +33,7 @@ def test_every_code_that_is_given_out_stands_in_the_table() -> None:
         f"{path.relative_to(ROOT)}:{line}: {code}"
         for path in files
         for code, line in codes_in(path)
-        if code not in REASONS
+        if code not in REASONS and not (code in RULES and path.parent.name == "runbooks")
     ]
     assert missing == []
 
