@@ -341,7 +341,11 @@ class Service(Noun):
         3600.0, alias="min_time_between_failovers", description="sooner than that, a person must acknowledge"
     )
     local_restarts: int = Field(
-        0, ge=0, le=10, description="restarts of a dead database in place before the service is given up"
+        0,
+        ge=0,
+        le=10,
+        description="restarts of a dead database in place before the service is given up; where the other site "
+        "could not take it, it is restarted all the same",
     )
     objectives: Objectives = Field(
         default_factory=lambda: Objectives.model_validate({}), description="what the users were promised"
