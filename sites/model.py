@@ -344,8 +344,8 @@ class Service(Noun):
         0,
         ge=0,
         le=10,
-        description="restarts of a dead database in place before the service is given up; where the other site "
-        "could not take it, it is restarted all the same",
+        description="restarts of a dead database in place before the service is given up; where the other "
+        "site could not take it, it is restarted all the same",
     )
     objectives: Objectives = Field(
         default_factory=lambda: Objectives.model_validate({}), description="what the users were promised"
