@@ -156,7 +156,8 @@ class PostgresDriver:
         server = self._servers[site]
         deadline = Deadline(timeout_seconds, f"{server.name}: catching up")
         known_line = False
-        while not deadline.passed:
+        wanted = final_position.offset_bytes
+        while wanted is not None and not deadline.passed:
             try:
                 if not known_line:
                     sample = await self.sample(site)
@@ -170,7 +171,7 @@ class PostgresDriver:
             except SitesTrouble:
                 known_line = False
             else:
-                if (row["replayed"] or 0) >= final_position.offset_bytes:
+                if (row["replayed"] or 0) >= wanted:
                     return True
             await asyncio.sleep(CATCH_UP_LOOK_SECONDS)
         return False
