@@ -21,13 +21,14 @@ import structlog
 
 from sites.errors import DriverTrouble, HostUnreachable, SitesTrouble
 from sites.model import Estate, Service
+from sites.replication.deadline import Deadline, boottime_ns
 from sites.replication.postgres import sql
 from sites.replication.postgres.config import PostgresSettings
 from sites.replication.postgres.control import CLEAN_PRIMARY, final_position, parse_control, position
 from sites.replication.postgres.host import GRACE_SECONDS, Values
 from sites.replication.postgres.rejoin import Rejoining, checkpoint_new_timeline, keep_slot
 from sites.replication.postgres.requirements import Finding, findings_of
-from sites.replication.postgres.server import Deadline, Server, boottime_ns, server_of
+from sites.replication.postgres.server import Server, server_of
 from sites.replication.words import Closed, Fenced, Position, Promoted, Rejoined, Role, Sample, Word
 from sites.transport import Transport
 
