@@ -10,6 +10,7 @@ from orchestrator.cli import (
     certify,
     certs,
     daemons,
+    driver,
     guard,
     history,
     look,
@@ -28,7 +29,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Move", move.COMMANDS),
     ("Last resort", (*certify.COMMANDS, *store.COMMANDS)),
     ("Quieten", quieten.COMMANDS),
-    ("Set up", (*setup.COMMANDS, *certs.COMMANDS)),
+    ("Set up", (*setup.COMMANDS, *driver.COMMANDS, *certs.COMMANDS)),
     ("Run", (*daemons.COMMANDS, *guard.COMMANDS)),
     ("Prove", (*prove.COMMANDS, *simulate.COMMANDS)),
 )
