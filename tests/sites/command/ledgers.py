@@ -96,6 +96,8 @@ class Ledgers:
         """It stops at once; its data stay."""
         (self.at(site) / "running").unlink()
         (self.at(site) / "open").unlink(missing_ok=True)
+        if site in self.followers and self.followers[site].returncode is None:
+            self.followers[site].kill()
 
     async def follow(self, site: str) -> None:
         """Start the copying at a standby."""
