@@ -1,6 +1,7 @@
 """Settings of the command driver: shape, fit, and values in command lines that stay what they are."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sites.inventory import EstateInvalid, Loaded, load_estate
 from sites.replication.catalogue import SETTINGS
 from sites.replication.command.config import CommandSettings
 from sites.replication.command.lines import faults, filled
@@ -120,3 +122,46 @@ def test_words_are_unknown_without_their_commands() -> None:
 def test_each_command_has_its_own_time_or_its_words_usual_one() -> None:
     model = CommandSettings.model_validate({**GOOD, "close": {"run": "x", "timeout": "40s"}, "fence": LOOK})
     assert [model.limit_seconds(word) for word in ("close", "fence", "look")] == [40.0, 2.0, 2.0]
+
+
+ESTATE = """\
+version: 1
+store: {{endpoints: ["https://127.0.0.1:2379"]}}
+sites:
+  durham: {{hosts: {{tree: {{address: 10.0.1.1}}}}}}
+  morpeth: {{hosts: {{tree: {{address: 10.0.2.1}}}}}}
+  derwentside: {{witness: true}}
+services:
+  tree:
+    home: durham
+    standby: morpeth
+    replication:
+      driver: command
+      hosts: {{durham: tree, morpeth: tree}}
+      look: {{run: "{look}"}}
+{more}"""
+
+
+def loaded(tmp_path: Path, look: str = "tree look {{ site }}", more: str = "") -> Loaded:
+    """The estate file with a service by commands."""
+    path = tmp_path / "sites.yaml"
+    path.write_text(ESTATE.format(look=look, more=more))
+    return load_estate(path, driver_settings=SETTINGS)
+
+
+def test_a_service_by_commands_can_be_moved(tmp_path: Path) -> None:
+    assert not loaded(tmp_path).estate.services["tree"].watch_only
+
+
+def test_a_fault_of_a_command_is_told_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(EstateInvalid) as caught:
+        loaded(tmp_path, look="tree look '{{ site }}'")
+    (fault,) = caught.value.faults
+    assert (fault.line, fault.where) == (14, "services.tree.replication.look.run")
+    assert "inside single quotes; write it as a word of its own" in fault.found
+
+
+def test_it_cannot_promise_that_nothing_is_lost(tmp_path: Path) -> None:
+    with pytest.raises(EstateInvalid) as caught:
+        loaded(tmp_path, more="    max_data_loss: 0s\n")
+    assert [fault.where for fault in caught.value.faults] == ["services.tree.max_data_loss"]
