@@ -65,9 +65,11 @@ def under_certificate(
 def _bytes_between(begin: Mapping[str, Any], end: Position | None) -> int | None:
     """History grown between two positions; one that began a new line went on from where the old one ended, so
     offsets still compare as long as the identity before the last `/` is the same."""
-    if not begin or end is None:
+    if not begin or end is None or end.offset_bytes is None or begin.get("offset_bytes") is None:
         return None
-    same = str(begin.get("history", "")).rpartition("/")[0] == end.history.rpartition("/")[0]
+    history = str(begin.get("history", ""))
+    identity = history.rpartition("/")[0]
+    same = history == end.history or (identity and identity == end.history.rpartition("/")[0])
     return max(0, end.offset_bytes - int(begin["offset_bytes"])) if same else None
 
 

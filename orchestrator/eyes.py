@@ -22,7 +22,17 @@ from orchestrator.scouting import INSTANCES, STORE, Scouts, summed
 from probes.model import Observation
 from sites.errors import SitesError
 from sites.model import Estate
-from sites.replication.positions import Lag, PositionHistory, lag, received, replayed, safe_until_ns, written
+from sites.replication.positions import (
+    Lag,
+    PositionHistory,
+    lag,
+    received,
+    replayed,
+    safe_until_ns,
+    told_lag,
+    told_safe_until_ns,
+    written,
+)
 from sites.replication.words import ReplicationDriver, Role, Sample
 
 log = structlog.get_logger(__name__)
@@ -134,8 +144,8 @@ class Eyes:
         note = written(sample)
         if note is not None:
             self._histories[service, site] = self._histories[service, site].add(note)
-            if sample.writable:
-                self._primary_history[service] = note.line
+        if sample.writable and sample.role is Role.PRIMARY and sample.position is not None:
+            self._primary_history[service] = sample.position.history
         if sample.writable:
             self.handovers.writable(service, site, sample.taken_at_ns, wall_unix_seconds())
         if sample.role not in (Role.DOWN, Role.UNKNOWN):
@@ -204,6 +214,8 @@ class Eyes:
         """How far the standby is behind, with the age of what that is made from."""
         standby = self._instances[service, standby_site].sample
         seen = replayed(standby) if standby is not None else None
+        if seen is None and standby is not None and standby.behind_seconds is not None:
+            return told_lag(standby, self.primary_history(service), now_ns, stale_after_seconds=FRESH_SECONDS)
         history = self._histories[service, primary_site]
         return lag(history, seen, now_ns, stale_after_seconds=FRESH_SECONDS)
 
@@ -211,6 +223,8 @@ class Eyes:
         """The instant up to which everything written at the primary is known to be at the standby."""
         standby = self._instances[service, standby_site].sample
         seen = received(standby) if standby is not None else None
+        if seen is None:
+            return told_safe_until_ns(standby, self.primary_history(service))
         return safe_until_ns(self._histories[service, primary_site], seen)
 
     def primary_history(self, service: str) -> str:

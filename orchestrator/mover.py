@@ -34,7 +34,7 @@ from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.catalogue import ActionCatalogue
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
 from runbooks.engine import Engine
-from runbooks.errors import LostRight
+from runbooks.errors import LostRight, PlanRefused, Problem
 from runbooks.journal import Journal, Record, RunOutcome, StepEnded
 from runbooks.library import Library
 from runbooks.model import Kind, Runbook
@@ -43,12 +43,17 @@ from runbooks.planned import Known, Part, Plan
 from runbooks.progress import Progress
 from runbooks.scope import RunRef, scope_of
 from sites.model import Estate, Service
-from sites.replication.words import ReplicationDriver
+from sites.replication.words import ReplicationDriver, Word
 from sites.transport import Transport
 
 log = structlog.get_logger(__name__)
 
 ASK_SECONDS = 5.0
+# The words of a driver that are the keeper's to say, by the frame of a move.
+NEEDS: Mapping[str, frozenset[Word]] = {
+    "hand-over": frozenset({Word.CLOSE}),
+    "shut-over": frozenset({Word.FENCE}),
+}
 RUN_STATES = {RunOutcome.DONE: "done", RunOutcome.FAILED: "failed"}
 
 
@@ -117,6 +122,7 @@ class Mover:
     ) -> Plan:
         """The plan of a move. `frame`: take-over, claim, hand-over (close, give up, claim),
         shut-over (the same of a dead database), break-glass, or rejoin."""
+        self._check_words(service, frame)
         run = run_id(service.name, kind)
         sites = self._tools.estate.sites
         from_title = sites[from_site].title or from_site
@@ -172,6 +178,23 @@ class Mover:
             reason=reason,
             known=known,
         )
+
+    def _check_words(self, service: Service, frame: str) -> None:
+        """What the holder's keeper says to the driver stands in no runbook. Raises PlanRefused."""
+        driver = self._tools.drivers.get(service.name)
+        missing = NEEDS.get(frame, frozenset()) & (
+            driver.unknown_words if driver is not None else frozenset()
+        )
+        problems = [
+            Problem(
+                f"{frame}: {word}",
+                f"the driver of {service.name} does not know the word {word}",
+                "a driver that does",
+            )
+            for word in sorted(missing)
+        ]
+        if problems:
+            raise PlanRefused(frame, problems, "word-missing")
 
     def _lease_wait_seconds(self) -> float:
         """How long an ordered failover waits for the lost site's lease: twice its length and a margin."""

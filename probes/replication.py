@@ -76,7 +76,7 @@ def judge(sample: Sample, *, role: str | None) -> Outcome:
         return unknown(Reason.NO_ANSWER, sample.reason or "no answer")
     if sample.role is Role.DOWN:
         return down(Reason.NOT_RUNNING, sample.reason or "not running")
-    where = f" at {sample.position.text}" if sample.position is not None else ""
+    where = f" at {sample.position.text}" if sample.position is not None and sample.position.text else ""
     said = f"{sample.role.value}{where}"
     if role is not None and sample.role.value != role:
         return down(Reason.WRONG_ROLE, f"{said}; expected {role}")

@@ -215,7 +215,7 @@ class _Binder:
             self._problem(step, "action", found, "a service whose driver exists", "driver-missing")
         for word in sorted(spec.needs_words & self.facts.unknown_words):
             found = f"the driver of {service} does not know the word {word}"
-            self._problem(step, "action", found, "a step without it")
+            self._problem(step, "action", found, "a driver that has it, or a step without", "word-missing")
 
     def _site(self, side: object) -> str:
         if side not in list(Side):

@@ -17,7 +17,7 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from runbooks.scope import HostRef, RunRef, Scope, ServiceRef, SiteRef
-from runbooks.shelltext import WORD_BREAKS, ShellState
+from sites.shelltext import WORD_BREAKS, ShellState
 
 RENDERED_LIMIT_CHARACTERS = 64 * 1024
 

@@ -18,7 +18,7 @@ from sites.salvage import value_at
 from sites.shape import file_keys
 
 # Drivers that are to come: a service that names one is watch only.
-PLANNED_DRIVERS = ("command", "mariadb", "dataguard", "sqlserver", "files")
+PLANNED_DRIVERS = ("mariadb", "dataguard", "sqlserver", "files")
 
 Catalogue = Mapping[str, type[BaseModel]]
 

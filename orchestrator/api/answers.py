@@ -351,7 +351,7 @@ def _evidence(
 ) -> list[Evidence]:
     found = []
     for site, sample in service.samples.items():
-        at = sample.position.text if sample.position is not None else "no position"
+        at = (sample.position.text if sample.position is not None else "") or "no position"
         found.append(
             Evidence(
                 observer=controller.site,

@@ -10,6 +10,7 @@ from orchestrator.cli import (
     certify,
     certs,
     daemons,
+    driver,
     guard,
     history,
     look,
@@ -29,7 +30,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Move", move.COMMANDS),
     ("Last resort", (*certify.COMMANDS, *store.COMMANDS)),
     ("Quieten", quieten.COMMANDS),
-    ("Set up", (*setup.COMMANDS, *runbook.COMMANDS, *certs.COMMANDS)),
+    ("Set up", (*setup.COMMANDS, *runbook.COMMANDS, *driver.COMMANDS, *certs.COMMANDS)),
     ("Run", (*daemons.COMMANDS, *guard.COMMANDS)),
     ("Prove", (*prove.COMMANDS, *simulate.COMMANDS)),
 )

@@ -19,7 +19,7 @@ PATH = click.Path(path_type=Path)
 POSTGRES_PROGRAMS = ("pg_ctl", "pg_controldata", "pg_rewind", "pg_basebackup")
 
 
-def _load(path: Path, site: str | None) -> "Loaded":
+def load_checked(path: Path, site: str | None) -> "Loaded":
     """The estate with every setting of every probe and driver checked, and every runbook that is named. Ends
     the command with all faults.
 
@@ -78,7 +78,7 @@ def check(settings: Settings, path: Path | None) -> None:
       twinsite --site durham config check
     """
     place = path or estate_path(settings)
-    loaded = _load(place, settings.site)
+    loaded = load_checked(place, settings.site)
     if settings.site is not None:
         site_in(loaded.estate, settings.site)
     for warning in loaded.warnings:
@@ -130,7 +130,7 @@ def check_every_host(settings: Settings) -> None:
     from orchestrator.hosts_check import check_hosts
     from orchestrator.hosts_report import HostReport, render_line
 
-    loaded = _load(estate_path(settings), None)
+    loaded = load_checked(estate_path(settings), None)
 
     def tell(report: HostReport) -> None:
         click.echo("\n".join(wrapped(render_line(report), then="      ")))

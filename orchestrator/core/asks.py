@@ -27,6 +27,7 @@ from orchestrator.core.messages import (
 )
 from orchestrator.core.records import LastMove, Mode, Movement, RunRecord, ServiceRecord
 from orchestrator.core.state import OwnershipState, PendingAsk, Phase
+from sites.replication.positions import bytes_short, reached
 from sites.replication.words import Position
 
 SERVICES_PER_TRANSACTION = 30  # etcd takes 128 operations; three keys a service and room to spare
@@ -244,12 +245,13 @@ def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verd
         return Refuse("owned", f"{record.primary} is primary at epoch {record.epoch}")
     final, received = record.final_position, what.received
     if final is not None and not what.accept_loss:
-        if received is None or received.history != final.history:
+        there = reached(received, final)
+        if there is None:
             return Refuse(
                 "history-unknown", f"our position cannot be compared with the final one, {final.text}"
             )
-        if received.offset_bytes < final.offset_bytes:
-            missing = final.offset_bytes - received.offset_bytes
+        if there is False:
+            missing = bytes_short(received, final)
             return Refuse("below-final-position", f"{missing} bytes short of the final position {final.text}")
     # Taken back by whoever gave it up: no run goes on, and this one's plan was to bring it elsewhere.
     taken_back = record.previous == state.site and record.run == what.run

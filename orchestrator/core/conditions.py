@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestrator.core.records import Mode
 from orchestrator.core.view import ServiceView, View
 from sites.model import FailoverPolicy
+from sites.replication.positions import reached
 from sites.replication.words import Role
 
 CLAIM_BACK_AFTER_SECONDS = 15.0
@@ -67,9 +68,7 @@ def _most_complete_here(view: View, service: ServiceView) -> bool:
     here, there = service.samples.get(view.site), service.samples.get(view.peer)
     if here is None or there is None or here.role is not Role.STANDBY or there.role is not Role.STANDBY:
         return False
-    if here.position is None or there.position is None or here.position.history != there.position.history:
-        return False
-    return here.position.offset_bytes >= there.position.offset_bytes
+    return there.position is not None and reached(here.position, there.position) is True
 
 
 def _only_the_other_is_writable(view: View, service: ServiceView) -> bool:

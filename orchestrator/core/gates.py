@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchestrator.core.records import Mode
 from orchestrator.core.view import ServiceView, View
 from sites.model import FencePolicy
+from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
@@ -102,12 +103,7 @@ def final_position(service: ServiceView) -> Position | None:
 def reaches(service: ServiceView, site: str, final: Position) -> bool:
     """The instance at `site` is seen to have everything up to the final position."""
     sample = service.samples.get(site)
-    position = sample.position if sample is not None else None
-    return (
-        position is not None
-        and position.history == final.history
-        and position.offset_bytes >= final.offset_bytes
-    )
+    return reached(sample.position if sample is not None else None, final) is True
 
 
 def _right(view: View, service: ServiceView, wish: Wish) -> Gate:
@@ -222,6 +218,11 @@ def _data_of_planned(service: ServiceView, wish: Wish) -> Gate:
         return Gate(3, name, None, "lag-unknown", f"{wish.to_site} does not answer as a standby")
     if not standby.streaming or service.lag_seconds is None:
         return Gate(3, name, False, "lag-unknown", f"{wish.to_site} is not receiving from {wish.from_site}")
+    if standby.position is not None and not standby.position.text:
+        words = (
+            f"{wish.to_site} gives no position, so nobody could tell when it has everything that was written"
+        )
+        return Gate(3, name, None, "lag-unknown", words)
     words = f"{service.lag_seconds:.1f} s behind; all of it is waited for"
     limit = service.service.max_data_loss_seconds
     if service.lag_seconds > limit:

@@ -194,6 +194,11 @@ REQUESTS = ReasonGroup(
             "Move it by its own tools; `twinsite config check` says which driver is missing.",
         ),
         Reason(
+            "word-missing",
+            "The move needs a word of the service's driver that no command was given for.",
+            "Give the command in sites.yaml: `twinsite driver check SERVICE` names those that are missing.",
+        ),
+        Reason(
             "ask-the-survivor",
             "A failover is ordered at the site that is to take over, and this is another one.",
             "Ask that site's controller: on its host, or with `twinsite --site SITE failover SERVICE`.",

@@ -118,7 +118,7 @@ class Checks:
             self.owns(service, after.epoch, after.primary)
         if before is not None and before.primary is not None and after.primary is None:
             final = after.final_position
-            if after.planned and final is not None:
+            if after.planned and final is not None and final.offset_bytes is not None:
                 self.planned[service] = Promise(before.primary, final.offset_bytes)
             else:
                 self.planned.pop(service, None)

@@ -524,7 +524,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a claim below the final position",
         "acknowledged writes are lost by a switchover",
         "moves",
-        (ASKS, "        if received.offset_bytes < final.offset_bytes:", "        if False:"),
+        (ASKS, "        if there is False:", "        if False:"),
     ),
     _mutant(
         "P25",

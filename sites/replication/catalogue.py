@@ -11,12 +11,14 @@ from pydantic import BaseModel
 
 from sites.errors import DriverMissing
 from sites.model import Estate, Service
+from sites.replication.command.config import CommandSettings
+from sites.replication.command.driver import CommandDriver
 from sites.replication.postgres.config import PostgresSettings
 from sites.replication.postgres.driver import PostgresDriver
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
-SETTINGS: Mapping[str, type[BaseModel]] = {"postgres": PostgresSettings}
+SETTINGS: Mapping[str, type[BaseModel]] = {"postgres": PostgresSettings, "command": CommandSettings}
 
 
 def make_driver(
@@ -33,4 +35,7 @@ def make_driver(
     if service.replication.driver == "postgres":
         settings = PostgresSettings.model_validate(service.replication.settings)
         return PostgresDriver(service, estate, settings, transport, base)
+    if service.replication.driver == "command":
+        commands = CommandSettings.model_validate(service.replication.settings)
+        return CommandDriver(service, estate, commands, transport)
     raise DriverMissing(service.name, service.replication.driver)

@@ -93,7 +93,7 @@ def replayed(sample: Sample) -> Seen | None:
 
 
 def _seen(sample: Sample, position: Position | None) -> Seen | None:
-    if position is None:
+    if position is None or position.offset_bytes is None:
         return None
     return Seen(line=position.history, at_ns=sample.taken_at_ns, offset_bytes=position.offset_bytes)
 
@@ -137,6 +137,45 @@ def safe_until_ns(history: PositionHistory, standby: Seen | None) -> int | None:
         return None
     note = history.newest_at_or_below(standby.offset_bytes)
     return None if note is None else note.at_ns
+
+
+def told_lag(sample: Sample | None, line: str, now_ns: int, *, stale_after_seconds: float) -> Lag:
+    """How far a standby is behind by its own word, where there are no positions to go by. `line`: the history
+    in which the primary was last seen to accept writes; empty where that is not known."""
+    if sample is None or sample.role is not Role.STANDBY or sample.behind_seconds is None:
+        return Lag(reason="no-standby-sample")
+    age_seconds = _seconds(now_ns - sample.taken_at_ns)
+    if age_seconds > stale_after_seconds:
+        return Lag(age_seconds=age_seconds, reason="stale")
+    if sample.position is None or line not in ("", sample.position.history):
+        return Lag(age_seconds=age_seconds, reason="other-history")
+    return Lag(seconds=sample.behind_seconds, age_seconds=age_seconds)
+
+
+def told_safe_until_ns(sample: Sample | None, line: str) -> int | None:
+    """The instant up to which everything is here by the standby's own word; None where it gave none, or is
+    not known to be of `line`, the history in which the primary was last seen to accept writes."""
+    if sample is None or sample.role is not Role.STANDBY or sample.behind_seconds is None:
+        return None
+    if not line or sample.position is None or sample.position.history != line:
+        return None
+    return sample.taken_at_ns - round(sample.behind_seconds * NANOSECONDS)
+
+
+def reached(have: Position | None, wanted: Position) -> bool | None:
+    """Whether everything up to `wanted` is there (P24, gate 3); None where the two cannot be compared."""
+    if have is None or have.history != wanted.history:
+        return None
+    if have.offset_bytes is None or wanted.offset_bytes is None:
+        return True if have.text and have.text == wanted.text else None
+    return have.offset_bytes >= wanted.offset_bytes
+
+
+def bytes_short(have: Position | None, wanted: Position) -> int:
+    """How much is missing up to `wanted`, of two positions that `reached` can compare; 0 when nothing is."""
+    if have is None or have.offset_bytes is None or wanted.offset_bytes is None:
+        return 0
+    return max(0, wanted.offset_bytes - have.offset_bytes)
 
 
 def same_line(one: Position | None, other: Position | None) -> bool:

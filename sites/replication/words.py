@@ -39,11 +39,13 @@ class Position:
 
     `history` names the line of descent (PostgreSQL: system identifier and timeline); two positions
     compare by `offset_bytes` only when one history is an ancestor of the other, which the driver decides.
+    A product whose positions have no order gives none: such a place was reached where the very same `text`
+    is seen, and nothing can be said of any other. An empty text is no place at all, only a history.
     """
 
     text: str
     history: str
-    offset_bytes: int
+    offset_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class Sample:
     synchronous: bool | None = None  # primary: a commit waits for the standby
     system_id: str = ""
     timeline: int = 0
+    # standby, by its own word: all that the primary had written until so long before `taken_at_ns` is here.
+    # For products whose positions say nothing of time; None where the driver has positions to go by.
+    behind_seconds: float | None = None
     reason: str = ""  # why DOWN or UNKNOWN, as the product or the socket said it
 
 

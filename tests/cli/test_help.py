@@ -34,6 +34,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
             "pause", "resume", "acknowledge",
             "config", "config check", "config schema", "hosts", "hosts check", "runbook", "runbook check",
             "runbook graph", "runbook show",
+            "driver", "driver check",
             "completion", "controller", "witness", "guard",
             "certs", "certs init", "certs issue", "certs renew", "certs show", "certs operator",
             "lab", "lab kill", "lab heal", "lab down", "bench", "simulate",

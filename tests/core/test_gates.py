@@ -15,10 +15,12 @@ from orchestrator.core.gates import (
     loss_bound_seconds,
 )
 from sites.model import FailoverPolicy, FencePolicy
+from sites.replication.words import Position
 from tests.core.views import (
     DOWN,
     GIVEN_UP,
     HANDED,
+    HISTORY,
     LOST,
     MUTE,
     PRIMARY,
@@ -57,6 +59,7 @@ class Case:
 FAR_BEHIND = {"safe_seconds_ago": 90.0}
 UNKNOWN_LOSS = {"safe_seconds_ago": None}
 SHORT = Instance(position=at(900))
+NOWHERE = Instance(position=Position("", HISTORY, None))
 FORKED = Instance(position=at(2000, "cluster/2"))
 CONFIRM = {"fence": FencePolicy.CONFIRM}
 
@@ -172,6 +175,9 @@ CASES: dict[str, Case] = {
         3, False, "lag-unknown", THEIRS.but(here=STRAY), PLANNED
     ),
     "a planned move needs a known lag": Case(3, False, "lag-unknown", THEIRS.but(lag_seconds=None), PLANNED),
+    "a planned move needs a position, to know when everything is there": Case(
+        3, None, "lag-unknown", THEIRS.but(here=NOWHERE), PLANNED
+    ),
     "a planned move of a standby far behind would take long": Case(
         3, False, "lag-above-limit", THEIRS.but(lag_seconds=61.0), PLANNED
     ),

@@ -7,9 +7,10 @@ import pytest
 
 from orchestrator.api.client import Refused
 from orchestrator.api.shapes import MoveOrder, MoveRequest
-from sites.replication.words import Role
+from sites.replication.words import Role, Word
 from tests.orchestrator.looking import look, refusal_of
 from tests.orchestrator.two_sites import DURHAM, MORPETH, TwoSites, estate, two_sites
+from tests.support.fake_driver import FakeDriver
 
 
 async def over(world: TwoSites, at: str) -> None:
@@ -43,6 +44,17 @@ async def test_a_planned_move_may_be_ordered_at_either_site_and_loses_no_row(ord
         await world.until(lambda: world.steady(at=MORPETH))
         await look(world.durham)
         assert world.owned().last_move is None, "a planned move does not count for gate 6"
+
+
+async def test_a_planned_move_needs_a_driver_that_can_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeDriver, "unknown_words", frozenset({Word.CLOSE}))
+    async with two_sites() as world:
+        async with world.durham.api() as client:
+            with pytest.raises(Refused) as caught:
+                await client.plan(MoveRequest(verb="switchover", service="crm"))
+        assert caught.value.refusal.code == "word-missing"
+        assert "does not know the word close" in caught.value.refusal.message
+        assert world.open_at(DURHAM)
 
 
 async def test_of_two_orders_at_once_one_wins_and_the_other_is_told_who() -> None:

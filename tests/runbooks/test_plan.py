@@ -224,6 +224,9 @@ def test_every_problem_is_said_at_once() -> None:
 def test_a_plan_that_needs_a_word_the_driver_does_not_know_is_refused() -> None:
     facts = Facts(unknown_words=frozenset({Word.REBUILD}))
     assert "rebuild" in problems(STEP.format("action: replication.rebuild"), facts)
+    with pytest.raises(PlanRefused) as caught:
+        bound(STEP.format("action: replication.rebuild"), facts=facts)
+    assert caught.value.code == "word-missing"
     assert bound(STEP.format("action: replication.rejoin"), facts=facts)
 
 

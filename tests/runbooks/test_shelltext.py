@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbooks.shelltext import ShellState
+from sites.shelltext import ShellState
 
 SAFE = [
     "echo ",

@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 from sites.replication.positions import (
     PositionHistory,
     Seen,
+    bytes_short,
     lag,
+    reached,
     received,
     replayed,
     safe_until_ns,
     same_line,
+    told_lag,
+    told_safe_until_ns,
     written,
 )
 from sites.replication.words import Position, Role, Sample
@@ -168,3 +172,54 @@ def test_a_history_is_bounded_and_keeps_its_newest_and_oldest_notes(world: World
     assert len(history.notes) <= limit
     assert history.notes[0].at_ns == world.asked[0]
     assert history.notes[-1].at_ns == world.asked[-1]
+
+
+def told(behind_seconds: float | None, history: str = LINE, role: Role = Role.STANDBY) -> Sample:
+    """A standby at 100 s whose positions have no order, by its own word so far behind."""
+    place = Position("", history, None)
+    return Sample("tree", "morpeth", role, 100 * S, position=place, behind_seconds=behind_seconds)
+
+
+def test_positions_with_an_order_compare_within_one_history_only() -> None:
+    wanted = Position("500", LINE, 500)
+    assert reached(Position("500", LINE, 500), wanted) is True
+    assert reached(Position("499", LINE, 499), wanted) is False
+    assert reached(Position("900", "7/2", 900), wanted) is None
+    assert reached(None, wanted) is None
+    assert (bytes_short(Position("499", LINE, 499), wanted), bytes_short(None, wanted)) == (1, 0)
+
+
+def test_a_position_without_an_order_is_reached_where_it_is_the_very_same_and_else_unknown() -> None:
+    wanted = Position("3f1a", LINE, None)
+    assert reached(Position("3f1a", LINE, None), wanted) is True
+    assert reached(Position("77c0", LINE, None), wanted) is None
+    assert reached(Position("3f1a", "7/2", None), wanted) is None
+
+
+def test_no_place_at_all_is_never_reached() -> None:
+    nowhere = Position("", LINE, None)
+    assert reached(nowhere, nowhere) is None
+
+
+def test_a_position_without_an_order_gives_no_lag_of_its_own() -> None:
+    sample = told(7.0)
+    assert (replayed(sample), received(sample)) == (None, None)
+    assert written(told(None, role=Role.PRIMARY)) is None
+
+
+def test_what_a_standby_says_of_its_lag_counts_with_its_age_until_it_is_stale() -> None:
+    found = told_lag(told(7.0), LINE, 102 * S, stale_after_seconds=3)
+    assert (found.seconds, found.bytes, found.age_seconds) == (7.0, None, 2.0)
+    stale = told_lag(told(7.0), LINE, 104 * S, stale_after_seconds=3)
+    assert (stale.seconds, stale.reason) == (None, "stale")
+    other = told_lag(told(7.0, "7/2"), LINE, 102 * S, stale_after_seconds=3)
+    assert (other.seconds, other.reason) == (None, "other-history")
+    assert told_lag(told(None), LINE, 102 * S, stale_after_seconds=3).seconds is None
+
+
+def test_what_a_standby_says_of_its_lag_bounds_the_loss_only_in_the_primarys_own_history() -> None:
+    assert told_safe_until_ns(told(7.0), LINE) == 93 * S
+    assert told_safe_until_ns(told(7.0, "7/2"), LINE) is None
+    assert told_safe_until_ns(told(7.0), "") is None
+    assert told_safe_until_ns(told(None), LINE) is None
+    assert told_safe_until_ns(told(7.0, role=Role.PRIMARY), LINE) is None

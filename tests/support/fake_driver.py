@@ -2,7 +2,7 @@
 
 `FakePair` is the two databases as they are; everybody who looks shares it. `FakeDriver` is one observer's
 driver, since what can be reached depends on where one stands. It keeps to `sites.replication.words`; the
-contract test tries it and the PostgreSQL driver with the same story.
+contract test (tests/sites/test_driver_contract.py) tries it and the command driver with the same story.
 
 A position counts rows. A history is `cluster/line`; every promotion begins a new line, as a timeline does.
 """

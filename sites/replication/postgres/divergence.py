@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 
 from sites.errors import SitesTrouble
+from sites.replication.deadline import Deadline
 from sites.replication.postgres import sql
 from sites.replication.postgres.control import Control
 from sites.replication.postgres.lsn import (
@@ -18,7 +19,7 @@ from sites.replication.postgres.lsn import (
     parse_lsn,
     segment_name,
 )
-from sites.replication.postgres.server import Deadline, Server
+from sites.replication.postgres.server import Server
 
 LISTING_LIMIT_BYTES = 64 << 20
 HISTORY_LIMIT_BYTES = 1 << 20

@@ -21,13 +21,14 @@ import structlog
 
 from sites.errors import DriverTrouble, HostUnreachable, SitesTrouble
 from sites.model import Estate, Service
+from sites.replication.deadline import Deadline, boottime_ns
 from sites.replication.postgres import sql
 from sites.replication.postgres.config import PostgresSettings
 from sites.replication.postgres.control import CLEAN_PRIMARY, final_position, parse_control, position
 from sites.replication.postgres.host import GRACE_SECONDS, Values
 from sites.replication.postgres.rejoin import Rejoining, checkpoint_new_timeline, keep_slot
 from sites.replication.postgres.requirements import Finding, findings_of
-from sites.replication.postgres.server import Deadline, Server, boottime_ns, server_of
+from sites.replication.postgres.server import Server, server_of
 from sites.replication.words import Closed, Fenced, Position, Promoted, Rejoined, Role, Sample, Word
 from sites.transport import Transport
 
@@ -156,7 +157,8 @@ class PostgresDriver:
         server = self._servers[site]
         deadline = Deadline(timeout_seconds, f"{server.name}: catching up")
         known_line = False
-        while not deadline.passed:
+        wanted = final_position.offset_bytes
+        while wanted is not None and not deadline.passed:
             try:
                 if not known_line:
                     sample = await self.sample(site)
@@ -170,7 +172,7 @@ class PostgresDriver:
             except SitesTrouble:
                 known_line = False
             else:
-                if (row["replayed"] or 0) >= final_position.offset_bytes:
+                if (row["replayed"] or 0) >= wanted:
                     return True
             await asyncio.sleep(CATCH_UP_LOOK_SECONDS)
         return False

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import structlog
 
 from sites.errors import DriverTrouble, SitesTrouble
+from sites.replication.deadline import Deadline
 from sites.replication.postgres import sql
 from sites.replication.postgres.config import PostgresSettings, setting_line
 from sites.replication.postgres.control import Control, parse_control
 from sites.replication.postgres.divergence import Divergence, compare, line_of, save
 from sites.replication.postgres.host import GRACE_SECONDS, NoRoom, Said, WrongData
 from sites.replication.postgres.server import (
-    Deadline,
     Server,
     application_name,
     password_lines,

@@ -3,12 +3,10 @@
 Values and names only; what to do with them is the driver's and `rejoin`'s.
 """
 
-import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from sites.errors import DriverTrouble
 from sites.model import Estate, Service
 from sites.replication.postgres.config import (
     Instance,
@@ -23,32 +21,6 @@ from sites.replication.postgres.tls import LIBPQ_MODES, ClientTls
 from sites.transport import Transport
 
 SLOT_NAME_LIMIT = 63
-
-
-def boottime_ns() -> int:
-    """Nanoseconds of CLOCK_BOOTTIME."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-class Deadline:
-    """How much time is left of what was allowed."""
-
-    def __init__(self, seconds: float, what: str) -> None:
-        self._end_ns = boottime_ns() + int(seconds * 1e9)
-        self._seconds = seconds
-        self._what = what
-
-    @property
-    def passed(self) -> bool:
-        """Whether there is none left."""
-        return boottime_ns() >= self._end_ns
-
-    def left(self, *, at_most: float | None = None) -> float:
-        """Seconds left, at most that many. Raises DriverTrouble when there are none."""
-        seconds = (self._end_ns - boottime_ns()) / 1e9
-        if seconds <= 0:
-            raise DriverTrouble(f"{self._what}: not done within {self._seconds:g} s")
-        return seconds if at_most is None else min(seconds, at_most)
 
 
 @dataclass(slots=True)

@@ -157,7 +157,7 @@ def test_kinds_and_drivers_have_their_own_tables() -> None:
     assert "| `port` | whole number | **required** |  |" in page
     assert "### driver: pair" in page
     assert "### driver: files\n\nNothing to set.\n\nNo keys of its own.\n" in page
-    assert "The drivers `command`, `mariadb`, `dataguard` and `sqlserver` are accepted" in page
+    assert "The drivers `mariadb`, `dataguard` and `sqlserver` are accepted" in page
 
 
 class Bare(BaseModel):

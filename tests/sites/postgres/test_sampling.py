@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
+from sites.replication.deadline import boottime_ns
 from sites.replication.positions import PositionHistory, lag, received, replayed, safe_until_ns, written
-from sites.replication.postgres.server import boottime_ns
 from sites.replication.words import Role
 from tests.sites.postgres.pairs import DURHAM, MORPETH, Pair, free_port
 

@@ -1,4 +1,4 @@
-"""Where in a shell command line a value may stand.
+"""Where in a shell command line a value may stand, in runbooks and in commands of the estate file.
 
 Values are put into `run`, `unless` and their like as single-quoted words. That is safe exactly where the
 shell reads plain words: inside quotes, back-ticks, arithmetic, `${…}`, a comment or a here-document our
