@@ -1,6 +1,7 @@
 """P33, whole: a store that was put back, wiped or replaced under two sites that serve, and what people do."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -272,7 +273,12 @@ async def test_a_memory_that_was_damaged_is_no_trust_and_is_set_aside_when_a_per
 
 async def test_the_memory_outlives_a_full_disk_that_is_told_of() -> None:
     async with two_sites(guarded()) as world:
-        (world.durham.directory / "store-seen.new").mkdir()  # as good as full
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                with contextlib.suppress(FileExistsError):  # it is being written at this moment
+                    (world.durham.directory / "store-seen.new").mkdir()  # as good as full
+                    break
+                await asyncio.sleep(0.001)
         await moved(world)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(

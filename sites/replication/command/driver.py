@@ -220,15 +220,19 @@ class CommandDriver:
         begun_ns = boottime_ns()
         given = {"position": before.position}
         await instance.run("promote", given, timeout_seconds=deadline.left(), opens=True)
-        done, evidence = await self._until(
-            site, lambda answer: answer.role is Role.PRIMARY and answer.writable, deadline
-        )
-        if done is None:
+        opened: list[Answer] = []  # at first it may be seen writable on its old history, for a moment
+
+        def begun_anew(answer: Answer) -> bool:
+            opened[:] = [answer] if answer.role is Role.PRIMARY and answer.writable else []
+            return bool(opened) and answer.history != before.history
+
+        done, evidence = await self._until(site, begun_anew, deadline)
+        if done is None and not opened:
             raise DriverTrouble(f"{instance.name}: `promote` ended well, but {evidence}")
-        if done.history == before.history:
+        if done is None:
             raise DriverTrouble(
-                f"{instance.name} is a writable primary, but its history is still {done.history}: `promote` "
-                "must begin a new one, or what the two sides write can never be told apart"
+                f"{instance.name} is a writable primary, but its history is still {before.history}: "
+                "`promote` must begin a new one, or what the two sides write can never be told apart"
             )
         took_ms = (boottime_ns() - begun_ns) / 1e6
         return Promoted(_place_of(done), f"promoted in {took_ms:.0f} ms; {evidence}")

@@ -41,7 +41,11 @@ look)
 follow) # the copying itself: until it stands still, or is a primary
     while has running && [ "$(cat "$here/role")" = standby ]; do
         from=$base/$(cat "$here/source")
-        [ ! -e "$from/history" ] || [ "$(cat "$from/role")" = standby ] || copy "$from"
+        if [ -e "$from/history" ] && [ "$(cat "$from/role")" != standby ]; then
+            : >"$here/copying"
+            [ "$(cat "$here/role")" != standby ] || copy "$from"
+            rm -f "$here/copying"
+        fi
         sleep 0.05
     done
     ;;
@@ -56,6 +60,11 @@ fence)
 promote)
     has running || { echo 'it does not run' >&2 && exit 1; }
     put role primary
+    tries=0 # a copy that is under way would bring the old history back
+    while has copying && [ "$tries" -lt 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.02
+    done
     echo "$(cat "$here/history") $(size "$here")" >>"$here/descent"
     put history "$(new_history)"
     rm -f "$here/source"

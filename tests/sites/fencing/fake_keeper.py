@@ -47,6 +47,7 @@ class FakeKeeper:
         self._lines: list[ssl.SSLSocket] = []
         self.refused: list[str] = []
         self._ended = False
+        self._saying = threading.Lock()
         threading.Thread(target=self._take, daemon=True).start()
 
     def allow(self, remaining_seconds: float, **other: Any) -> None:
@@ -68,7 +69,12 @@ class FakeKeeper:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send anything."""
-        self._lines[-1].sendall(json.dumps(message).encode() + b"\n")
+        self._say(self._lines[-1], message)
+
+    def _say(self, line: ssl.SSLSocket, message: dict[str, Any]) -> None:
+        """One at a time: the test and the thread that answers use the same lines."""
+        with self._saying:
+            line.sendall(json.dumps(message).encode() + b"\n")
 
     def hang_up(self) -> None:
         """Drop every connection."""
@@ -120,4 +126,4 @@ class FakeKeeper:
             # From when the question was heard: the guard counts from when it asked, which was earlier.
             self.answered_until_ns = max(self.answered_until_ns, boottime_ns() + how["remaining_ns"])
             time.sleep(self.delay_seconds)
-            line.sendall(json.dumps({"answer": message["question"], **how}).encode() + b"\n")
+            self._say(line, {"answer": message["question"], **how})
