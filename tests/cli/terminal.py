@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 DEADLINE_SECONDS = 20.0
+AGAIN_SECONDS = 8.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
 
 # The new session first takes the terminal for its own, so that Ctrl-C reaches it.
@@ -70,10 +71,11 @@ class Terminal:
 
     def press_ctrl_c_until_the_end(self) -> tuple[int, str]:
         """Press Ctrl-C, and again if nothing happens: one that comes just before the command begins to
-        wait for a line is only noticed with the next key."""
-        for _ in range(int(DEADLINE_SECONDS / 2)):
+        wait for a line is only noticed with the next key. Not too soon: a second one while the first is being
+        answered cuts the answer short."""
+        for _ in range(int(DEADLINE_SECONDS / AGAIN_SECONDS)):
             self.keys("\x03")
-            end = time.monotonic() + 2.0
+            end = time.monotonic() + AGAIN_SECONDS
             while self._read(end):
                 pass
             if self._process.poll() is not None:
