@@ -72,9 +72,9 @@ def agreed(asked: "Controller", drafts: list[CertificateStatus]) -> dict[str, Ce
     waiting = [each.id for each in drafts if each.needs_second and not each.second_person]
     if not waiting:
         return found
-    say(["", *wrapped("A second person must agree, from their own login, within 15 minutes:")])
-    say([f"  twinsite certify approve {' '.join(waiting)}"])
     try:
+        say(["", *wrapped("A second person must agree, from their own login, within 15 minutes:")])
+        say([f"  twinsite certify approve {' '.join(waiting)}"])
         while waiting:
             time.sleep(ASK_AGAIN_SECONDS)
             for name in list(waiting):
