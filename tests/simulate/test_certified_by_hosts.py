@@ -50,6 +50,23 @@ def test_hosts_that_boot_beside_broken_glass_open_nothing_though_their_keeper_re
     assert case.open_at("s") == ["y"]
 
 
+def test_a_lease_that_comes_back_before_the_hosts_boot_does_not_mend_what_was_dark() -> None:
+    """All was closed while hold alone entitled: from then on the other site's word is needed, lease or not."""
+    case = Case()
+    case.do("witness_lost", 9 * T_NS)
+    case.run(4)
+    assert case.holds("x")
+    case.do("part", "x", "y", 5 * T_NS)
+    case.run(1.5)
+    for service in ("s", "t"):
+        case.do("reboot_host", "x", service, 7 * T_NS)
+    case.run(2)
+    glass_at_y(case)
+    case.run(8)
+    assert case.violations == []
+    assert case.open_at("s") == ["y"]
+
+
 def test_a_controller_that_was_dead_opens_nothing_beside_broken_glass_when_it_is_back() -> None:
     """P1: without it the keeper answers nobody, and its guards have closed by themselves."""
     case = both_hold_without_the_link()
