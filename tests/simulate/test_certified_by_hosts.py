@@ -51,7 +51,7 @@ def test_hosts_that_boot_beside_broken_glass_open_nothing_though_their_keeper_re
 
 
 def test_a_lease_that_comes_back_before_the_hosts_boot_does_not_mend_what_was_dark() -> None:
-    """All was closed while hold alone entitled: from then on the other site's word is needed, lease or not."""
+    """All was closed while hold alone entitled: from then on the peer's word is needed, lease or not."""
     case = Case()
     case.do("witness_lost", 9 * T_NS)
     case.run(4)
