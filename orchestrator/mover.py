@@ -136,7 +136,7 @@ class Mover:
                 to_site=to_site,
                 run=RunRef(run, kind, epoch),
             )
-            facts = facts_of(service, self._tools.drivers.get(service.name))
+            facts = facts_of(service, self._tools.drivers.get(service.name), self._tools.estate)
             return bind(self._runbook(service, role), scope, facts, self._tools.catalogue, part=role)
 
         wait_seconds = self._lease_wait_seconds()
