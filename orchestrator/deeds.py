@@ -50,6 +50,7 @@ REJOIN_BACKOFF_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 ACT_AGAIN_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 ASK_SECONDS = 30.0
+CANNOT_WAIT = frozenset({Act.TAKE_OVER, Act.CLAIM, Act.CLAIM_BACK, Act.RESTART, Act.GIVE_UP})
 
 
 class KeeperRefused(Exception):
@@ -86,6 +87,7 @@ class Deeds:
         self._wake = wake
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_report: Callable[[Report], Awaitable[None]] = _kept_nowhere
+        mover.on_progress = self._progressed
 
     async def aclose(self) -> None:
         """End what is under way; runs journal what they leave."""
@@ -94,6 +96,10 @@ class Deeds:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def begin(self, view: View, service: ServiceView, mind: ServiceMind, decision: Decision) -> None:
+        if mind.run_waits and decision.act in CANNOT_WAIT:
+            # A planned move that waits for somebody must not keep a lost service down. Decided about anew.
+            self._mover.stand_down(mind.run, f"it waited for a person, and {decision.why}")
+            return
         if mind.busy is not None or mind.run or view.now_ns < mind.act_again_at_ns:
             return
         acts: dict[Act, Callable[[View, ServiceView], Awaitable[None]]] = {
@@ -300,19 +306,26 @@ class Deeds:
     async def carry_out(self, plan: Plan, errand: Errand, *, publish: bool) -> RunOutcome:
         """Carry a plan out; the service's mind knows that a run is on."""
         mind = self._minds[plan.service]
-        mind.run = plan.id
+        mind.run, mind.run_kind, mind.run_waits = plan.id, plan.kind, False
         self._wake.set()
         try:
             outcome = await self._mover.carry_out(plan, errand, publish=publish)
             await self._eyes.look(plan.service, self._site)  # what the run did is seen before anything else
         finally:
-            mind.run = ""
+            mind.run, mind.run_kind, mind.run_waits = "", "", False
         mind.run_in_doubt = plan.id if outcome is RunOutcome.IN_DOUBT else ""
-        if outcome is RunOutcome.FAILED and plan.kind is not Kind.REJOIN:
+        without_success = (RunOutcome.FAILED, RunOutcome.ABORTED, RunOutcome.UNDONE)
+        if outcome in without_success and plan.kind is not Kind.REJOIN:
             await self._after_failed_run(plan)
         for site in self._estate.services[plan.service].sites:
             self._eyes.nudge(plan.service, site)
         return outcome
+
+    def _progressed(self, progress: Progress) -> None:
+        mind, waits = self._minds[progress.plan.service], bool(progress.waits)
+        if mind.run == progress.plan.id and mind.run_waits != waits:
+            mind.run_waits = waits
+            self._wake.set()
 
     def order(self, plan: Plan, errand: Errand, *, publish: bool) -> None:
         """Carry out a person's plan in the background."""
@@ -321,7 +334,7 @@ class Deeds:
             await self.carry_out(plan, errand, publish=publish)
 
         mind = self._minds[plan.service]
-        mind.run = plan.id
+        mind.run, mind.run_kind = plan.id, plan.kind
         mind.busy = self.start(self._acting(plan.service, mind, work()))
 
     def _fence_behind(self, name: str) -> None:

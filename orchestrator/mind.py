@@ -28,6 +28,8 @@ class ServiceMind:
     busy: asyncio.Task[None] | None = None
     act_again_at_ns: int = 0
     run: str = ""
+    run_kind: str = ""
+    run_waits: bool = False
     restarts_ns: deque[int] = field(default_factory=lambda: deque(maxlen=32))
     open_failures_ns: deque[int] = field(default_factory=lambda: deque(maxlen=32))
     failed_moves: int = 0

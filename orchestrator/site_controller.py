@@ -28,6 +28,7 @@ from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
 from orchestrator.last_words import KeeperStarts, StartedKeeper
+from orchestrator.leaving import Leaving
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
@@ -158,6 +159,8 @@ class SiteController:
         )
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
+        mover.run_record = self.controller.run_records.get
+        mover.what_it_leaves = Leaving(self.controller).lines
         self._page = MetricsPage()
         self.controller.on_turn = self._on_turn
 
@@ -184,7 +187,9 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        api = LocalApi(self.controller, Orders(self.controller, self._certificates), self._vantage.seen)
+        api = LocalApi(
+            self.controller, Orders(self.controller, self._certificates, self._store), self._vantage.seen
+        )
         metrics = self._estate.sites[self._site].metrics
         async with contextlib.AsyncExitStack() as stack:
             for tried in self._probes.values():
@@ -318,7 +323,11 @@ class SiteController:
 
     def _take_run(self, record: RunRecord) -> None:
         records = self.controller.run_records
+        known = records.get(record.run)
+        if known is not None and known.executor > record.executor:
+            return  # adopted meanwhile: what its old executor still says of it does not count (P26)
         records[record.run] = record
+        self.controller.mover.look(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]

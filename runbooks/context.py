@@ -135,8 +135,13 @@ class Result:
 
     def __post_init__(self) -> None:
         # Raises TypeError or ValueError here, where the mistake is, and not in the journal.
-        if self.values and len(json.dumps(dict(self.values), allow_nan=False)) > VALUES_LIMIT_CHARACTERS:
+        if self.values and len(dumped_values(self.values)) > VALUES_LIMIT_CHARACTERS:
             raise ValueError(f"a step hands on at most {VALUES_LIMIT_CHARACTERS} characters of JSON")
+
+
+def dumped_values(values: Mapping[str, Any]) -> str:
+    """Values as JSON. Raises TypeError or ValueError for what is none."""
+    return json.dumps(dict(values), allow_nan=False)
 
 
 def bounded(text: str, limit: int = EVIDENCE_LIMIT_CHARACTERS) -> str:

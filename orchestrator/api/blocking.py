@@ -27,6 +27,8 @@ from orchestrator.api.shapes import (
     RunDetail,
     RunList,
     Status,
+    Steered,
+    SteerRequest,
 )
 from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
 
@@ -68,6 +70,10 @@ class Controller:
     def run(self, run: str) -> RunDetail:
         """See Client.run."""
         return self._run(self._client.run(run))
+
+    def steer(self, run: str, request: SteerRequest) -> Steered:
+        """See Client.steer."""
+        return self._run(self._client.steer(run, request))
 
     def plan(self, request: MoveRequest) -> MovePlan:
         """See Client.plan."""
