@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.clock import wall_text
-from orchestrator.core.records import RunOrder, RunRecord, RunWait, StepState
+from orchestrator.core.records import RunOrder, RunRecord, RunWait
+from orchestrator.core.records import StepState as StepRecord
 from runbooks.context import VALUES_LIMIT_CHARACTERS, dumped_values
 from runbooks.progress import Progress, Wait, WaitKind
+from runbooks.seen import RunSeen, StepSeen, StepState
 from runbooks.steered import Order, Verb
 from runbooks.undoing import is_undo
 
@@ -18,12 +20,12 @@ DETAILS_CHARACTERS = 200_000
 """Of a run's record the steps' details together: the store takes no value above a megabyte or so."""
 
 
-def steps_of(progress: Progress) -> tuple[StepState, ...]:
+def steps_of(progress: Progress) -> tuple[StepRecord, ...]:
     """A run's steps as its record shows them."""
     steps = progress.all_steps
     most = min(DETAIL_CHARACTERS, DETAILS_CHARACTERS // max(1, len(steps)))
     return tuple(
-        StepState(
+        StepRecord(
             step=step.id,
             state=str(state.state),
             detail=state.evidence[:most],
@@ -33,6 +35,7 @@ def steps_of(progress: Progress) -> tuple[StepState, ...]:
             attempts=state.attempts,
             last_attempt=state.last_attempt,
             ended_record=state.ended_record,
+            started_unix_seconds=state.started_wall_seconds,
         )
         for step, state in ((step, progress.steps[step.id]) for step in steps)
     )
@@ -97,6 +100,25 @@ def as_order(asked: RunOrder) -> Order:
     """An order as the engine takes it. Raises ValueError for a verb that nobody knows here."""
     given: dict[str, Any] = {key: value for key, value in asdict(asked).items() if key != "ask_id"}
     return Order(**{**given, "verb": Verb(asked.verb), "roles": tuple(asked.roles)})
+
+
+def seen_in(record: RunRecord) -> RunSeen:
+    """What the record tells of the run to whoever goes on with it. Raises ValueError for a state or an order
+    that nobody knows here."""
+    steps = tuple(
+        StepSeen(
+            step.step,
+            StepState(step.state),
+            step.detail,
+            step.attempts,
+            step.last_attempt,
+            step.ended_record,
+            step.duration_seconds,
+            step.started_unix_seconds,
+        )
+        for step in record.steps
+    )
+    return RunSeen(steps, tuple(as_order(order) for order in record.orders), record.values)
 
 
 def shown(record: RunRecord, progress: Progress) -> RunRecord:

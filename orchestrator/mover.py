@@ -25,19 +25,20 @@ from orchestrator.core.records import (
     RunRecord,
     ServiceRecord,
     StepState,
+    decode,
     encode,
 )
 from orchestrator.link import KeeperGone
-from orchestrator.local_run import LocalRun, as_order
+from orchestrator.local_run import LocalRun, as_order, seen_in
 from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.publishing import Publisher
 from orchestrator.readings import Tally
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.catalogue import ActionCatalogue
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
-from runbooks.engine import Engine
+from runbooks.engine import Engine, Outcome
 from runbooks.errors import JournalTrouble, LostRight, NotUnderWay, PlanRefused, Problem
-from runbooks.journal import Journal, Record, RunOutcome, StepEnded
+from runbooks.journal import Journal, Record, RunAdopted, RunOutcome, StepEnded
 from runbooks.library import Library
 from runbooks.model import Kind, Runbook
 from runbooks.plan import bind, compose, facts_of
@@ -60,6 +61,8 @@ NEEDS: Mapping[str, frozenset[Word]] = {
     "shut-over": frozenset({Word.FENCE}),
 }
 STAND_DOWN_SECONDS = 10.0
+BEGIN_LOOK_SECONDS = 0.02
+BEGIN_TRIES = 100
 RUN_STATES = {
     RunOutcome.DONE: "done",
     RunOutcome.FAILED: "failed",
@@ -250,10 +253,13 @@ class Mover:
 
     # --- runs ----------------------------------------------------------------------------------------
 
-    async def carry_out(self, plan: Plan, errand: Errand, *, publish: bool) -> RunOutcome:
+    async def carry_out(
+        self, plan: Plan, errand: Errand, *, publish: bool, first: Order | None = None
+    ) -> RunOutcome:
         """Carry a plan out, or go on with it if the journal knows it already. Never raises for a failed run.
 
-        `publish`: the record is not in the store yet and no ownership transaction will put it there.
+        `publish`: the record is not in the store yet and no ownership transaction will put it there. A run that
+        this site has adopted is gone on with from its record; `first` is ordered of it before anything else.
         """
         publisher = self._publisher(plan, errand)
         self._desk.errands[plan.id] = errand
@@ -280,13 +286,7 @@ class Mover:
         outcome = RunOutcome.INTERRUPTED
         summary = "the controller was ended"
         try:
-            ended = await engine.carry_out(
-                plan,
-                self._context(plan, errand),
-                who=errand.who,
-                why=errand.why,
-                data_loss=errand.record.statement,
-            )
+            ended = await self._walked(engine, plan, errand, first)
             outcome, summary = ended.outcome, ended.summary
             if errand.report is not None and outcome is RunOutcome.DONE:
                 publisher.report(await errand.report(ended.progress))
@@ -302,6 +302,32 @@ class Mover:
             "run-ended", run=plan.id, outcome=str(outcome), summary=summary, seconds=round(seconds_taken, 3)
         )
         return outcome
+
+    async def _walked(self, engine: Engine, plan: Plan, errand: Errand, first: Order | None) -> Outcome:
+        context, record = self._context(plan, errand), errand.record
+        if errand.adopted:
+            seen = RunAdopted(record.executor, self._tools.site, seen_in(record))
+            return await engine.adopt(plan, seen, context, who=record.who, why=record.why, first=first)
+        return await engine.carry_out(
+            plan, context, who=errand.who, why=errand.why, data_loss=record.statement
+        )
+
+    async def adopt(self, run: str) -> RunRecord | None:
+        """P26: raise the executor's number by compare-and-set, so that this site alone goes on with the run.
+        The record as it stands then; None when it has ended, or somebody else was quicker. Raises StoreError."""
+        key = RUNS + run
+        found = (await self._tools.store.read(key, exact=True, timeout_seconds=ASK_SECONDS)).get(key)
+        if found is None or (there := decode(RunRecord, found.value)).over:
+            return None
+        ours = replace(
+            there, executor=there.executor + 1, executor_site=self._tools.site, state="running", waits=()
+        )
+        result = await self._tools.store.transact(
+            [Compare(key, found.mod_revision)], [Put(key, encode(ours))], [key], timeout_seconds=ASK_SECONDS
+        )
+        if result.succeeded:
+            log.warning("run-adopted", run=run, executor=ours.executor, before=there.executor_site)
+        return ours if result.succeeded else None
 
     def _publisher(self, plan: Plan, errand: Errand) -> Publisher | LocalRun:
         if errand.certificate:
@@ -326,6 +352,10 @@ class Mover:
         found = self._under_way.get(run)
         if found is None:
             raise NotUnderWay(f"run {run} is not carried out here at this moment")
+        for _ in range(BEGIN_TRIES):
+            if found.engine.under_way(run) or found.ended.is_set():
+                break
+            await asyncio.sleep(BEGIN_LOOK_SECONDS)  # it has just begun: its first record is being written
         given = await found.engine.steer(run, order)
         log.warning("run-steered", run=run, order=str(order), accepted=isinstance(given, Order))
         return given

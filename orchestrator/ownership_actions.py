@@ -44,7 +44,7 @@ class NoArguments(Arguments):
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
     that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
-    this site was the primary itself. `takes_back`: the run was adopted, and only what was done at this site is
+    this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was done is
     undone. `covers`: the services of which a certificate names every host.
     `report`: what to put on file of a run that was done; its lines are
     published with the run."""
@@ -59,6 +59,7 @@ class Errand:
     certificate: str = ""
     broken: bool = False
     reopens: bool = False
+    adopted: bool = False
     takes_back: bool = False
     who: str = ""
     why: str = ""

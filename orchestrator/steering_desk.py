@@ -17,6 +17,8 @@ from orchestrator.local_run import as_order
 from orchestrator.refusing import OrderRefused
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.errors import JournalTrouble, NotUnderWay
+from runbooks.model import Kind
+from runbooks.steered import Order, Verb
 from runbooks.steering import Refused
 
 ANSWER_SECONDS = 15.0
@@ -64,6 +66,52 @@ class SteeringDesk:
         else:
             number = await self._through_the_store(record, order)
         return Steered(run=run, number=number, executor=record.executor_site)
+
+    def adopt(self, run: str, reason: str, who: str) -> Steered:
+        """Go on with a run whose controller is lost, or take it back, by the rules of ownership (P24, P26).
+
+        Raises OrderRefused.
+        """
+        record = self._controller.run_records.get(run)
+        if record is None:
+            raise OrderRefused("unknown-run", f"no run {run!r} is known here", wrong=True)
+        if not reason.strip():
+            raise OrderRefused("reason-missing", "adopt needs a reason: it stands in the record")
+        if record.over:
+            raise OrderRefused("run-over", f"the run has ended: {record.state}: {record.outcome}")
+        mind = self._controller.minds[record.service]
+        if self._controller.mover.under_way(run) or mind.run or mind.busy is not None:
+            raise OrderRefused(
+                "moving", f"run {mind.run or 'of the controller itself'} is at it here already"
+            )
+        takes_back = self._takes_back(record)
+        first = Order(verb=Verb.UNDO, who=who, site=self._controller.site, at=wall_text(), reason=reason)
+        self._controller.deeds.order_adoption(
+            record.service, run, first=first if takes_back else None, takes_back=takes_back
+        )
+        return Steered(run=run, number=0, executor=self._controller.site)
+
+    def _takes_back(self, run: RunRecord) -> bool:
+        """Whether the run can only be taken back from here, rather than gone on with. Raises OrderRefused."""
+        view = self._controller.view()
+        service = next(each for each in view.services if each.service.name == run.service)
+        if run.executor_site == view.peer and not view.peer_lease_over:
+            raise OrderRefused(
+                "executor-alive", f"{run.executor_site} carries it out, and its lease is not over"
+            )
+        record = service.record
+        if record is None:
+            raise OrderRefused("no-quorum", f"who owns {run.service} is not known here at this moment")
+        if run.kind == Kind.REJOIN or run.to_site == view.site:
+            return False
+        if record.primary == view.site:
+            return True
+        owner = record.primary or "nobody"
+        raise OrderRefused(
+            "not-to-be-adopted",
+            f"it moves {run.service} to {run.to_site}, and {owner} is primary for it now: only the primary's "
+            f"site may open it. What helps: `twinsite plan failover {run.service}`",
+        )
 
     async def _here(self, run: str, order: RunOrder) -> int:
         try:

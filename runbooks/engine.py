@@ -6,12 +6,21 @@ another. It never decides whether a run is right; `may_act` is asked immediately
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbooks.catalogue import ActionCatalogue
 from runbooks.context import ActionContext, MayAct
 from runbooks.errors import ActionMisused, JournalDamaged, NotUnderWay
-from runbooks.journal import Event, Journal, Record, RunOutcome, RunPlanned, RunResumed, RunSteered
+from runbooks.journal import (
+    Event,
+    Journal,
+    Record,
+    RunAdopted,
+    RunOutcome,
+    RunPlanned,
+    RunResumed,
+    RunSteered,
+)
 from runbooks.planned import Plan
 from runbooks.progress import Progress, fold, plan_of
 from runbooks.recorder import OnProgress, Recorder
@@ -107,6 +116,10 @@ class Engine:
         await recorder.note_if(judged)
         return verdict[0]
 
+    def under_way(self, run_id: str) -> bool:
+        """Whether the run is walked here at this moment, so that it can be steered."""
+        return run_id in self._walks
+
     def stand_down(self, run_id: str, why: str) -> None:
         """End a run's walk as one that has lost its right to act. Raises NotUnderWay."""
         self._under_way(run_id)[1].stand_down(why)
@@ -116,6 +129,30 @@ class Engine:
         if found is None:
             raise NotUnderWay(f"run {run_id} is not carried out here at this moment")
         return found
+
+    async def adopt(
+        self,
+        plan: Plan,
+        adopted: RunAdopted,
+        context: ActionContext,
+        *,
+        who: str,
+        why: str,
+        first: Order | None,
+    ) -> Outcome:
+        """Go on with a run of the other site's executor, from what was known of it. `first` is ordered of it
+        before anything is done: an undo, where it cannot be gone on with.
+
+        Raises as `carry_out` does.
+        """
+        records = await self._journal.read(plan.id)
+        recorder = self._recorder(plan, records)
+        if not records:
+            await recorder.note(RunPlanned(plan, who, why))
+        await recorder.note(adopted)
+        if first is not None and not recorder.progress.undo_wanted and recorder.progress.aborted is None:
+            await recorder.note(RunSteered(replace(first, number=recorder.progress.last_order + 1)))
+        return await self._walk(recorder, context)
 
     async def _go_on(self, plan: Plan, records: Sequence[Record], context: ActionContext) -> Outcome:
         recorder = self._recorder(plan, records)

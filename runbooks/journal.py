@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, TypeAdapter
 
 from runbooks.planned import Plan
+from runbooks.seen import RunSeen
 from runbooks.steered import Order
 
 
@@ -130,6 +131,16 @@ class RunSteered:
 
 
 @dataclass(frozen=True, slots=True)
+class RunAdopted:
+    """Another site's executor goes on with the run, from what its record in the store told of it (P26)."""
+
+    executor: int
+    site: str
+    seen: RunSeen
+    event: Literal["run-adopted"] = "run-adopted"
+
+
+@dataclass(frozen=True, slots=True)
 class UndoBegun:
     """Nothing of the plan is under way any more; from here on what was done is taken back."""
 
@@ -151,6 +162,7 @@ Event = (
     RunPlanned
     | RunResumed
     | RunSteered
+    | RunAdopted
     | UndoBegun
     | StepStarted
     | StepWithdrawn
@@ -160,7 +172,7 @@ Event = (
     | RunEnded
 )
 
-INTENTS = (RunPlanned, RunResumed, UndoBegun, StepStarted)
+INTENTS = (RunPlanned, RunResumed, RunAdopted, UndoBegun, StepStarted)
 """Events that announce something: refused when the journal has no room for how it ends."""
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
@@ -220,7 +232,7 @@ def summary_of(records: Sequence[Record]) -> RunSummary | None:
     for record in records:
         if isinstance(record.event, RunEnded):
             ended = record
-        elif isinstance(record.event, StepStarted | RunResumed):
+        elif isinstance(record.event, StepStarted | RunResumed | RunAdopted):
             ended = None
     outcome = ended.event if ended is not None else None
     return RunSummary(

@@ -13,6 +13,7 @@ from typing import Any
 
 from runbooks.journal import (
     Record,
+    RunAdopted,
     RunEnded,
     RunOutcome,
     RunPlanned,
@@ -23,7 +24,7 @@ from runbooks.journal import (
 )
 from runbooks.model import APPROVE, BY_PEOPLE, OnFailure
 from runbooks.planned import Plan, PlannedStep
-from runbooks.standing import FAILED, WELL, StepProgress, StepState, after, anew, by_word
+from runbooks.standing import FAILED, WELL, StepProgress, StepState, after, anew, as_seen, by_word
 from runbooks.steered import Order, Verb
 from runbooks.undoing import is_undo, taking_back
 
@@ -216,6 +217,8 @@ def apply(progress: Progress, record: Record) -> Progress:
             return replace(progress, who=who)
         case RunResumed(executor=executor):
             return replace(progress, executor=max(executor, progress.executor), ended=_unless_final(progress))
+        case RunAdopted():
+            return _adopted(progress, event)
         case RunSteered(order=order):
             return _steered(progress, order, record.wall_seconds)
         case UndoBegun():
@@ -239,6 +242,26 @@ def _with(progress: Progress, step_id: str, state: StepProgress) -> Progress:
 def _unless_final(progress: Progress) -> RunEnded | None:
     """A standstill is over as soon as something happens; an end is not."""
     return progress.ended if progress.final else None
+
+
+def _adopted(progress: Progress, event: RunAdopted) -> Progress:
+    """What was known of it elsewhere takes the place of what was known here: that is older, if there is any. Of
+    steps that took others back only the orders to do so are kept; they are asked for again, and do no harm."""
+    seen = event.seen
+    steps = {step.step: as_seen(step, seen.orders) for step in seen.steps if step.step in progress.plan.by_id}
+    bare = begin(progress.plan)
+    known = replace(
+        bare,
+        records=progress.records,
+        executor=max(event.executor, progress.executor),
+        who=progress.who,
+        values=seen.values,
+        orders=seen.orders,
+        steps={**bare.steps, **steps},
+        failing=frozenset(step_id for step_id, state in steps.items() if state.state in FAILED),
+    )
+    ending = {order.verb: order for order in seen.orders if order.verb in (Verb.ABORT, Verb.UNDO)}
+    return replace(known, aborted=ending.get(Verb.ABORT), undo_ordered=ending.get(Verb.UNDO))
 
 
 def _taking_back(progress: Progress) -> Progress:

@@ -1,25 +1,10 @@
 """Where one step stands, as a fold over what the journal says of it. Pure."""
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from runbooks.journal import StepEnded, StepInDoubt, StepOutcome, StepRetried, StepStarted, StepWithdrawn
-from runbooks.steered import Order
-
-
-class StepState(StrEnum):
-    """Where a step stands."""
-
-    WAITING = "waiting"  # what it needs has not ended well yet, or its turn has not come
-    STARTED = "started"  # announced; its end is not on file: running now, or in doubt after a crash
-    IN_DOUBT = "in-doubt"  # it was cut off, and nothing settled how it ended: a person says
-    DONE = "done"
-    ALREADY_DONE = "already-done"
-    FAILED = "failed"
-    TIMED_OUT = "timed-out"
-    UNREACHABLE_CONTINUED = "unreachable-continued"
-    SKIPPED = "skipped"
-
+from runbooks.seen import StepSeen, StepState
+from runbooks.steered import Order, Verb
 
 FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT})
 WELL = frozenset({StepState.DONE, StepState.ALREADY_DONE, StepState.UNREACHABLE_CONTINUED, StepState.SKIPPED})
@@ -112,3 +97,25 @@ def by_word(before: StepProgress, state: StepState, order: Order, wall: float, r
         ended_record=record,
         word=order,
     )
+
+
+def as_seen(step: StepSeen, orders: tuple[Order, ...]) -> StepProgress:
+    """The step's progress to go on from."""
+    of_step = [order for order in orders if order.step == step.step]
+    retried = max((n for n, order in enumerate(of_step, start=1) if order.verb is Verb.RETRY), default=0)
+    of_step = of_step[retried:]  # what people had said before it was ordered anew counts no more
+    words = [order for order in of_step if order.verb is Verb.DONE]
+    return StepProgress(
+        state=step.state,
+        attempts=step.attempts,
+        last_attempt=step.last_attempt,
+        evidence=step.evidence,
+        started_wall_seconds=step.started_wall_seconds,
+        duration_seconds=step.duration_seconds,
+        ended_record=step.ended_record,
+        word=words[-1] if words else None,
+        approvals=tuple(order for order in of_step if order.verb is Verb.APPROVE),
+    )
+
+
+__all__ = ["FAILED", "WELL", "OfStep", "StepProgress", "StepState", "after", "anew", "as_seen", "by_word"]

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from orchestrator.api.client import Client
 from orchestrator.api.shapes import (
     Acted,
+    AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertificateStatus,
@@ -74,6 +75,10 @@ class Controller:
     def steer(self, run: str, request: SteerRequest) -> Steered:
         """See Client.steer."""
         return self._run(self._client.steer(run, request))
+
+    def adopt(self, run: str, request: AdoptRequest) -> Steered:
+        """See Client.adopt."""
+        return self._run(self._client.adopt(run, request))
 
     def plan(self, request: MoveRequest) -> MovePlan:
         """See Client.plan."""

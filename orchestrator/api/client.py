@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from orchestrator.api.shapes import (
     Acted,
+    AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertificateStatus,
@@ -124,6 +125,10 @@ class Client:
     async def steer(self, run: str, request: SteerRequest) -> Steered:
         """Order something of a run."""
         return await self._act(f"/v1/runs/{quote(run, safe='')}/steer", request, Steered)
+
+    async def adopt(self, run: str, request: AdoptRequest) -> Steered:
+        """Have this controller go on with a run whose own controller is lost."""
+        return await self._act(f"/v1/runs/{quote(run, safe='')}/adopt", request, Steered)
 
     async def plan(self, request: MoveRequest) -> MovePlan:
         """What would be done, and what would be lost. Changes nothing."""

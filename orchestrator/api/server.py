@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.api import answers
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.shapes import (
+    AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertifyRequest,
@@ -90,6 +91,7 @@ class LocalApi:
                 web.get("/v1/runs/{run}", self._run),
                 web.get("/v1/runs/{run}/follow", self._follow),
                 web.post("/v1/runs/{run}/steer", self._steer),
+                web.post("/v1/runs/{run}/adopt", self._adopt),
                 web.post("/v1/plan", self._plan),
                 web.post("/v1/moves", self._move),
                 web.post("/v1/pause", self._pause),
@@ -167,6 +169,10 @@ class LocalApi:
         asked = await _body(request, SteerRequest)
         desk = self._orders.steering
         return _json(await desk.steer(request.match_info["run"], asked, self._who(request)))
+
+    async def _adopt(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, AdoptRequest)
+        return _json(self._orders.steering.adopt(request.match_info["run"], asked.reason, self._who(request)))
 
     async def _await_run(self, name: str) -> None:
         """A run just ordered is on its way through the store; give it a moment."""

@@ -9,6 +9,7 @@ UTC strings, for people only.
     GET  /v1/runs/{run}                RunDetail
     GET  /v1/runs/{run}/follow         RunDetail per line (NDJSON), one at each change, until it has ended
     POST /v1/runs/{run}/steer          SteerRequest -> Steered       (follows it, or refuses with a code)
+    POST /v1/runs/{run}/adopt          AdoptRequest -> Steered       (number 0: it is no order of the run)
     POST /v1/plan                      MoveRequest -> MovePlan        (changes nothing)
     POST /v1/moves                     MoveOrder -> MoveAccepted      (starts the run of that very plan)
     POST /v1/pause, /v1/resume, /v1/acknowledge    QuietRequest -> Acted
@@ -326,6 +327,12 @@ class SteerRequest(Shape):
     reason: str = Field("", max_length=1000)
     evidence: str = Field("", max_length=1000)
     seen: int = Field(0, ge=0)
+
+
+class AdoptRequest(Shape):
+    """Have the answering controller go on with a run whose own controller is lost."""
+
+    reason: str = Field("", max_length=1000)
 
 
 class Steered(Shape):

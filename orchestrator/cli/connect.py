@@ -159,10 +159,10 @@ def runs_for_completion(params: Mapping[str, Any], run: str | None) -> list[str]
     import io
 
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            with controller(Settings(config=params.get("config"), site=params.get("site"))) as asked:
-                if run is not None:
-                    return [step.step for step in asked.run(run).steps]
-                return [found.run for found in asked.runs(50).runs]
+        settings = Settings(config=params.get("config"), site=params.get("site"))
+        with contextlib.redirect_stderr(io.StringIO()), controller(settings) as asked:
+            if run is not None:
+                return [step.step for step in asked.run(run).steps]
+            return [found.run for found in asked.runs(50).runs]
     except Exception:  # noqa: BLE001 - a completion has nobody to tell
         return []

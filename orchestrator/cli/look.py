@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import steer
 from orchestrator.cli.connect import controller
 from orchestrator.cli.failures import wrong
 from orchestrator.cli.options import RUN, SERVICE, Settings, json_option, pass_settings
@@ -249,4 +250,6 @@ def show(settings: Settings, run: str, as_json: bool) -> None:
         say(views.run_detail(found))
 
 
+for _steering in steer.COMMANDS:
+    runs.add_command(_steering)
 COMMANDS: tuple[click.Command, ...] = (status, explain, lag, runs)

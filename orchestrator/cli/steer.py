@@ -12,7 +12,6 @@ import click
 from orchestrator.cli.connect import controller
 from orchestrator.cli.failures import DONE, FAILED, INTERRUPTED, Failure, wrong
 from orchestrator.cli.follow import follow
-from orchestrator.cli.look import runs
 from orchestrator.cli.options import RUN, STEP, Settings, pass_settings, reason_option
 from orchestrator.cli.output import say, wrapped
 
@@ -115,7 +114,7 @@ def _confirm(run: "RunDetail", verb: str, step: str, *, yes: bool) -> None:
         raise Failure("Nothing was done.", DONE)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @reason
 @seen_option
@@ -133,7 +132,7 @@ def pause(settings: Settings, run: str, reason: str, seen: int | None) -> None:
     _order(settings, "pause", run, reason=reason, seen=seen)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @reason
 @seen_option
@@ -148,7 +147,7 @@ def resume(settings: Settings, run: str, reason: str, seen: int | None) -> None:
     _order(settings, "resume", run, reason=reason, seen=seen)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @step_argument
 @reason
@@ -168,7 +167,7 @@ def retry(settings: Settings, run: str, step: str, reason: str, seen: int | None
     _order(settings, "retry", run, step=step, reason=reason, seen=seen)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @step_argument
 @reason
@@ -188,7 +187,7 @@ def skip(settings: Settings, run: str, step: str, reason: str, seen: int | None,
     _order(settings, "skip", run, step=step, reason=reason, seen=seen, yes=yes)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @step_argument
 @click.option("--evidence", metavar="TEXT", default="", help="What was asked for, or what you saw.")
@@ -208,7 +207,7 @@ def done(settings: Settings, run: str, step: str, evidence: str, reason: str, se
     _order(settings, "done", run, step=step, reason=reason, evidence=evidence, seen=seen)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @step_argument
 @reason
@@ -227,7 +226,7 @@ def approve(settings: Settings, run: str, step: str, reason: str, seen: int | No
     _order(settings, "approve", run, step=step, reason=reason, seen=seen)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @reason
 @seen_option
@@ -246,7 +245,7 @@ def abort(settings: Settings, run: str, reason: str, seen: int | None, yes: bool
     _order(settings, "abort", run, reason=reason, seen=seen, yes=yes)
 
 
-@runs.command()
+@click.command()
 @run_argument
 @reason
 @seen_option
@@ -264,3 +263,34 @@ def undo(settings: Settings, run: str, reason: str, seen: int | None, yes: bool)
       twinsite runs undo ebs-switchover-7 --reason "wrong weekend"
     """
     _order(settings, "undo", run, reason=reason, seen=seen, yes=yes)
+
+
+@click.command()
+@run_argument
+@reason
+@yes_option
+@pass_settings
+def adopt(settings: Settings, run: str, reason: str, yes: bool) -> None:
+    """Go on with run ID here, whose own controller is lost.
+
+    Controllers do this by themselves as soon as the other site's lease is over; this is for what they leave.
+    A move to the lost site is not gone on with: what it did is taken back, if the service is still, or again,
+    this site's. Refused while the other controller is there, and where only a failover helps. Should that
+    controller wake up, its next step is refused, by the store, by its keeper and by the hosts.
+
+    \b
+    Example:
+      twinsite runs adopt ebs-switchover-7 --reason "Morpeth has lost power"
+    """
+    from orchestrator.api.shapes import AdoptRequest
+
+    if not reason:
+        raise wrong("adopt needs --reason: whoever looks at the run next reads it.")
+    with controller(settings) as asked:
+        _confirm(asked.run(run), "adopt", "", yes=yes)
+        given = asked.adopt(run, AdoptRequest(reason=reason))
+        say(wrapped(f"{run} is carried out at {given.executor} from now on.", then="  "))
+        _to_its_end(asked, run)
+
+
+COMMANDS: tuple[click.Command, ...] = (pause, resume, retry, skip, done, approve, abort, undo, adopt)

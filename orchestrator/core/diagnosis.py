@@ -124,8 +124,8 @@ def _held_by_run(view: View, service: ServiceView) -> bool:
     """A planned move away from here that waits for a person leaves the service open here for as long as that
     takes, and it is looked after like any other meanwhile. One that opens here may wait before it opens."""
     record = service.record
-    waits = service.run_waits and _ours(view, service) and record is not None and record.target != view.site
-    return service.moving and not waits
+    waits = service.run_waits and not view.peer_lease_over and _ours(view, service)
+    return service.moving and not (waits and record is not None and record.target != view.site)
 
 
 TABLE: tuple[Row, ...] = (

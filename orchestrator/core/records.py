@@ -121,6 +121,7 @@ class StepState:
     attempts: int = 0
     last_attempt: int = 0
     ended_record: int = 0
+    started_unix_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

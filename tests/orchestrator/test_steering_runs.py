@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.api.client import Refused
-from orchestrator.api.shapes import RunDetail, Steered, SteerRequest
+from orchestrator.api.shapes import AdoptRequest, RunDetail, Steered, SteerRequest
 from sites.model import Estate, Host
 from sites.transport import Completed
 from tests.orchestrator import two_sites as world_of
@@ -87,7 +87,7 @@ def books(promote: str = "", demote: str = DEMOTE) -> Callable[[TwoSites], None]
 
 @asynccontextmanager
 async def waiting(
-    monkeypatch: pytest.MonkeyPatch, promote: str = "", demote: str = DEMOTE
+    monkeypatch: pytest.MonkeyPatch, promote: str = "", demote: str = DEMOTE, **everywhere: Any
 ) -> AsyncIterator[tuple[TwoSites, str, Hosts]]:
     """A switchover to Morpeth that waits for a person."""
     hosts = Hosts()
@@ -98,7 +98,7 @@ async def waiting(
         return await hosts.run(self, host, command, timeout_seconds=timeout_seconds)
 
     monkeypatch.setattr(world_of.NoHosts, "run", run)
-    async with two_sites(steered_estate(), prepare=books(promote, demote)) as world:
+    async with two_sites(steered_estate(**everywhere), prepare=books(promote, demote)) as world:
         plan = await world.durham.move("switchover")
         await world.until(lambda: state_of(world, plan.run) == "waiting")
         yield world, plan.run, hosts
@@ -237,7 +237,7 @@ async def test_a_planned_move_that_waits_does_not_keep_a_lost_service_down(
 async def test_a_database_that_dies_while_a_planned_move_waits_is_started_again_where_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with waiting(monkeypatch) as (world, run, _):
+    async with waiting(monkeypatch, local_restarts=1) as (world, run, _):
         world.pair.kill(DURHAM)
         await world.until(lambda: "restart" in world.durham.decisions())
         await world.until(lambda: world.open_at(DURHAM))
@@ -267,3 +267,87 @@ async def test_an_undo_after_the_claim_names_the_way_home_and_leaves_the_owner(
         left = "\n".join((await told(world.durham, run)).left)
         assert "morpeth has become primary; the way home: `twinsite switchover crm --to durham`" in left
         assert hosts.ran[-1] == (DURHAM, "appctl start")
+
+
+# --- adoption -----------------------------------------------------------------------------------------
+
+
+async def test_a_run_whose_controller_is_lost_before_the_give_up_is_adopted_and_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch) as (world, run, hosts):
+        await world.lose(MORPETH)
+        await world.until(lambda: state_of(world, run) == "undone")
+        record = next(each for each in world.runs() if each.run == run)
+        assert (record.executor_site, record.executor) == (DURHAM, 2)
+        assert hosts.ran == [(DURHAM, "appctl stop"), (DURHAM, "appctl start")]
+        assert world.open_at(DURHAM)
+        assert (world.owned().primary, world.owned().epoch, world.owned().movement) == (DURHAM, 1, "steady")
+        seen = await told(world.durham, run)
+        assert seen.orders[-1].who == "controller of durham"
+        await world.bring_back(MORPETH)
+        await world.until(lambda: world.steady(at=DURHAM))
+        assert not world.morpeth.controller.mover.under_way(run)
+
+
+async def test_an_executor_that_wakes_up_after_its_run_was_adopted_does_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch) as (world, run, hosts):
+        world.cut_store(MORPETH)
+        await world.until(lambda: state_of(world, run) == "undone")
+        assert world.morpeth.controller.mover.under_way(run), "it knows of nothing yet"
+        await order(world.morpeth, run, "done", "demote/tell")
+        await world.until(lambda: not world.morpeth.controller.mover.under_way(run))
+        assert world.open_at(DURHAM)
+        world.heal_store(MORPETH)
+        await world.until(lambda: world.steady(at=DURHAM))
+        assert hosts.ran == [(DURHAM, "appctl stop"), (DURHAM, "appctl start")]
+        assert (world.owned().primary, world.owned().epoch) == (DURHAM, 1)
+        assert state_of(world, run) == "undone"
+
+
+async def test_a_waiting_executor_that_sees_a_higher_number_stands_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch) as (world, run, _):
+        world.cut_store(MORPETH)
+        await world.until(lambda: state_of(world, run) == "undone")
+        world.heal_store(MORPETH)
+        await world.until(lambda: not world.morpeth.controller.mover.under_way(run))
+        assert state_of(world, run) == "undone"
+
+
+async def test_a_run_whose_controller_lives_is_not_to_be_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with waiting(monkeypatch) as (world, run, _):
+        async with world.durham.api() as client:
+            with pytest.raises(Refused) as caught:
+                await client.adopt(run, AdoptRequest(reason="because"))
+        assert caught.value.refusal.code == "executor-alive"
+        assert state_of(world, run) == "waiting"
+
+
+async def test_a_run_that_claimed_for_a_lost_site_is_not_to_be_adopted_and_failover_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch, promote=PROMOTE, demote="", failover="manual") as (world, run, _):
+        await world.lose(MORPETH)
+        await world.until(lambda: world.durham.controller.view().peer_lease_over)
+        async with world.durham.api() as client:
+            with pytest.raises(Refused) as caught:
+                await client.adopt(run, AdoptRequest(reason="because"))
+        assert caught.value.refusal.code == "not-to-be-adopted"
+        assert "twinsite plan failover crm" in caught.value.refusal.message
+
+
+async def test_a_failed_taking_back_waits_and_is_adopted_anew_by_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch) as (world, run, hosts):
+        hosts.fails["appctl start"] = 1
+        await world.lose(MORPETH)
+        await world.until(lambda: state_of(world, run) == "waiting" and world.runs()[-1].executor == 2)
+        assert (world.owned().movement, world.open_at(DURHAM)) == ("steady", True)
+        await order(world.durham, run, "retry", "undo:demote/stop-app")
+        await world.until(lambda: state_of(world, run) == "undone")
+        assert hosts.ran[-2:] == [(DURHAM, "appctl start")] * 2
