@@ -277,7 +277,8 @@ class Deeds:
 
     async def _take_back(self, view: View, service: ServiceView, run: str) -> None:
         """The service stayed here, or is here again, and the site that was carrying the run out is lost: what
-        the run has done to it is undone from here. It goes nowhere by that, so the claim is not touched (P24)."""
+        the run has done to it is undone from here. It goes nowhere by that, so the claim is not touched
+        (P24)."""
         order = Order(
             verb=Verb.UNDO,
             who=f"controller of {self._site}",
@@ -307,6 +308,21 @@ class Deeds:
         )
         await self.carry_out(plan, errand, publish=False, first=first)
         return True
+
+    def go_on_under_glass(self, service: str, certificate: str) -> None:
+        """P31: a run that broke the glass and was cut off with its controller goes on once that is back, from
+        the journal, which is all there is of it. The keeper has the glass on its disk; what it has not is not
+        broken anew, because what a certificate states may not be so any more."""
+
+        async def work() -> None:
+            left = await self._mover.left_under_glass(service, certificate)
+            if left is not None:
+                plan, errand = left
+                await self.carry_out(plan, errand, publish=False)
+
+        mind = self._minds[service]
+        if not mind.run and mind.busy is None:
+            mind.busy = self.start(self._acting(service, mind, work()))
 
     def order_adoption(self, service: str, run: str, *, first: Order | None, takes_back: bool) -> None:
         """The same by a person's order, in the background."""

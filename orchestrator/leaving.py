@@ -79,7 +79,8 @@ def _next(progress: Progress, view: View, service: ServiceView) -> list[str]:
     lines = []
     if plan.kind is not Kind.REJOIN and _ours_by_this_run(progress, record):
         lines.append(
-            f"not taken back: {plan.to_site} has become primary; the way home: `twinsite switchover {name} --to "
+            f"not taken back: {plan.to_site} has become primary; the way home: `twinsite switchover {name} "
+            f"--to "
             f"{plan.from_site}`"
         )
     elif record is not None and record.primary is None and owned(plan, progress.steps):

@@ -42,6 +42,7 @@ class ServiceMind:
     fence_tried_at_ns: int = 0
     unprotected_since_unix_seconds: float | None = None
     run_in_doubt: str = ""
+    glass_gone_on: bool = False
     ways_epoch: int = -1
     ways_seen_up: set[tuple[str, str]] = field(default_factory=set)
     cut_off_since_ns: int | None = None

@@ -28,6 +28,7 @@ from orchestrator.core.records import (
     decode,
     encode,
 )
+from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone
 from orchestrator.local_run import LocalRun, as_order, seen_in
 from orchestrator.ownership_actions import Errand, KeeperDesk
@@ -38,12 +39,12 @@ from runbooks.catalogue import ActionCatalogue
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
 from runbooks.engine import Engine, Outcome
 from runbooks.errors import JournalTrouble, LostRight, NotUnderWay, PlanRefused, Problem
-from runbooks.journal import Journal, Record, RunAdopted, RunOutcome, StepEnded
+from runbooks.journal import Record, RunAdopted, RunOutcome, RunPlanned, StepEnded
 from runbooks.library import Library
 from runbooks.model import Kind, Runbook
 from runbooks.plan import bind, compose, facts_of
 from runbooks.planned import Known, Part, Plan
-from runbooks.progress import Progress
+from runbooks.progress import Progress, fold, plan_of
 from runbooks.scope import RunRef, scope_of
 from runbooks.steered import Order, Verb
 from runbooks.steering import Refused
@@ -61,6 +62,8 @@ NEEDS: Mapping[str, frozenset[Word]] = {
     "shut-over": frozenset({Word.FENCE}),
 }
 STAND_DOWN_SECONDS = 10.0
+BROKEN_EVENT = "broken-glass"
+GLASS_LOOKED_AT = 20
 BEGIN_LOOK_SECONDS = 0.02
 BEGIN_TRIES = 100
 RUN_STATES = {
@@ -97,7 +100,7 @@ class Tools:
     catalogue: ActionCatalogue
     drivers: dict[str, ReplicationDriver]
     transport: Transport
-    journal: Journal
+    journal: SqliteJournal
     store: Store
     probes: Mapping[str, WaitHealthy]
     sql: Mapping[str, Sql]
@@ -258,8 +261,9 @@ class Mover:
     ) -> RunOutcome:
         """Carry a plan out, or go on with it if the journal knows it already. Never raises for a failed run.
 
-        `publish`: the record is not in the store yet and no ownership transaction will put it there. A run that
-        this site has adopted is gone on with from its record; `first` is ordered of it before anything else.
+        `publish`: the record is not in the store yet and no ownership transaction will put it there. A run
+        that this site has adopted is gone on with from its record; `first` is ordered of it before
+        anything else.
         """
         publisher = self._publisher(plan, errand)
         self._desk.errands[plan.id] = errand
@@ -312,9 +316,42 @@ class Mover:
             plan, context, who=errand.who, why=errand.why, data_loss=record.statement
         )
 
+    async def left_under_glass(self, service: str, certificate: str) -> tuple[Plan, Errand] | None:
+        """The run of this certificate, if it was cut off after it had broken the glass."""
+        journal = self._tools.journal
+        for event in await journal.events(GLASS_LOOKED_AT, service=service, kind=BROKEN_EVENT):
+            if event.data.get("certificate") != certificate:
+                continue
+            records = await journal.read(str(event.data.get("run", "")))
+            plan = plan_of(records)
+            if plan is None or fold(plan, records).final or not isinstance(records[0].event, RunPlanned):
+                return None
+            ordered = records[0].event
+            record = self.record_of(
+                plan,
+                who=ordered.who,
+                why=ordered.why,
+                statement=ordered.data_loss,
+                loss_bound_seconds=None,
+            )
+            was = event.data.get("last_known") or {}
+            errand = Errand(
+                record,
+                ordered_by_operator=True,
+                certified_down=True,
+                certificate=certificate,
+                broken=True,
+                reopens=was.get("primary") == self._tools.site,
+                who=ordered.who,
+                why=ordered.why,
+            )
+            return plan, errand
+        return None
+
     async def adopt(self, run: str) -> RunRecord | None:
         """P26: raise the executor's number by compare-and-set, so that this site alone goes on with the run.
-        The record as it stands then; None when it has ended, or somebody else was quicker. Raises StoreError."""
+        The record as it stands then; None when it has ended, or somebody else was quicker. Raises
+        StoreError."""
         key = RUNS + run
         found = (await self._tools.store.read(key, exact=True, timeout_seconds=ASK_SECONDS)).get(key)
         if found is None or (there := decode(RunRecord, found.value)).over:
@@ -375,7 +412,8 @@ class Mover:
         return RunAnswer(ask_id=asked.ask_id, number=given.number)
 
     def look(self, record: RunRecord) -> None:
-        """A run's record in the store has changed: it may hold an order for us, or another executor's number."""
+        """A run's record in the store has changed: it may hold an order for us, or another executor's
+        number."""
         found = self._under_way.get(record.run)
         if found is None or not isinstance(found.publisher, Publisher):
             return
@@ -450,8 +488,8 @@ class Mover:
         the claim on, this site must be entitled to it at the plan's epoch, by the keeper's word. So it must
         from the moment on when the glass is broken (P31), which needs no record and no quorum.
 
-        What stands behind the claim in the plan never goes before it, whatever became of the claim's step; and
-        a run that another controller has adopted is no longer this one's."""
+        What stands behind the claim in the plan never goes before it, whatever became of the claim's step;
+        and a run that another controller has adopted is no longer this one's."""
         ownership = [step.id for step in plan.steps if step.action in TAKES]
         behind = _behind(plan, ownership)
         started_by_transaction = any(step.action == "ownership.give-up" for step in plan.steps)

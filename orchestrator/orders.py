@@ -46,7 +46,6 @@ from sites.replication.words import Role
 
 PLANS_KEPT = 50
 CLEAR_SECONDS = 15.0
-CLEAR_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,9 +303,9 @@ class Orders:
         why = f"run {plan.id} was ordered, which cannot wait for it"
         try:
             await self._controller.mover.clear_the_way(mind.run, who, why)
-            async with asyncio.timeout(CLEAR_SECONDS):
-                while mind.run or mind.busy is not None:
-                    await asyncio.sleep(CLEAR_LOOK_SECONDS)
+            if mind.busy is not None:
+                async with asyncio.timeout(CLEAR_SECONDS):
+                    await asyncio.wait({mind.busy})
         except (RunbooksError, TimeoutError) as fault:
             raise OrderRefused("moving", f"run {mind.run} does not end: {fault}") from fault
 

@@ -134,7 +134,8 @@ class SteeringDesk:
             step = f" {order.step}" if order.step else ""
             raise OrderRefused(
                 "steer-there",
-                f"{record.run} is carried out at {there}, and the store does not take the order: {fault}. Type at "
+                f"{record.run} is carried out at {there}, and the store does not take the order: {fault}. "
+                f"Type at "
                 f"{there}: `twinsite runs {order.verb} {record.run}{step} --reason …`",
             ) from fault
         answer = await self._answer(record.run, order)

@@ -101,8 +101,8 @@ class Engine:
         return await self._go_on(_planned(run_id, records), records, context)
 
     async def steer(self, run_id: str, order: Order) -> Order | Refused:
-        """Follow an order about a run that this engine is carrying out: on file when this returns, and seen by
-        the run at once. The order with its number, or why it is not followed.
+        """Follow an order about a run that this engine is carrying out: on file when this returns, and
+        seen by the run at once. The order with its number, or why it is not followed.
 
         Raises NotUnderWay, and JournalTrouble when it could not be recorded (it does not count then).
         """

@@ -27,8 +27,8 @@ from sites.replication.words import ReplicationDriver, Word
 class Facts:
     """What is known of the service when the plan is drawn up.
 
-    `unknown_words` are those its driver does not speak, `probes` the names of the service's probes. `roles` and
-    `owners` are those that people may have; None where that is not known.
+    `unknown_words` are those its driver does not speak, `probes` the names of the service's probes.
+    `roles` and `owners` are those that people may have; None where that is not known.
     """
 
     has_driver: bool = True

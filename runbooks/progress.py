@@ -123,8 +123,8 @@ class Progress:
 
     @property
     def ready(self) -> tuple[PlannedStep, ...]:
-        """Steps whose turn it is, by number: none while the run is paused, and none of the plan once a step has
-        failed that ends the run or has it taken back."""
+        """Steps whose turn it is, by number: none while the run is paused, and none of the plan once a
+        step has failed that ends the run or has it taken back."""
         if self.final or self.paused is not None or self.aborted is not None:
             return ()
         if self.undo is None and (self.failed or self.undo_wanted):
@@ -132,7 +132,8 @@ class Progress:
         steps = self.plan.steps if self.undo is None else self.undo
         passed: set[str] = set()
         for step in steps:  # by number, so that what a step needs comes before it
-            # What needs a step that was skipped before its turn waits for what that one would have waited for.
+            # What needs a step that was skipped before its turn waits for what that one would have waited
+            # for.
             early = self.state(step.id) is StepState.SKIPPED and not passed.issuperset(step.needs)
             if self.passed(step) and not early:
                 passed.add(step.id)
@@ -245,8 +246,9 @@ def _unless_final(progress: Progress) -> RunEnded | None:
 
 
 def _adopted(progress: Progress, event: RunAdopted) -> Progress:
-    """What was known of it elsewhere takes the place of what was known here: that is older, if there is any. Of
-    steps that took others back only the orders to do so are kept; they are asked for again, and do no harm."""
+    """What was known of it elsewhere takes the place of what was known here: that is older, if there is
+    any. Of steps that took others back only the orders to do so are kept; they are asked for again, and do
+    no harm."""
     seen = event.seen
     steps = {step.step: as_seen(step, seen.orders) for step in seen.steps if step.step in progress.plan.by_id}
     bare = begin(progress.plan)

@@ -226,7 +226,8 @@ GROUPS: tuple[RuleGroup, ...] = (
                 "people-in-failover",
                 "A step of a failover waits for a person.",
                 "Users are down while somebody is being found, and the database is not restarted meanwhile.",
-                "Put it behind everything that users wait for, or out of failovers with `during: switchover`.",
+                "Put it behind everything that users wait for, or out of failovers with `during: "
+                "switchover`.",
             ),
             _warning(
                 "anybody-approves",

@@ -25,8 +25,8 @@ class HostRef:
 
 @dataclass(frozen=True, slots=True)
 class SiteRef:
-    """A site as runbooks name it. `hosts` maps a role, the same at both sites, to the host; `owner` is whom the
-    staff there answer to."""
+    """A site as runbooks name it. `hosts` maps a role, the same at both sites, to the host; `owner` is
+    whom the staff there answer to."""
 
     name: str
     title: str

@@ -1,4 +1,5 @@
-"""A run as somebody else's record of it shows it: less than a journal holds, and enough to go on from. Pure."""
+"""A run as somebody else's record of it shows it: less than a journal holds, and enough to go on from.
+Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -68,7 +68,8 @@ def _unseen(progress: Progress, order: Order) -> Refused | None:
             continue
         return Refused(
             "steered-meanwhile",
-            f"{other.who} was first: order {other.number}, {other}. Look again, and order anew if it is still "
+            f"{other.who} was first: order {other.number}, {other}. Look again, and order anew if it is "
+            f"still "
             "wanted",
         )
     return None

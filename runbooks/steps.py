@@ -40,8 +40,8 @@ class StepWork:
     now_ns: Callable[[], int]
 
     async def carry_out(self, step: PlannedStep) -> None:
-        """Attempts until one ends well or none is left; its end is on file when this returns, unless a person's
-        order has taken its turn away.
+        """Attempts until one ends well or none is left; its end is on file when this returns, unless a
+        person's order has taken its turn away.
 
         Raises LostRight or JournalTrouble.
         """

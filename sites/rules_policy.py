@@ -82,7 +82,8 @@ def what_is_not_carried_out_is_said(draft: Draft) -> Iterator[Finding]:
         yield _warning(("services", steered[0], "traffic"), sentence)
     if draft.estate.access.roles:
         sentence = (
-            "roles count where a runbook's step asks for one; everything else may be ordered by whoever may open"
+            "roles count where a runbook's step asks for one; everything else may be ordered by whoever may "
+            "open"
             " the controller's socket, with a second person and signatures by `approvals` and `operators`"
         )
         yield _warning(("access", "roles"), sentence)

@@ -291,8 +291,9 @@ class OrderStatus(Shape):
 
 
 class RunDetail(Shape):
-    """One run. `state` waiting: it goes on when a person has said how (`waits`). `orders`: what people ordered of
-    it; `last_order` the number of the last. `left`: what an end before the end leaves, and what to do next."""
+    """One run. `state` waiting: it goes on when a person has said how (`waits`). `orders`: what people
+    ordered of it; `last_order` the number of the last. `left`: what an end before the end leaves, and what
+    to do next."""
 
     run: str
     kind: str
@@ -319,8 +320,8 @@ class RunDetail(Shape):
 
 
 class SteerRequest(Shape):
-    """An order about a run. `step` by its id, for retry, skip, done and approve; `seen`: the number of the last
-    order that its giver knows of (`last_order` of the run as it was looked at)."""
+    """An order about a run. `step` by its id, for retry, skip, done and approve; `seen`: the number of the
+    last order that its giver knows of (`last_order` of the run as it was looked at)."""
 
     verb: Literal["pause", "resume", "retry", "skip", "done", "approve", "abort", "undo"]
     step: str = ""

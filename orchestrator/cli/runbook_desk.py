@@ -113,8 +113,8 @@ def open_desk(settings: Settings) -> RunbookDesk:
     library = Library(catalogue, tuple(path.parent / folder for folder in estate.runbook_path))
 
     def facts(service: Service) -> Facts:
-        """What is known of a service without a connection to it. A driver that does not exist yet is no fault of
-        a runbook: such a service is only watched."""
+        """What is known of a service without a connection to it. A driver that does not exist yet is no
+        fault of a runbook: such a service is only watched."""
         return Facts(
             probes=frozenset(probe.name for probe in service.probes),
             roles=frozenset(estate.access.roles),

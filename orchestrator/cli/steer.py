@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.api.shapes import RunDetail
 
 _SEEN = (
-    "The number of the last order that you saw (`runs show`): refused if somebody has ordered something since. "
+    "The number of the last order that you saw (`runs show`): refused if somebody has ordered something "
+    "since. "
     "Without it, the last one at this moment."
 )
 _YES = "Answer the question beforehand."
@@ -70,7 +71,8 @@ def _to_its_end(asked: "Controller", name: str) -> None:
 
 
 def _step(run: "RunDetail", verb: str, given: str) -> str:
-    """The step's id: as it is, by its number, by its last part, or the only one that waits for such a word."""
+    """The step's id: as it is, by its number, by its last part, or the only one that waits for such a
+    word."""
     from orchestrator.cli.views import STEP_VERBS
 
     if given:

@@ -218,8 +218,8 @@ def orders(run: RunDetail) -> list[str]:
     for order in run.orders:
         of = f" {order.step}" if order.step else ""
         evidence = f" ({order.evidence})" if order.evidence else ""
-        text = f"{order.number} {order.verb}{of} by {order.who}, {local_time(order.at)}: {order.reason}{evidence}"
-        lines += wrapped(text, first="  ", then="      ")
+        said = f"{order.number} {order.verb}{of} by {order.who}, {local_time(order.at)}"
+        lines += wrapped(f"{said}: {order.reason}{evidence}", first="  ", then="      ")
     return lines
 
 
@@ -227,7 +227,7 @@ def before_steering(run: RunDetail, step: str) -> list[str]:
     """What whoever is about to end or leave something out looks at last."""
     lines = wrapped(f"{run.run}: {run_heading(run)}: {run.state}")
     for one in run.steps:
-        if one.step == step or (not step and one.state not in ("waiting",)):
+        if one.step == step or (not step and one.state != "waiting"):
             lines += wrapped(step_line(one, len(run.steps)), first="  ", then="      ")
     return lines + orders(run)[-2:]
 

@@ -69,7 +69,8 @@ DECISIONS = ReasonGroup(
         ),
         Reason(
             "run-waiting",
-            "A run waits for a person: something failed, is not known, was paused, or has to be done or agreed to.",
+            "A run waits for a person: something failed, is not known, was paused, or has to be done or "
+            "agreed to.",
             "`twinsite runs show RUN` says what it waits for, and the command to type for it.",
         ),
         Reason(

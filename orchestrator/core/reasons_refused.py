@@ -271,7 +271,8 @@ STEERING = ReasonGroup(
         Reason(
             "run-not-under-way",
             "The run stands still: nobody carries it out at this moment, so nobody can follow the order.",
-            "It goes on by itself once its controller may act again; `twinsite runs show RUN` says why it stopped.",
+            "It goes on by itself once its controller may act again; `twinsite runs show RUN` says why it "
+            "stopped.",
         ),
         Reason(
             "steer-there",
@@ -280,7 +281,8 @@ STEERING = ReasonGroup(
         ),
         Reason(
             "order-unanswered",
-            "The order was handed to the other site and not answered in time; it was taken back where it could be.",
+            "The order was handed to the other site and not answered in time; it was taken back where it "
+            "could be.",
             "Look with `twinsite runs show RUN` whether it counts; its controller may be down: `runs adopt`.",
         ),
         Reason(

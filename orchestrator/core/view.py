@@ -36,8 +36,8 @@ class ServiceView:
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
     ended without success. `run_in_doubt`: it stands still because a step's end is not known,
-    `run_waits`: it goes on when a person has said how. A planned move that waits does not count as `run_here`,
-    so that it holds nothing up that cannot wait.
+    `run_waits`: it goes on when a person has said how. A planned move that waits does not count as
+    `run_here`, so that it holds nothing up that cannot wait.
     `open_failures`: how often opening it here failed lately. `guarded`: a guard stands at the database host
     of either site, as the estate says, so that a stalled controller is fenced.
     """

@@ -346,7 +346,7 @@ async def test_a_failed_taking_back_waits_and_is_adopted_anew_by_order(
     async with waiting(monkeypatch) as (world, run, hosts):
         hosts.fails["appctl start"] = 1
         await world.lose(MORPETH)
-        await world.until(lambda: state_of(world, run) == "waiting" and world.runs()[-1].executor == 2)
+        await world.until(lambda: [w.step for w in world.runs()[-1].waits] == ["undo:demote/stop-app"])
         assert (world.owned().movement, world.open_at(DURHAM)) == ("steady", True)
         await order(world.durham, run, "retry", "undo:demote/stop-app")
         await world.until(lambda: state_of(world, run) == "undone")
