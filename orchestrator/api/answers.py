@@ -423,12 +423,13 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         record = shown(record, progress)
     titles |= {step.step: (step.number, step.title) for step in record.steps if step.title}
     states = {step.step: (step.state, step.detail, step.duration_seconds) for step in record.steps}
+    asked = {wait.step for wait in record.waits if wait.kind in ("person", "approval")}
     steps = [
         StepStatus(
             number=titles.get(step_id, (0, step_id))[0],
             step=step_id,
             title=titles.get(step_id, (0, step_id))[1],
-            state=_STATES.get(state, "waiting"),
+            state="asked" if step_id in asked else _STATES.get(state, "waiting"),
             detail=detail[:500],
             duration_seconds=duration,
         )

@@ -256,12 +256,12 @@ class Explanation(Shape):
 
 
 class StepStatus(Shape):
-    """One step of a run."""
+    """One step of a run. `asked`: people have been asked, and it waits for them."""
 
     number: int
     step: str
     title: str
-    state: Literal["waiting", "running", "done", "already-done", "failed", "skipped", "in-doubt"]
+    state: Literal["waiting", "running", "done", "already-done", "failed", "skipped", "in-doubt", "asked"]
     detail: str
     duration_seconds: float | None
 

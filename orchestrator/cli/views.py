@@ -28,6 +28,7 @@ STEP_WORDS = {
     "failed": "FAILED",
     "skipped": "skipped",
     "in-doubt": "IN DOUBT",
+    "asked": "WAITS FOR A PERSON",
 }
 
 

@@ -94,7 +94,9 @@ class Terminal:
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "110"},
         )
         said = (await process.communicate())[0].decode()
-        print(f"\n[{site}]$ twinsite {' '.join(w if ' ' not in w else repr(w) for w in words)}\n{said}", end="")
+        print(
+            f"\n[{site}]$ twinsite {' '.join(w if ' ' not in w else repr(w) for w in words)}\n{said}", end=""
+        )
         assert process.returncode == code, said
         return said
 
@@ -104,7 +106,9 @@ async def test_a_run_is_paused_resumed_retried_skipped_and_another_one_undone(
 ) -> None:
     hosts = Hosts()
 
-    async def run(self: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = ""
+    ) -> Completed:
         return await hosts.run(self, host, command, timeout_seconds=timeout_seconds)
 
     monkeypatch.setattr(world_of.NoHosts, "run", run)
