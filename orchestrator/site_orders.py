@@ -195,7 +195,7 @@ class SiteOrders:
                 )
             parts.append(Part(plan.service, one, _hash(plan)))
         if not parts:
-            raise OrderRefused("nothing-to-move", "no part was ordered", wrong=True)
+            raise OrderRefused("wrong-request", "no part was ordered", wrong=True)
         refused = [
             Part(part.service, MoveOrder(run="", confirmed_site=""), "", MoveState.REFUSED, _why_not(part))
             for part in given.plan.parts
