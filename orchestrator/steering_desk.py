@@ -37,9 +37,7 @@ class SteeringDesk:
 
     async def steer(self, run: str, request: SteerRequest, who: str) -> Steered:
         """Have a run follow an order. Raises OrderRefused."""
-        record = self._controller.run_records.get(run)
-        if record is None:
-            raise OrderRefused("unknown-run", f"no run {run!r} is known here", wrong=True)
+        record = self._known(run)
         estate = self._controller.estate
         order = RunOrder(
             verb=request.verb,
@@ -67,14 +65,25 @@ class SteeringDesk:
             number = await self._through_the_store(record, order)
         return Steered(run=run, number=number, executor=record.executor_site)
 
+    def _known(self, run: str) -> RunRecord:
+        """The run, if it is one that can be steered. Raises OrderRefused."""
+        record = self._controller.run_records.get(run)
+        if record is None:
+            raise OrderRefused("unknown-run", f"no run {run!r} is known here", wrong=True)
+        if record.whole_site:
+            raise OrderRefused(
+                "wrong-request",
+                f"{run} moves several services; steer the run of one: `twinsite runs`",
+                wrong=True,
+            )
+        return record
+
     def adopt(self, run: str, reason: str, who: str) -> Steered:
         """Go on with a run whose controller is lost, or take it back, by the rules of ownership (P24, P26).
 
         Raises OrderRefused.
         """
-        record = self._controller.run_records.get(run)
-        if record is None:
-            raise OrderRefused("unknown-run", f"no run {run!r} is known here", wrong=True)
+        record = self._known(run)
         if not reason.strip():
             raise OrderRefused("reason-missing", "adopt needs a reason: it stands in the record")
         if record.over:

@@ -419,6 +419,8 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         for part in record.plan.get("parts", [])
         for step in part.get("steps", [])
     }
+    if record.whole_site:
+        titles = {step.step: (number, "") for number, step in enumerate(record.steps, start=1)}
     if progress is not None and not record.over and record.executor <= max(1, progress.executor):
         record = shown(record, progress)
     titles |= {step.step: (step.number, step.title) for step in record.steps if step.title}
@@ -458,6 +460,7 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         orders=[_order(order) for order in record.orders],
         last_order=record.orders[-1].number if record.orders else 0,
         left=list(record.left),
+        whole_site=record.whole_site,
     )
 
 

@@ -291,9 +291,10 @@ class OrderStatus(Shape):
 
 
 class RunDetail(Shape):
-    """One run. `state` waiting: it goes on when a person has said how (`waits`). `orders`: what people
-    ordered of it; `last_order` the number of the last. `left`: what an end before the end leaves, and what
-    to do next."""
+    """One run. `whole_site`: the site that it moves; its steps are services then, each with a run of its
+    own. `state` waiting: it goes on when a person has said how (`waits`). `orders`: what people ordered of
+    it; `last_order` the number of the last. `left`: what an end before the end leaves, and what to do
+    next."""
 
     run: str
     kind: str
@@ -317,6 +318,7 @@ class RunDetail(Shape):
     orders: list[OrderStatus] = []
     last_order: int = 0
     left: list[str] = []
+    whole_site: str = ""
 
 
 class SteerRequest(Shape):
@@ -359,6 +361,7 @@ class MoveRequest(Shape):
     to_site: str | None = None
     certify_down: str | None = None
     accept_loss_seconds: float | None = Field(None, ge=0)
+    over_capacity: bool = False
     reason: str = ""
 
 
@@ -387,7 +390,7 @@ class CertificateStatus(Shape):
 
 class MovePlan(Shape):
     """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself,
-    `certificate` what whoever orders it certifies by that."""
+    `certificate` what whoever orders it certifies by that, `shed` what is shed for it, in this order."""
 
     run: str
     verb: str
@@ -403,13 +406,7 @@ class MovePlan(Shape):
     plan: dict[str, Any]
     pause: PauseStatus | None = None
     certificate: CertificateStatus | None = None
-
-
-class PlanList(Shape):
-    """What `twinsite plan failover --site … --json` prints: by service, its plan or why there is none."""
-
-    plans: list[MovePlan]
-    refused: dict[str, Refusal]
+    shed: list[str] = []
 
 
 class MoveOrder(Shape):

@@ -167,11 +167,12 @@ class RunWait:
 class RunRecord:
     """`runs/<id>`: the plan and how far it is. Never evidence that a site is not writable (P25).
 
-    `automatic`: a controller started it by itself, so that it counts as such a move for gate 6. `report`:
-    what each side had accepted since they parted, as far as this run found out. `waits`: what only a person
-    can end; `orders`: those that were accepted; `asks`: those that the other site has put here for the
-    executor, `answers` what it said to the last of them. `left`: what an end before the end leaves, and what
-    to do next. `values`: what steps left for later ones, as far as there is room.
+    `whole_site`: the site whose services it moves, each in a run of its own; the steps are then services, and
+    `service` is empty. `automatic`: a controller started it by itself, so that it counts as such a move for
+    gate 6. `report`: what each side had accepted since they parted, as far as this run found out. `waits`:
+    what only a person can end; `orders`: those that were accepted; `asks`: those that the other site has put
+    here for the executor, `answers` what it said to the last of them. `left`: what an end before the end
+    leaves, and what to do next. `values`: what steps left for later ones, as far as there is room.
     """
 
     run: str
@@ -200,6 +201,7 @@ class RunRecord:
     answers: tuple[RunAnswer, ...] = ()
     left: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
+    whole_site: str = ""
 
     @property
     def over(self) -> bool:

@@ -3,8 +3,10 @@
 Instants are CLOCK_BOOTTIME of this machine in nanoseconds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord, beyond
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
@@ -39,7 +41,8 @@ class ServiceView:
     `run_waits`: it goes on when a person has said how. A planned move that waits does not count as
     `run_here`, so that it holds nothing up that cannot wait.
     `open_failures`: how often opening it here failed lately. `guarded`: a guard stands at the database host
-    of either site, as the estate says, so that a stalled controller is fenced.
+    of either site, as the estate says, so that a stalled controller is fenced. `rooms`: by site that
+    states its capacity, how the service would fit there.
     """
 
     service: Service
@@ -69,6 +72,7 @@ class ServiceView:
     client_probes: tuple[OutsideProbe, ...] = ()
     cut_off_for_seconds: float = 0.0
     handed_over_lately: bool = False
+    rooms: Mapping[str, Room] = field(default_factory=dict)
 
     @property
     def record(self) -> ServiceRecord | None:
