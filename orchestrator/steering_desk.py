@@ -55,7 +55,7 @@ class SteeringDesk:
         if self._controller.mover.under_way(run):
             number = await self._here(run, order)
         elif record.over:
-            raise OrderRefused("run-over", f"the run has ended: {record.state}: {record.outcome}")
+            raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
         elif record.executor_site == self._controller.site:
             raise OrderRefused(
                 "run-not-under-way",
@@ -87,7 +87,7 @@ class SteeringDesk:
         if not reason.strip():
             raise OrderRefused("reason-missing", "adopt needs a reason: it stands in the record")
         if record.over:
-            raise OrderRefused("run-over", f"the run has ended: {record.state}: {record.outcome}")
+            raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
         mind = self._controller.minds[record.service]
         if self._controller.mover.under_way(run) or mind.run or mind.busy is not None:
             raise OrderRefused(
@@ -126,7 +126,7 @@ class SteeringDesk:
         try:
             given = await self._controller.mover.steer(run, as_order(order))
         except NotUnderWay as fault:
-            raise OrderRefused("run-over", f"{fault}: it has just ended") from fault
+            raise OrderRefused("run-ended", f"{fault}: it has just ended") from fault
         except JournalTrouble as fault:
             raise OrderRefused("not-on-file", f"{fault}; nothing was done") from fault
         if isinstance(given, Refused):
@@ -160,7 +160,7 @@ class SteeringDesk:
     async def _put_in(self, run: str, order: RunOrder) -> None:
         def asked(record: RunRecord) -> RunRecord:
             if record.over:
-                raise OrderRefused("run-over", f"the run has ended: {record.state}: {record.outcome}")
+                raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
             if len(record.asks) >= ASKS_AT_ONCE:
                 raise OrderRefused(
                     "order-unanswered", f"{len(record.asks)} orders wait for {record.executor_site} already"
@@ -212,6 +212,6 @@ class SteeringDesk:
                     return answer
             if record is not None and record.over:
                 words = f"the run has ended: {record.state}: {record.outcome}"
-                return RunAnswer(ask_id=order.ask_id, code="run-over", message=words)
+                return RunAnswer(ask_id=order.ask_id, code="run-ended", message=words)
             await asyncio.sleep(LOOK_SECONDS)
         return None
