@@ -385,8 +385,8 @@ async def test_a_rejoin_that_was_cut_off_goes_on_as_the_same_run() -> None:
             (site.directory / "books" / "postgres" / "rejoin.yaml").write_text(rejoin)
 
     async with two_sites(steered_estate(), prepare=prepare) as world:
-        world.writer()
         await world.lose(DURHAM)
+        world.pair.instances[DURHAM].rows.append(10**6)  # accepted there, and never sent
         await world.until(lambda: world.open_at(MORPETH) and world.owned().movement == "steady")
         await world.bring_back(DURHAM)
         await world.until(lambda: [run.state for run in world.runs("rejoin")] == ["waiting"])
