@@ -294,7 +294,7 @@ async def test_a_run_whose_controller_is_lost_before_the_give_up_is_adopted_and_
 async def test_an_executor_that_wakes_up_after_its_run_was_adopted_does_nothing_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with waiting(monkeypatch) as (world, run, hosts):
+    async with waiting(monkeypatch, lease="3s") as (world, run, hosts):
         world.cut_store(MORPETH)
         await world.until(lambda: state_of(world, run) == "undone")
         assert world.morpeth.controller.mover.under_way(run), "it knows of nothing yet"
@@ -311,7 +311,7 @@ async def test_an_executor_that_wakes_up_after_its_run_was_adopted_does_nothing_
 async def test_a_waiting_executor_that_sees_a_higher_number_stands_down(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with waiting(monkeypatch) as (world, run, _):
+    async with waiting(monkeypatch, lease="3s") as (world, run, _):
         world.cut_store(MORPETH)
         await world.until(lambda: state_of(world, run) == "undone")
         world.heal_store(MORPETH)
