@@ -419,7 +419,9 @@ class Keeper:
             self._server.reply,
             number,
         )
-        if trusted:  # nothing has run since it was: no answer of this store has met what was read in the former
+        if (
+            trusted
+        ):  # nothing has run since it was: no answer of this store has met what was read in the former
             for call in self._calls:
                 call.cancel()  # what the former store was asked must not be sent to this one
             self._take(m.StoreAccepted(self._known.next_incarnation))

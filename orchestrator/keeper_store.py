@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
 TRIES = 5
-NOTED_WITHIN_SECONDS = 5.0
+NOTED_LOOKS = 250
 NOTED_EVERY_SECONDS = 0.02
 
 _SITE_WORD = TypeAdapter(SiteWord)
@@ -98,7 +98,8 @@ class KeeperStore:
     def words(self, state: OwnershipState, now_ns: int) -> tuple[Word, ...]:
         """What this site last knew of every service."""
         return tuple(
-            word_of(self.store.seen, name, serves=may_serve(state, name, now_ns)) for name in state.services
+            word_of(self.store.seen, name, serves=may_serve(state, name, now_ns), glass=name in state.glass)
+            for name in state.services
         )
 
     def site_word(self, state: OwnershipState, now_ns: int) -> SiteWord:
@@ -138,7 +139,7 @@ class KeeperStore:
         number: int,
     ) -> bool:
         """Put the store right and trust it. True: it is trusted from this very moment on, and before anything
-        else is done the keeper must start anew in it. `may_be_written`: the disk says what it must by then."""
+        else is done the keeper must start anew in it. `may_be_written`: the disk says what it must."""
         if self._accepting:
             tell(_no(number, "moving", "another acceptance is being carried out"))
             return False
@@ -209,13 +210,11 @@ class KeeperStore:
 
 async def _soon(fits: Callable[[], bool]) -> bool:
     """Whether it is so, or becomes so within the time that a disk may take."""
-    try:
-        async with asyncio.timeout(NOTED_WITHIN_SECONDS):
-            while not fits():
-                await asyncio.sleep(NOTED_EVERY_SECONDS)
-    except TimeoutError:
-        return False
-    return True
+    for _ in range(NOTED_LOOKS):
+        if fits():
+            return True
+        await asyncio.sleep(NOTED_EVERY_SECONDS)
+    return fits()
 
 
 def _written(puts: tuple[Put, ...], revision: int) -> list[KeyValue]:
@@ -224,4 +223,3 @@ def _written(puts: tuple[Put, ...], revision: int) -> list[KeyValue]:
 
 def _no(number: int, code: str, message: str) -> Reply:
     return Reply(number, False, code, message)
-

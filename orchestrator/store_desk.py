@@ -59,8 +59,8 @@ PLANS_KEPT = 20
 
 MEANS = (
     (
-        "This store is believed from then on. Owner, pause and last move of a service are written as the sites "
-        "last knew them; runs that it forgot are forgotten."
+        "This store is believed from then on. Owner, pause and last move of a service are written as the "
+        "sites last knew them; runs that it forgot are forgotten."
     ),
     (
         "Nothing is moved. Whoever is certified opens the service as its owner always does; services are "

@@ -105,4 +105,3 @@ def _of_the_host(service: ServiceState) -> ServiceState:
         fence_evidence=service.fence_evidence,
         guard=service.guard,
     )
-

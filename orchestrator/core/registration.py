@@ -314,8 +314,8 @@ def take_view(state: OwnershipState, name: str, item: ServiceItem) -> None:
 
 
 def hear_store(state: OwnershipState, now_ns: int) -> None:
-    """P9, P33: the store answers. If it has been put back while it was out of reach, the peer's later renewals
-    are forgotten: the wait for its lease begins here."""
+    """P9, P33: the store answers. If it was put back while it was out of reach, the peer's later renewals are
+    forgotten: the wait for its lease begins here."""
     if not state.in_touch(now_ns):
         state.in_touch_since_ns = now_ns
         state.peer_revoked_revision = 0

@@ -35,7 +35,8 @@ CERTIFIED = "certified"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """What one site last knew of a service. `known` False: it never saw a record of it. `highest`: the
-    highest epoch it ever heard of, from a guard or a certificate too. `serves`: it may be open there now."""
+    highest epoch it ever heard of, from a guard or a certificate too. `serves`: it may be open there now.
+    `glass`: a certificate has opened it there (P31), and that is not reconciled."""
 
     service: str
     known: bool = False
@@ -44,6 +45,7 @@ class Word:
     revision: int = 0
     highest: int = 0
     serves: bool = False
+    glass: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +117,13 @@ class Proposal:
     notes: tuple[str, ...] = ()
 
 
-def word_of(seen: Seen, service: str, *, serves: bool) -> Word:
+def word_of(seen: Seen, service: str, *, serves: bool, glass: bool = False) -> Word:
     """What this site last knew, by its own memory."""
     key = seen.services().get(service)
     record = record_in(key)
     highest = max(seen.epochs.get(service, 0), record.epoch if record is not None else 0)
     if key is None or record is None:
-        return Word(service=service, highest=highest, serves=serves)
+        return Word(service=service, highest=highest, serves=serves, glass=glass)
     return Word(
         service=service,
         known=True,
@@ -130,6 +132,7 @@ def word_of(seen: Seen, service: str, *, serves: bool) -> Word:
         revision=key.revision,
         highest=highest,
         serves=serves,
+        glass=glass,
     )
 
 
@@ -253,6 +256,11 @@ def _refusal(
                 "owner-certified", f"{service}: {owner or 'nobody'} stands in the store by certificate"
             )
         return None
+    if other is not None and other.glass:
+        # P31: it would end there though the disk there does not say so, and come back with its host.
+        return Refuse(
+            "glass-broken-there", f"{service} is served at {peer} by a certificate: accept there first"
+        )
     if owner is None:
         return Refuse("owner-unknown", f"{service}: nobody who answers knows its owner; name it")
     serving = [

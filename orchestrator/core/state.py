@@ -265,8 +265,8 @@ class OwnershipState:
         )
 
     def in_touch(self, now_ns: int) -> bool:
-        """P9, P33: the store has answered within T. One that has not may have been put back meanwhile to where
-        it was last seen, so what was seen before says nothing of how long the peer's lease lasts."""
+        """P9, P33: the store has answered within T. One that has not may have been put back meanwhile to
+        where it was last seen, so what was seen then says nothing of how long the peer's lease lasts."""
         return not has_passed(self.store_answered_ns + self.timing.lease_duration_ns, now_ns)
 
     def lease_left_to_next(self) -> int:

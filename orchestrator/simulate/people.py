@@ -1,5 +1,5 @@
-"""Whoever accepts a store that was put back (P33): what they are shown, what they certify, and what becomes of
-it. They certify what is so, and order nothing where they cannot know; the rest is the product's own code.
+"""Whoever accepts a store that was put back (P33): what they are shown, what they certify, and what becomes
+of it. They certify what is so, and order nothing where they cannot know; the rest is the product's own code.
 """
 
 from typing import TYPE_CHECKING
@@ -98,7 +98,8 @@ def _proposed(
 def _word(world: "World", keeper: "KeeperNode", name: str) -> Word:
     seen = world.sites[keeper.site].disk.seen
     assert seen is not None
-    return word_of(seen, name, serves=may_serve(keeper.state, name, keeper.now()))
+    serves = may_serve(keeper.state, name, keeper.now())
+    return word_of(seen, name, serves=serves, glass=name in keeper.state.glass)
 
 
 def _word_of_the_peer(world: "World", keeper: "KeeperNode") -> SiteWord | None:

@@ -546,7 +546,7 @@ def _modes(random: Random, family: Family, services: Services, begin_ns: int, en
 
 
 def _restore(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
-    """A backup, then a service changes hands, then the store is put back to the backup, and accepted or not."""
+    """A backup, then a service changes hands, then the store is put back to the backup, and accepted."""
     if random.random() < 0.3:
         return _accepted(random, services, begin_ns)
     backup_ns = begin_ns + T_NS + random.randrange(T_NS)
@@ -570,8 +570,8 @@ def _restore(random: Random, family: Family, services: Services, begin_ns: int, 
 
 
 def _acceptances(random: Random, back_ns: int, end_ns: int) -> list[Deed]:
-    """People accept the store at the two sites, soon after one another or not, and try again in vain; at times
-    at one site alone, or nowhere."""
+    """People accept the store at the two sites, soon after one another or not, and try it again; at times at
+    one site alone, or nowhere."""
     sites = random.choice((("x", "y"), ("y", "x"), ("x", "y"), ("y", "x"), ("x",), ("y",), ()))
     deeds = []
     at_ns = back_ns

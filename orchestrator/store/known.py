@@ -248,9 +248,9 @@ class KnownStore:
         return await self._inner.transact(compares, puts, (), timeout_seconds=timeout_seconds)
 
     async def accept(self, acceptance: Acceptance, items: Sequence[KeyValue]) -> None:
-        """Trust this store from now on, by a person's word. `items`: what was certified in it. Whoever has the
-        former store's records in mind must forget them before anything else is done (P4, P5): it is trusted
-        when this returns, and nothing else has run by then.
+        """Trust this store from now on, by a person's word. `items`: what was certified in it. Whoever has
+        the former store's records in mind must forget them before anything else is done (P4, P5): it is
+        trusted when this returns, and nothing else has run by then.
 
         Raises OSError when that could not be kept: then it is not trusted.
         """
@@ -309,8 +309,8 @@ class KnownStore:
         self._learn(with_answer(self._seen, answer))
 
     def _is_of_the_former(self, known: Seen) -> bool:
-        """What was asked by whoever knew `known` was asked of a store that is no more: one was accepted since.
-        Its answer says nothing, for or against this one."""
+        """What was asked by whoever knew `known` was asked of a store that is no more: one was accepted
+        since. Its answer says nothing, for or against this one."""
         return known.certificate != self._seen.certificate
 
     def _break(self, found: Break, known: Seen) -> StoreDistrusted:
