@@ -68,7 +68,7 @@ def _not_trusted(data: Mapping[str, Any]) -> str:
 def _store_accepted(data: Mapping[str, Any]) -> str:
     owners: Mapping[str, Mapping[str, Any]] = data.get("owners") or {}
     said = [f"{name}: {each.get('owner')} at epoch {each.get('epoch')}" for name, each in owners.items()]
-    certified = f"certified {', '.join(said)}" if said else "every service as it stood in it"
+    certified = f"certified {', '.join(said)}" if said else "every service stays as it stood in it"
     return (
         f"{data.get('who')} accepted the store by {data.get('certificate')}: cluster "
         f"{data.get('cluster_id')} at revision {data.get('revision')}; {certified}"

@@ -145,8 +145,8 @@ def _glass_on_the_disk(
 
 
 def _out_of_touch(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
-    """y does not reach the store and goes on by promises; meanwhile it is put back to where y last saw it. What
-    x has renewed since is forgotten, and y is back at about that moment."""
+    """y does not reach the store and goes on by promises; meanwhile it is put back to where y last saw it.
+    What x has renewed since is forgotten, and y is back at about that moment."""
     cut_ns = begin_ns + T_NS + random.randrange(T_NS)
     back_ns = cut_ns + random.randrange(5 * T_NS // 4, 3 * T_NS)
     reached_ns = back_ns + random.randrange(-200 * MS, 200 * MS)
@@ -162,8 +162,8 @@ def _out_of_touch(random: Random, setting: Setting, begin_ns: int, end_ns: int) 
 def _hold_is_forgotten(
     random: Random, setting: Setting, begin_ns: int, end_ns: int
 ) -> tuple[Setting, list[Deed]]:
-    """x relies on hold, the backup does not know of it, and y alone accepts the store. The witness is back when
-    the link between the two is lost."""
+    """x relies on hold, the backup does not know of it, and y alone accepts the store. The witness is back
+    when the link between the two is lost."""
     lost_ns = begin_ns + T_NS // 2
     back_ns = lost_ns + 3 * T_NS + random.randrange(T_NS)
     accepted_ns = back_ns + SECOND + random.randrange(T_NS // 2)
