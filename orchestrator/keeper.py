@@ -19,6 +19,7 @@ import structlog
 from orchestrator.cabinet import Cabinet
 from orchestrator.clock import boottime_ns
 from orchestrator.core import messages as m
+from orchestrator.core.accepting import may_be_written
 from orchestrator.core.keeper_view import KeeperView, picture
 from orchestrator.core.lease import LeaseTiming, seconds
 from orchestrator.core.messages import Ask, Message, Order, ServiceItem, SiteItem
@@ -60,7 +61,6 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
-REPLIED_SECONDS = 0.1  # for the last reply to be read
 ENDING_SECONDS = 15.0  # drivers keep their own time; one that does not is not waited for much longer
 
 
@@ -118,6 +118,7 @@ class Keeper:
             socket, self._take_ask, self._take_turn, self._take, self._known.store.distrust
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[None]] = set()  # those of them that wait for the store
         self._ended = asyncio.Event()
         self._exit_code = 0
         self._store_problem = ""
@@ -224,15 +225,15 @@ class Keeper:
     def _carry_out(self, order: Order) -> None:
         match order:
             case m.Renew():
-                self._start(self._renew(order))
+                self._call(self._renew(order))
             case m.ReadOwnKey():
-                self._start(self._read_own_key(order))
+                self._call(self._read_own_key(order))
             case m.ReadServices():
-                self._start(self._read_services(order))
+                self._call(self._read_services(order))
             case m.ReadPeer():
-                self._start(self._read_peer(order))
+                self._call(self._read_peer(order))
             case m.Transact():
-                self._start(self._transact(order))
+                self._call(self._transact(order))
             case m.FenceInstance():
                 self._start(self._fence(order))
             case m.CloseInstance():
@@ -254,10 +255,16 @@ class Keeper:
                 self._exit_code = 1
                 self._ended.set()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._start(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -402,12 +409,23 @@ class Keeper:
             return None
 
     async def _accept_store(self, number: int, what: AcceptStore) -> None:
-        """P33: this keeper still has the former store in mind; the next one starts with nothing (P4)."""
-        if await self._known.accept(
-            what, lambda: self._known.writer(self._state), self._server.reply, number
-        ):
-            log.warning("keeper-ends-for-the-accepted-store")
-            asyncio.get_running_loop().call_later(REPLIED_SECONDS, self._ended.set)
+        """P33: trusted, it is the store for whoever starts, and this keeper starts anew in place (P4)."""
+        state = self._state
+        self._take(m.StoreToBeAccepted())
+        trusted = await self._known.accept(
+            what,
+            lambda: self._known.writer(state),
+            lambda: may_be_written(state),
+            self._server.reply,
+            number,
+        )
+        if (
+            trusted
+        ):  # nothing has run since it was: no answer of this store has met what was read in the former
+            for call in self._calls:
+                call.cancel()  # what the former store was asked must not be sent to this one
+            self._take(m.StoreAccepted(self._known.next_incarnation))
+            log.warning("keeper-starts-anew", why="the store was accepted", site=self._site)
 
     def store_word(self) -> SiteWord:
         """What this site last knew of its store, for the other one (P33)."""

@@ -235,6 +235,12 @@ def all_know(state: OwnershipState) -> bool:
     )
 
 
+def told_no_more(state: OwnershipState) -> bool:
+    """P21, P30: whatever any guard here was told, by this keeper or an older one, ends with the deadline."""
+    guards = [service.guard for service in state.services.values() if service.guard is not None]
+    return all_know(state) and all(guard.told_until_ns <= state.deadline_ns for guard in guards)
+
+
 def due_orders(state: OwnershipState, now_ns: int) -> list[Order]:
     """Orders that were not acknowledged are given again; a guard that may open is told to ask now."""
     if not state.registered or state.phase is Phase.SUPERSEDED:

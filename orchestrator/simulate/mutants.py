@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from orchestrator.simulate.loader import Edit
 
+ACCEPTING = "orchestrator.core.accepting"
 ASKING = "orchestrator.core.asking"
 ASKS = "orchestrator.core.asks"
 GUARDING = "orchestrator.core.guarding"
@@ -18,6 +19,7 @@ NOTING = "orchestrator.core.noting"
 OWNERSHIP = "orchestrator.core.ownership"
 PROMISE = "orchestrator.core.promise"
 REGISTRATION = "orchestrator.core.registration"
+RESTORED = "orchestrator.core.restored"
 STATE = "orchestrator.core.state"
 GUARD = "sites.fencing.guard"
 CONTINUITY = "orchestrator.store.continuity"
@@ -773,5 +775,65 @@ MUTANTS: tuple[Mutant, ...] = (
             "    if known.cluster_id and answer.cluster_id and known.cluster_id != answer.cluster_id:\n",
             "    if False:\n",
         ),
+    ),
+    _mutant(
+        "P9 P33",
+        "a store that was out of reach is taken up where it was left",
+        "it was put back meanwhile to what the taker saw last, and the holder has renewed since",
+        "restore",
+        (
+            STATE,
+            "        return not has_passed(self.store_answered_ns + self.timing.lease_duration_ns, now_ns)",
+            "        return True",
+        ),
+    ),
+    _mutant(
+        "P33",
+        "the other site's key is not marked as holding, and modes stay",
+        "the backup does not know that it holds, and it serves on without any contact",
+        "restore",
+        (
+            RESTORED,
+            "    peer = _peer_key(keys.get(writer.peer), last.get(SITES + writer.peer), writer)\n",
+            "    peer = None\n",
+        ),
+        (
+            RESTORED,
+            "        mode=Mode.MANUAL,\n",
+            "        mode=base.mode if base is not None else Mode.MANUAL,\n",
+        ),
+    ),
+    _mutant(
+        "P31 P33",
+        "glass is ended by a certificate before the disk says so",
+        "the other site takes the service, and who boots with the older note serves by the glass",
+        "restore",
+        (
+            ACCEPTING,
+            "        state.glass[name] = replace(glass, reconciling=True)\n",
+            "        state.glass[name] = replace(glass, reconciling=False)\n",
+        ),
+        (
+            ACCEPTING,
+            "    return all(noting.reconciliation_is_noted(state, name) for name in state.glass)",
+            "    return True",
+        ),
+    ),
+    _mutant(
+        "P4 P32 P33",
+        "who accepts a store keeps what it read in the former one",
+        "a takeover that it had not heard of was certified, and it believes that it is primary",
+        "restore",
+        (
+            ACCEPTING,
+            "    return [*replies, *register(state, now_ns)]",
+            "    return [*replies, *register(state, now_ns, drop=frozenset())]",
+        ),
+        (
+            ACCEPTING,
+            "    return ServiceState(\n",
+            "    return ServiceState(\n        item=service.item,\n        known=service.known,\n",
+        ),
+        *NO_WORD,
     ),
 )
