@@ -105,6 +105,7 @@ class Controller:
             minds=self.minds,
             run_records=self.run_records,
             wake=wake,
+            look=self.view,
         )
         self.deeds.on_report = self.put_on_file
         self.last_known = LastKnown(None)

@@ -40,6 +40,7 @@ from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
 from orchestrator.sight import guard_clocks
+from orchestrator.standstill import Standstills
 from orchestrator.store.base import KeyValue, Store
 from orchestrator.store.continuity import Break
 from orchestrator.store.known import KnownStore
@@ -112,14 +113,22 @@ class SiteController:
         self._vantage = Vantage(
             self._estate, self._site, context, store_status=means.store_status, on_store=self._on_store
         )
+        self._stills = Standstills(
+            self._site,
+            means.drivers,
+            is_down=lambda service: self._eyes.is_down(service, self._site),
+            keeper=lambda: self._view,
+            on_proof=lambda: self._eyes.changed.set(),
+        )
         self._eyes = Eyes(
             self._estate,
             means.drivers,
             watch_losses_at=self._site,
-            on_change=self._wake.set,
+            on_change=self._on_eyes,
             scouts=self._vantage.scouts,
             probes=self._vantage.seen,
             guard_clocks=lambda: guard_clocks(self._site, self._view),
+            still=self._stills.of,
         )
         self._probes = {
             name: ServiceProbes(self._estate, service, context)
@@ -205,6 +214,7 @@ class SiteController:
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
+            self._stills.run(),
             self._vantage.run(),
             controller.watch_settings(),
             self._watch_certificates(),
@@ -231,6 +241,10 @@ class SiteController:
     async def _ask_keeper(self, what: Ask, timeout_seconds: float) -> Reply:
         return await self._link.ask(what, timeout_seconds=timeout_seconds)
 
+    def _on_eyes(self) -> None:
+        self._wake.set()
+        self._stills.wake()
+
     def _on_view(self, view: KeeperView) -> None:
         self._starts.there()
         self.controller.keeper_problem = ""
@@ -242,6 +256,7 @@ class SiteController:
         self._view = view
         if worth_a_turn:
             self._wake.set()
+            self._stills.wake()
             self._notify()
 
     def _notify(self) -> None:

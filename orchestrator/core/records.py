@@ -116,8 +116,9 @@ class StepState:
 class RunRecord:
     """`runs/<id>`: the plan and how far it is. Never evidence that a site is not writable (P25).
 
-    `automatic`: a controller started it by itself, so that it counts as such a move for gate 6. `report`:
-    what each side had accepted since they parted, as far as this run found out.
+    `automatic`: a controller started it by itself, so that it counts as such a move for gate 6.
+    `accepted_loss_seconds`: what whoever ordered it accepted by name. `report`: what each side had accepted
+    since they parted, as far as this run found out.
     """
 
     run: str
@@ -135,6 +136,7 @@ class RunRecord:
     started: str
     started_unix_seconds: float = 0.0
     loss_bound_seconds: float | None = None
+    accepted_loss_seconds: float | None = None
     ended: str = ""
     outcome: str = ""
     automatic: bool = False
@@ -143,8 +145,22 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StillSeen:
+    """By proof of its own site nothing was written by an instance for `for_seconds`, until `age_seconds` ago
+    (see `core.standstill`); ages are as of sending. `behind_gate`: it may run, and is cut off."""
+
+    mark: str
+    for_seconds: float
+    age_seconds: float
+    evidence: str
+    behind_gate: bool = False
+    given_up_epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSeen:
-    """One instance as an observer lately saw it; ages are as of sending."""
+    """One instance as an observer lately saw it; ages are as of sending. `still`: only an instance's own site
+    can know."""
 
     service: str
     site: str
@@ -156,6 +172,7 @@ class InstanceSeen:
     replayed: Position | None = None
     system_id: str = ""
     timeline: int = 0
+    still: StillSeen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
