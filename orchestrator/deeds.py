@@ -14,8 +14,8 @@ import structlog
 from orchestrator.accepted import Report, rejoined
 from orchestrator.clock import boottime_ns
 from orchestrator.core.clients import cut_off_by
-from orchestrator.core.conditions import PROOF_WITHIN_SECONDS
 from orchestrator.core.decision import Act, Decision, automatic_wish, wish_of
+from orchestrator.core.gates import PROOF_WITHIN_SECONDS
 from orchestrator.core.messages import (
     Ask,
     Claim,
@@ -26,11 +26,11 @@ from orchestrator.core.messages import (
     Settle,
     StartRun,
 )
+from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Mode, Movement, RunRecord
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.eyes import Eyes
-from orchestrator.keeper import mode_of
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.mover import Mover

@@ -17,7 +17,6 @@ import structlog
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.certificates.reading import certificate_ends
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
@@ -68,8 +67,9 @@ CERTIFICATES_EVERY_SECONDS = 60.0
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
-    sockets. `start_keeper` is called when none answers; `store_status` when the store can tell its own;
-    `peer_store` asks the other site what it knows of the store (P33)."""
+    sockets. `start_keeper` is called when none answers; `first_keeper` has been started already;
+    `store_status` when the store can tell its own; `peer_store` asks the other site what it knows of the
+    store (P33)."""
 
     estate: Estate
     site: str
@@ -81,6 +81,7 @@ class Means:
     journal: SqliteJournal
     sql: Mapping[str, Sql]
     start_keeper: Callable[[], StartedKeeper]
+    first_keeper: StartedKeeper | None = None
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
     peer_store: Callable[[], Awaitable[PeerWord]] | None = None
 
@@ -99,7 +100,9 @@ class SiteController:
         tally = self._tally = Tally()
         # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
-        self._starts = KeeperStarts(means.start_keeper, means.directory, tally.not_accepted)
+        self._starts = KeeperStarts(
+            means.start_keeper, means.directory, tally.not_accepted, first=means.first_keeper
+        )
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
         desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
         context = context_at(
@@ -230,10 +233,14 @@ class SiteController:
 
     async def _watch_certificates(self) -> None:
         """When this site's certificates run out, now and then: they may be renewed meanwhile."""
+
+        def look() -> dict[str, float]:
+            from orchestrator.certificates.reading import certificate_ends
+
+            return certificate_ends(self._estate, self._site, self._means.base)
+
         while True:
-            self.controller.own_certificate_ends = await asyncio.to_thread(
-                certificate_ends, self._estate, self._site, self._means.base
-            )
+            self.controller.own_certificate_ends = await asyncio.to_thread(look)
             await asyncio.sleep(CERTIFICATES_EVERY_SECONDS)
 
     # --- the keeper ----------------------------------------------------------------------------------

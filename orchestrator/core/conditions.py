@@ -6,7 +6,6 @@ A condition is true or false of what is known; what is not known never counts as
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.core.gates import loss_bound_seconds
 from orchestrator.core.records import Mode
 from orchestrator.core.view import ServiceView, View
 from sites.model import FailoverPolicy
@@ -16,7 +15,6 @@ from sites.replication.words import Role
 CLAIM_BACK_AFTER_SECONDS = 15.0
 OPEN_TRIES = 3
 CUT_OFF_AT_LEAST_SECONDS = 10.0
-PROOF_WITHIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +85,6 @@ def _standby_missing(view: View, service: ServiceView) -> bool:
     return standby is None or standby.role is not Role.STANDBY
 
 
-def _proof_on_its_way(view: View, service: ServiceView) -> bool:
-    """What was proven before the give-up is proven up to it by one more look, which its site takes now."""
-    record, still, safe_ns = service.record, service.still, service.safe_until_ns
-    if record is None or record.primary is not None or record.previous != view.peer:
-        return False
-    if still is None or safe_ns is None or service.nobody_for_seconds > PROOF_WITHIN_SECONDS:
-        return False
-    limit_seconds = service.service.max_data_loss_seconds
-    bound_seconds = loss_bound_seconds(view, service)
-    too_much = record.final_position is None and bound_seconds is not None and bound_seconds > limit_seconds
-    return too_much and (still.since_ns - safe_ns) / 1e9 <= limit_seconds
-
-
 ALWAYS = When("", lambda v, s: True)
 
 # --- what is allowed -----------------------------------------------------------------------------------
@@ -165,12 +150,6 @@ MOST_COMPLETE_HERE = When(
 )
 OPENED_WITHOUT_RIGHT = When(
     "its instance here accepts writes, and it is another's, or is automatic", _opened_without_right
-)
-PROOF_ON_ITS_WAY = When(
-    "it was given up within the last "
-    f"{PROOF_WITHIN_SECONDS:.0f} s, too long after what is known to be here, and its site had proven until "
-    "then that it stood still",
-    _proof_on_its_way,
 )
 GIVEN_UP_HERE = When("this site gave it up", _given_up_here)
 TAKE_BACK = When(

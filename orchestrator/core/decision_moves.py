@@ -168,14 +168,6 @@ MOVES: tuple[Rule, ...] = (
     Rule(212, Diagnosis.HANDED_OVER, when.MANUAL, Act.ASK, "manual", "it is manual: a person decides"),
     Rule(214, Diagnosis.HANDED_OVER, when.UNGUARDED, Act.ASK, "guard-missing", "no guard: a person decides"),
     Rule(
-        215,
-        Diagnosis.HANDED_OVER,
-        when.PROOF_ON_ITS_WAY,
-        Act.HOLD,
-        "proof-awaited",
-        "the other site looks once more whether its database has stood still all the time",
-    ),
-    Rule(
         216,
         Diagnosis.HANDED_OVER,
         when.ALWAYS,

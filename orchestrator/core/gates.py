@@ -15,6 +15,7 @@ from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
+PROOF_WITHIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +219,22 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
     words = f"at most {bound:.1f} s of writes{proof}; limit {limit:g} s"
     if bound <= limit:
         return Gate(3, name, True, "", words)
+    if accepted is None and _proof_is_on_its_way(view, service):
+        return Gate(3, name, None, "proof-awaited", f"{words}; its site looks whether it stood still since")
     if accepted is None:
         return Gate(3, name, False, "lag-above-limit", words)
     if accepted < bound:
         return Gate(3, name, False, "loss-not-accepted", f"{words}; accepted {accepted:g} s")
     return Gate(3, name, True, "", f"{words}; {accepted:g} s accepted by name")
+
+
+def _proof_is_on_its_way(view: View, service: ServiceView) -> bool:
+    """What was proven before a give-up is proven up to it by one more look, which its site takes at once."""
+    record, still, safe_ns = service.record, service.still, service.safe_until_ns
+    if record is None or record.primary is not None or still is None or safe_ns is None:
+        return False
+    within = (still.since_ns - safe_ns) / 1e9 <= service.service.max_data_loss_seconds
+    return within and still.given_up_epoch is None and service.nobody_for_seconds <= PROOF_WITHIN_SECONDS
 
 
 def _data_of_closed(view: View, service: ServiceView, wish: Wish, final: Position) -> Gate:
@@ -342,7 +354,7 @@ CHECKS: tuple[Check, ...] = (
         "accepted it by name; what was closed in order must be here to its end, or a person must say so; "
         "for a planned move the standby must be receiving, and no further behind than `max_data_loss`; of "
         "a service that is opened again where it was, nothing is lost",
-        ("lag-unknown", "lag-above-limit", "loss-not-accepted", "below-final-position"),
+        ("lag-unknown", "lag-above-limit", "proof-awaited", "loss-not-accepted", "below-final-position"),
         _data,
     ),
     Check(

@@ -27,12 +27,6 @@ DECISIONS = ReasonGroup(
             "Follow the run: `twinsite runs`; then find out why its database died there.",
         ),
         Reason(
-            "proof-awaited",
-            "The other site gave the service up, and looks once more on its host whether nothing was written "
-            "there since the database died; that takes a second.",
-            "Nothing to do: it is claimed when that has come, or refused when it has not come in time.",
-        ),
-        Reason(
             "reopen-failed",
             "The database could not be opened here, several times in a row.",
             "Read its log and the database's; or `twinsite failover SERVICE` at the other site.",

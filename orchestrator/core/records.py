@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
+from orchestrator.core.adapters import adapter
 from sites.replication.words import Position
 
 SITES = "sites/"
@@ -224,9 +223,6 @@ class ObservationRecord:
 
 
 Record = TypeVar("Record", SiteRecord, ServiceRecord, RunRecord, ObservationRecord)
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (SiteRecord, ServiceRecord, RunRecord, ObservationRecord)
-}
 
 
 class RecordUnreadable(ValueError):
@@ -235,13 +231,13 @@ class RecordUnreadable(ValueError):
 
 def encode(record: SiteRecord | ServiceRecord | RunRecord | ObservationRecord) -> bytes:
     """The record as JSON."""
-    return _ADAPTERS[type(record)].dump_json(record)
+    return adapter(type(record)).dump_json(record)
 
 
 def decode(kind: type[Record], value: bytes) -> Record:
     """The record in `value`. Raises RecordUnreadable with what is wrong."""
     try:
-        record: Record = _ADAPTERS[kind].validate_json(value)
+        record: Record = adapter(kind).validate_json(value)
     except ValueError as fault:
         raise RecordUnreadable(f"not a {kind.__name__}: {fault}") from fault
     return record

@@ -147,7 +147,7 @@ def test_names_are_completed_from_the_estate(
     ("arguments", "said"),
     [
         (["controller"], "--site SITE"),
-        (["controller", "--site", "gateshead"], "There is no site 'gateshead'"),
+        (["controller", "--site", "gateshead"], "there is no site 'gateshead'"),
         (["controller", "--site", "derwentside"], "derwentside is the witness; run there: twinsite witness"),
         (["keeper", "--site", "derwentside"], "derwentside is the witness"),
         (["witness", "--site", "durham"], "durham is no witness; run there: twinsite controller"),

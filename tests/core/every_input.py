@@ -111,7 +111,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "restarts_left": (0, 1),
     "open_failures": (0, 3),
     "fence_confirmed": (None, False, True),
-    "nobody_for_seconds": (0.0, 1.0, 3.5, 16.0),  # a proof is awaited for 3, taken back after 15
+    "nobody_for_seconds": (0.0, 1.0, 16.0),  # a proof is awaited for 3, taken back after 15
     "not_a_standby_for_seconds": (0.0, 3.0),
     "rejoin_wait_seconds": (0.0, 9.0),
 }

@@ -195,7 +195,7 @@ CASES: dict[str, Case] = {
         216, Act.REFUSE, "lag-above-limit", GIVEN_UP.but(safe_seconds_ago=90.0)
     ),
     "what died long before it was given up is claimed once that is proven": Case(
-        215, Act.HOLD, "proof-awaited", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0))
+        216, Act.REFUSE, "proof-awaited", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0))
     ),
     "what died long before it was given up is claimed when it is proven": Case(
         216, Act.CLAIM, "claim", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0, given_up_epoch=7))

@@ -138,6 +138,18 @@ CASES: dict[str, Case] = {
     "a loss above what was accepted is not": Case(
         3, False, "loss-not-accepted", LOST.but(**FAR_BEHIND), accepting(80.0)
     ),
+    "a proof that is on its way is waited for": Case(
+        3, None, "proof-awaited", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0))
+    ),
+    "a proof that is on its way is waited for by a person too": Case(
+        3, None, "proof-awaited", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0)), BY_A_PERSON
+    ),
+    "a loss that somebody accepted waits for no proof": Case(
+        3, True, "", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0)), accepting(90.0)
+    ),
+    "a proof beyond an earlier give-up is not on its way": Case(
+        3, False, "lag-above-limit", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0, given_up_epoch=6))
+    ),
     "an unknown loss is a no": Case(3, None, "lag-unknown", LOST.but(**UNKNOWN_LOSS)),
     "an unknown loss is not covered by any figure": Case(
         3, None, "lag-unknown", LOST.but(**UNKNOWN_LOSS), accepting(3600.0)

@@ -37,7 +37,7 @@ async def dead_for_long(world: TwoSites) -> None:
 
 def slow_fences(site: Site) -> asyncio.Event:
     """Fences at a site wait for this event, as a busy host's do."""
-    driver: Any = site.keeper._drivers["crm"]
+    driver: Any = site.hands.drivers["crm"]
     at_last, fence = asyncio.Event(), driver.fence
 
     async def late(of: str, *, within_seconds: float) -> Fenced:

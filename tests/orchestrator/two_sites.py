@@ -18,6 +18,7 @@ from orchestrator.api.client import Client
 from orchestrator.api.shapes import MoveOrder, MovePlan, MoveRequest, RunDetail
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
+from orchestrator.core.modes import mode_of
 from orchestrator.core.records import (
     RUNS,
     SERVICES,
@@ -26,8 +27,9 @@ from orchestrator.core.records import (
     decode,
 )
 from orchestrator.eyes import Eyes
+from orchestrator.hands import ReadyHands
 from orchestrator.journal import SqliteJournal
-from orchestrator.keeper import Keeper, mode_of
+from orchestrator.keeper import Keeper
 from orchestrator.keeper_store import decoded, encoded
 from orchestrator.metrics import render
 from orchestrator.observing import publish
@@ -173,7 +175,7 @@ class Site:
             self._world.estate,
             self.name,
             self._world.cluster.client(f"{self.name} keeper"),
-            self._drivers(),
+            ReadyHands(self._drivers()),
             self.directory,
             keeper_socket(self.directory),
             doors=FakeDoors(self.guards, self._world.link, self.name) if self.guards else None,
