@@ -30,10 +30,21 @@ def run_controller(estate_path: Path, site: str) -> int:
         return _start_keeper(estate_path, site)
 
     first = _first_keeper(estate_path, site, start_keeper)
-    from orchestrator.daemon import run
+    adopted: list[int] = []
 
-    started()
-    return run(estate_path, site, start_keeper, first)
+    def adopt() -> None:
+        """The controller has been put together: from now on the keeper outlives it on purpose."""
+        adopted.append(1)
+
+    try:
+        from orchestrator.daemon import run
+
+        started()
+        return run(estate_path, site, start_keeper, first, adopt)
+    except BaseException:
+        if first is not None and not adopted:
+            first.terminate()
+        raise
 
 
 def _first_keeper(estate_path: Path, site: str, start: Callable[[], Keeper]) -> Keeper | None:

@@ -35,15 +35,24 @@ log = structlog.get_logger(__name__)
 
 
 def run(
-    estate_path: Path, site: str, start_keeper: Callable[[], StartedKeeper], first: StartedKeeper | None
+    estate_path: Path,
+    site: str,
+    start_keeper: Callable[[], StartedKeeper],
+    first: StartedKeeper | None,
+    adopt: Callable[[], None],
 ) -> int:
-    """Run until told to end. `first`: the keeper that has been started already. Raises AlreadyRuns,
-    StateUnusable, and what the estate's own load, the journal and `/metrics` raise."""
-    return asyncio.run(_run(estate_path, site, start_keeper, first))
+    """Run until told to end. `first`: the keeper that has been started already; `adopt` is called once a
+    controller is there for it. Raises AlreadyRuns, StateUnusable, and what the estate's own load, the journal
+    and `/metrics` raise."""
+    return asyncio.run(_run(estate_path, site, start_keeper, first, adopt))
 
 
 async def _run(
-    estate_path: Path, site: str, start_keeper: Callable[[], StartedKeeper], first: StartedKeeper | None
+    estate_path: Path,
+    site: str,
+    start_keeper: Callable[[], StartedKeeper],
+    first: StartedKeeper | None,
+    adopt: Callable[[], None],
 ) -> int:
     ground = load_ground(
         estate_path,
@@ -61,7 +70,9 @@ async def _run(
         loop.add_signal_handler(number, ended.set)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(lock_directory(ground.directory, "controller"))
-        return await SiteController(await _means(ground, start_keeper, first, stack)).run(ended)
+        controller = SiteController(await _means(ground, start_keeper, first, stack))
+        adopt()
+        return await controller.run(ended)
 
 
 async def _means(

@@ -151,6 +151,7 @@ class Site:
         self.directory.mkdir()
         self.keepers: list[RunningKeeper] = []
         self.may_start_keepers = True
+        self.hands = ReadyHands({})
         self.guards = {
             service: FakeGuard(service, name, world.estate, pair)
             for service, pair in world.pairs.items()
@@ -171,11 +172,12 @@ class Site:
         """As the controller does when none answers."""
         if not self.may_start_keepers and self.keepers:
             return self.keepers[-1]
+        self.hands = ReadyHands(self._drivers())
         keeper = Keeper(
             self._world.estate,
             self.name,
             self._world.cluster.client(f"{self.name} keeper"),
-            ReadyHands(self._drivers()),
+            self.hands,
             self.directory,
             keeper_socket(self.directory),
             doors=FakeDoors(self.guards, self._world.link, self.name) if self.guards else None,
