@@ -253,6 +253,8 @@ class Mover:
             else Publisher(self._tools.store, errand.record, self._tools.site)
         )
         self._desk.errands[plan.id] = errand
+        if isinstance(publisher, Publisher):
+            errand.restate = publisher.restate
         started_ns = boottime_ns()
 
         def progressed(progress: Progress, last: Record) -> None:
@@ -389,6 +391,11 @@ class Publisher:
     def update(self, progress: Progress) -> None:
         """Take a new state in."""
         self._record = replace(self._record, steps=steps_of(progress))
+        self._changed.set()
+
+    def restate(self, statement: str, loss_bound_seconds: float) -> None:
+        """More may be lost than was said when the run was ordered."""
+        self._record = replace(self._record, statement=statement, loss_bound_seconds=loss_bound_seconds)
         self._changed.set()
 
     def report(self, lines: tuple[str, ...]) -> None:

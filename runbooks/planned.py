@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -132,7 +132,7 @@ class Plan:
 
     def to_json(self) -> str:
         """As JSON, for the journal, `--json` and the store."""
-        return _PLAN.dump_json(self).decode()
+        return _adapter().dump_json(self).decode()
 
     @staticmethod
     def from_json(text: str | bytes) -> "Plan":
@@ -144,7 +144,7 @@ class Plan:
                     f"this plan has format {version}, this twinsite knows up to {PLAN_VERSION}; "
                     "use the newer version"
                 )
-            return _PLAN.validate_json(text)
+            return _adapter().validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -153,8 +153,12 @@ class Plan:
             raise PlanUnreadable(f"this is no plan: {error}") from error
 
 
-_PLAN = TypeAdapter(Plan)
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
 
 
 def _canonical(plan: Plan) -> bytes:
-    return json.dumps(_PLAN.dump_python(plan, mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(
+        _adapter().dump_python(plan, mode="json"), sort_keys=True, separators=(",", ":")
+    ).encode()

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Shape(BaseModel):
     """A frozen JSON object."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # built when it is first sent or read
 
 
 class Refusal(Shape):

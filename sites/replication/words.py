@@ -107,6 +107,21 @@ class Rejoined:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """Nothing of an instance was running at some moment between `asked_at_ns` and `answered_at_ns`.
+
+    `mark`: what stood in the data before that was looked for. Whoever starts the instance changes it before
+    the first write can be accepted. So of two looks that found the same mark: nothing was written between
+    the answer of the first and the question of the second.
+    """
+
+    asked_at_ns: int
+    answered_at_ns: int
+    mark: str
+    evidence: str
+
+
 class ReplicationDriver(Protocol):
     """One driver object per service, speaking to both sites' instances. All words are idempotent:
     ask first, act, ask again. Errors are those of `sites.errors`."""
@@ -196,4 +211,14 @@ class ChecksSettings(Protocol):
 
     async def check_settings(self, site: str) -> Sequence[SettingFinding]:
         """Asked of the running instance at `site`. Raises SitesTrouble when it does not answer."""
+        ...
+
+
+@runtime_checkable
+class SeesStandstill(Protocol):
+    """A driver that can prove on an instance's own host that nothing can have been written there."""
+
+    async def standstill(self, site: str) -> Standstill | None:
+        """Look for every process of the instance at `site`; None when there are some, or it cannot be told.
+        Raises SitesTrouble when the host does not answer."""
         ...
