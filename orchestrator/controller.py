@@ -153,6 +153,9 @@ class Controller:
 
     async def _consider(self, view: View, service: ServiceView) -> None:
         mind = self.minds[service.service.name]
+        if service.held is not None and service.held.under_glass and not mind.glass_gone_on:
+            mind.glass_gone_on = True
+            self.deeds.go_on_under_glass(service.service.name, service.held.under_glass)
         row = diagnose(view, service)
         decision = decide(view, service, row.diagnosis)
         self._note_protection(mind, row.diagnosis)

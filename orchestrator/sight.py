@@ -11,12 +11,13 @@ from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
-from orchestrator.core.records import Pause, RunRecord, ServiceRecord
+from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Pause, RunRecord, ServiceRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.eyes import Eyes
 from orchestrator.link import KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.ownership_actions import KeeperDesk
+from runbooks.model import Kind
 from sites.model import Estate, Service
 from sites.replication.words import ReplicationDriver
 
@@ -135,8 +136,9 @@ class Sight:
             still=self._eyes.still(name, primary),
             final_primary_history=self._eyes.primary_history(name),
             outside=self._eyes.outside(name, now_ns),
-            run_here=mind.run,
+            run_here="" if mind.run_waits and mind.run_kind == Kind.SWITCHOVER else mind.run,
             run_failed=self._run_failed(record),
+            run_waits=self._run_waits(mind, record),
             run_in_doubt=record is not None and bool(record.run) and mind.run_in_doubt == record.run,
             pause_left_seconds=self._pause_left(mind, record, now_ns),
             pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
@@ -187,7 +189,16 @@ class Sight:
 
     def _run_failed(self, record: ServiceRecord | None) -> bool:
         run = self._run_records.get(record.run) if record is not None and record.run else None
-        return run is not None and run.state == "failed"
+        return run is not None and run.state in RUN_WITHOUT_SUCCESS
+
+    def _run_waits(self, mind: ServiceMind, record: ServiceRecord | None) -> bool:
+        """The run that holds the service waits for a person, wherever it is carried out."""
+        if mind.run or (record is not None and record.target == self._site):
+            return (
+                mind.run_waits
+            )  # one that is this site's to carry out waits only once it is under way again
+        run = self._run_records.get(record.run) if record is not None and record.run else None
+        return run is not None and run.state == "waiting"
 
     def _pause_left(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> float | None:
         """Counted on this clock from when this pause was first read here; None when there is none."""

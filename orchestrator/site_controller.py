@@ -27,6 +27,7 @@ from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
 from orchestrator.last_words import KeeperStarts, StartedKeeper
+from orchestrator.leaving import Leaving
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
@@ -171,6 +172,8 @@ class SiteController:
         )
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
+        mover.run_record = self.controller.run_records.get
+        mover.what_it_leaves = Leaving(self.controller).lines
         self._page = MetricsPage()
         self.controller.on_turn = self._on_turn
 
@@ -197,7 +200,7 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        orders = Orders(self.controller, self._certificates)
+        orders = Orders(self.controller, self._certificates, self._store)
         site_orders = SiteOrders(self.controller, orders, self._store)
         api = LocalApi(self.controller, orders, site_orders, self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics
@@ -343,7 +346,11 @@ class SiteController:
 
     def _take_run(self, record: RunRecord) -> None:
         records = self.controller.run_records
+        known = records.get(record.run)
+        if known is not None and known.executor > record.executor:
+            return  # adopted meanwhile: what its old executor still says of it does not count (P26)
         records[record.run] = record
+        self.controller.mover.look(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]

@@ -15,6 +15,7 @@ from runbooks.conditions import ask_until, described
 from runbooks.context import ActionContext, Call, Result, bounded
 from runbooks.errors import ActionMisused, StepFailed
 from runbooks.model import Side
+from runbooks.people import with_people
 from runbooks.planned import PlannedCondition
 from runbooks.remote import ENDING_GRACE_SECONDS, SshArguments, carry_out_on_host, settle_on_host
 from sites.errors import CommandTimedOut
@@ -199,7 +200,7 @@ def _words(*words: Word) -> frozenset[Word]:
 
 def shipped_actions() -> ActionCatalogue:
     """The catalogue of every word in this module."""
-    catalogue = ActionCatalogue()
+    catalogue = with_people(ActionCatalogue())
     catalogue = catalogue.with_action(
         "ssh",
         SshArguments,

@@ -12,7 +12,7 @@ import structlog
 from runbooks.catalogue import ActionSpec, Settled, Settlement
 from runbooks.conditions import ask, ask_until
 from runbooks.context import ActionContext, Call, Result, bounded
-from runbooks.errors import LostRight, RunbooksMisuse, StepFailed
+from runbooks.errors import LostRight, RunbooksMisuse, Steered, StepFailed
 from runbooks.journal import StepOutcome
 from runbooks.model import IfUnreachable, InDoubt
 from runbooks.planned import PlannedStep
@@ -78,15 +78,16 @@ async def check_right(call: Call) -> None:
 
 
 async def act(step: PlannedStep, spec: ActionSpec, context: ActionContext, call: Call) -> Result:
-    """Carry the action out and make sure of it. Raises AttemptFailed or LostRight."""
+    """Carry the action out and make sure of it. Raises AttemptFailed, LostRight or Steered."""
+    limit_seconds = None if spec.waits_for_people else step.timeout_seconds + spec.ending_grace_seconds
     try:
         try:
-            async with asyncio.timeout(step.timeout_seconds + spec.ending_grace_seconds):
+            async with asyncio.timeout(limit_seconds):
                 result = await spec.act(context, call)
         except ConnectionBroken as error:
             result = await _after_break(spec, context, call, error)
         return await verified(step, context, result)
-    except (LostRight, AttemptFailed):
+    except (LostRight, Steered, AttemptFailed):
         raise
     except TimeoutError as error:
         limit = CommandTimedOut(f"not done within {step.timeout_seconds:g} s; it was ended")

@@ -81,7 +81,8 @@ class ActionSpec:
     `changes`: it has an effect on the world, rather than looking, waiting or telling.
     `needs_words`: what the service's driver must speak. `settle` asks the world about an attempt that a
     crash cut off. `least_seconds`: how long one attempt takes at least, by its arguments (as in the plan).
-    An attempt is to end by itself at the step's timeout; `ending_grace_seconds` later it is ended.
+    An attempt is to end by itself at the step's timeout; `ending_grace_seconds` later it is ended, unless it
+    `waits_for_people`: then it may last as long as they take.
     """
 
     word: str
@@ -94,6 +95,7 @@ class ActionSpec:
     least_seconds: Callable[[Mapping[str, object]], float] | None = None
     ending_grace_seconds: float = ENDING_GRACE_SECONDS
     changes: bool = True
+    waits_for_people: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ class ActionCatalogue:
         least_seconds: Callable[[Mapping[str, object]], float] | None = None,
         ending_grace_seconds: float = ENDING_GRACE_SECONDS,
         changes: bool = True,
+        waits_for_people: bool = False,
     ) -> "ActionCatalogue":
         """A catalogue with one word more. Raises ValueError when the word is taken."""
         if word in self.specs:
@@ -154,5 +157,6 @@ class ActionCatalogue:
             least_seconds,
             ending_grace_seconds,
             changes,
+            waits_for_people,
         )
         return ActionCatalogue({**self.specs, word: spec})

@@ -10,7 +10,7 @@ from typing import Any
 
 from runbooks.catalogue import ActionCatalogue, ActionSpec, NamesFile
 from runbooks.checks import texts_of
-from runbooks.model import Condition, IfUnreachable, Kind, OnFailure, Runbook, Side, Step
+from runbooks.model import APPROVE, BY_PEOPLE, Condition, IfUnreachable, Kind, OnFailure, Runbook, Side, Step
 from runbooks.templates import Manner, is_template, parameters_in
 from runbooks.typed_secrets import spots_in
 from sites.marks import Document, Finding, Trail
@@ -44,10 +44,22 @@ def findings_of_sound(
         findings += _during(by_id, step, at, kinds)
         findings += _places(catalogue, document.data["steps"][index], at)
         findings += _files(step, spec, at, exists)
-        if step.undo is not None:
-            said = "`undo` is kept in the plan and not carried out yet"
-            findings.append(_warning((*at, "undo"), said, "undo-not-carried-out", at_key=True))
+        findings += _people(runbook, step, at, kinds)
     return findings
+
+
+def _people(runbook: Runbook, step: Step, at: Trail, kinds: frozenset[Kind]) -> Iterator[Finding]:
+    """What a step that fails, or waits for people, asks of them."""
+    if step.on_failure is OnFailure.UNDO and not any(other.undo is not None for other in runbook.steps):
+        said = f"step {step.id} has the run undone when it fails, and no step here has an `undo`"
+        yield _warning((*at, "on_failure"), said, "undo-of-nothing")
+    needed = {need for other in runbook.steps for need in other.needs}
+    if step.action in BY_PEOPLE and Kind.FAILOVER in _kinds_of(step, kinds) and step.id in needed:
+        said = f"step {step.id} waits for a person in a failover, and other steps need it"
+        yield _warning(at, said, "people-in-failover")
+    if step.action == APPROVE and not step.arguments.get("role") and not step.arguments.get("owner"):
+        said = f"step {step.id} names neither `role` nor `owner`: anybody but whoever ordered the run counts"
+        yield _warning(at, said, "anybody-approves")
 
 
 def secrets_in(document: Document, lines: tuple[str, ...]) -> list[Finding]:

@@ -211,11 +211,16 @@ def _verified(question: str, within_seconds: float | None) -> str:
 def _outcomes(step: Step | PlannedStep) -> tuple[str, str, str]:
     """What becomes of it when its host is silent, when it fails, and when a crash cuts it off."""
     silent = step.if_unreachable is IfUnreachable.CONTINUE
-    goes_on = step.on_failure is OnFailure.CONTINUE
+    failed = {
+        OnFailure.ABORT: "stop: start nothing more",
+        OnFailure.CONTINUE: "go on as if it had ended well",
+        OnFailure.ASK: "wait for a person: twinsite runs show says what to type",
+        OnFailure.UNDO: "take back what was done, the last first, and end",
+    }
     asked = step.unless is not None or step.verify is not None
     doubt = "run it again" if step.in_doubt is InDoubt.RERUN else "look before doing anything"
     return (
         "go on at once, without further attempts" if silent else "as if it had failed",
-        "go on as if it had ended well" if goes_on else "stop: start nothing more",
+        failed[step.on_failure],
         f"go by the check; if that cannot tell, {doubt}" if asked else doubt,
     )

@@ -73,7 +73,7 @@ def _rows(step: PageStep) -> Iterator[tuple[str, str]]:
     if step.changes:
         yield "in doubt", step.in_doubt
     if step.undo:
-        yield "take back", f"{step.undo} (by hand)"
+        yield "take back", f"{step.undo} (when the run is undone)"
 
 
 def _row(label: str, text: str) -> Iterator[str]:

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from runbooks.catalogue import ActionCatalogue, ActionSpec
 from runbooks.errors import PlanRefused, Problem
 from runbooks.graph import in_order
-from runbooks.model import Condition, Kind, Runbook, Side, Step, Undo
+from runbooks.model import BY_PEOPLE, Condition, Kind, Runbook, Side, Step, Undo
 from runbooks.planned import Known, Part, Plan, PlannedCondition, PlannedStep
 from runbooks.scope import Scope
 from runbooks.templates import Manner, TemplateFault, render
 from runbooks.texts import filled
-from sites.model import Service
+from sites.model import Estate, Service
 from sites.replication.words import ReplicationDriver, Word
 
 
@@ -28,19 +28,24 @@ class Facts:
     """What is known of the service when the plan is drawn up.
 
     `unknown_words` are those its driver does not speak, `probes` the names of the service's probes.
+    `roles` and `owners` are those that people may have; None where that is not known.
     """
 
     has_driver: bool = True
     unknown_words: frozenset[Word] = frozenset()
     probes: frozenset[str] = frozenset()
+    roles: frozenset[str] | None = None
+    owners: frozenset[str] | None = None
 
 
-def facts_of(service: Service, driver: ReplicationDriver | None) -> Facts:
+def facts_of(service: Service, driver: ReplicationDriver | None, estate: Estate | None = None) -> Facts:
     """The facts of a service as the estate and its driver tell them."""
     return Facts(
         has_driver=driver is not None,
         unknown_words=driver.unknown_words if driver is not None else frozenset(),
         probes=frozenset(probe.name for probe in service.probes),
+        roles=frozenset(estate.access.roles) if estate is not None else None,
+        owners=frozenset(estate.owners) if estate is not None else None,
     )
 
 
@@ -154,6 +159,7 @@ class _Binder:
         host = self._host(step, "host", arguments.get("host"))
         site = host.partition("/")[0] or self._site(arguments.get("at"))
         self._probe(step, "probe", arguments.get("probe") if step.action == "probe" else None)
+        self._people(step, arguments)
         least = spec.least_seconds(arguments) if spec and spec.least_seconds and arguments else 0.0
         return PlannedStep(
             id=f"{self.part}/{step.id}",
@@ -240,6 +246,16 @@ class _Binder:
             listed = ", ".join(sorted(self.facts.probes)) or "none: it has no probes"
             found = f"the probe {name!r}"
             self._problem(step, key, found, f"one of the probes of {self.scope.service.name}: {listed}")
+
+    def _people(self, step: Step, arguments: Mapping[str, Any]) -> None:
+        """Nobody could ever do what is asked of a role that nobody has."""
+        if step.action not in BY_PEOPLE:
+            return
+        for key, known in (("role", self.facts.roles), ("owner", self.facts.owners)):
+            name = arguments.get(key)
+            if name and known is not None and name not in known:
+                listed = ", ".join(sorted(known)) or "none: sites.yaml names none"
+                self._problem(step, key, f"the {key} {name!r}", f"one of {listed}", "role-unknown")
 
     def _question(
         self, step: Step, key: str, question: Condition | None, site: str, host: str

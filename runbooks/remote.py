@@ -9,6 +9,8 @@ import asyncio
 from runbooks.catalogue import OnHost, Settled, Settlement, ShellText
 from runbooks.context import ActionContext, Call, Result, bounded
 from runbooks.errors import Overtaken, StepFailed
+from runbooks.planned import PlannedStep
+from runbooks.undoing import UNDO, is_undo
 from sites.errors import CommandRefused
 from sites.transport import Completed
 from sites.wrapper import TIMED_OUT_STATUS, StepState, StepToken, ask_status, run_wrapped
@@ -84,9 +86,16 @@ def _token(context: ActionContext, call: Call) -> StepToken:
         epoch=context.token.epoch,
         run=context.token.run_id,
         executor=context.token.executor,
-        step=call.step.id.replace("/", ":"),
+        step=_named(call.step),
         attempt=call.attempt,
     )
+
+
+def _named(step: PlannedStep) -> str:
+    """The step on its host. Taking a step back is another one than doing it, and no name may grow longer."""
+    if is_undo(step):
+        return step.id.removeprefix(UNDO).replace("/", ".")
+    return step.id.replace("/", ":")
 
 
 def _refusal(refused: CommandRefused) -> Exception:

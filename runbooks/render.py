@@ -53,6 +53,12 @@ def _manner(step: PlannedStep) -> str:
         notes.append("goes on if the host does not answer")
     if step.on_failure is OnFailure.CONTINUE:
         notes.append("goes on if it fails")
+    if step.on_failure is OnFailure.ASK:
+        notes.append("asks a person if it fails")
+    if step.on_failure is OnFailure.UNDO:
+        notes.append("has the run undone if it fails")
+    if step.undo is not None:
+        notes.append("can be undone")
     if step.in_doubt is InDoubt.RERUN:
         notes.append("may be run again")
     return "".join(f"; {note}" for note in notes)

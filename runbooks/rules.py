@@ -217,10 +217,23 @@ GROUPS: tuple[RuleGroup, ...] = (
                 "Use it as {{ parameters.NAME }}, or take it out.",
             ),
             _warning(
-                "undo-not-carried-out",
-                "A step has `undo`.",
-                "It is kept in the plan and not carried out yet.",
-                "Whoever wants the step taken back does it by hand.",
+                "undo-of-nothing",
+                "A step says `on_failure: undo`, and no step that may come before it has an `undo`.",
+                "The run would end as undone with everything left as it is.",
+                "Give the steps before it an `undo`, or let the failure `abort` or `ask`.",
+            ),
+            _warning(
+                "people-in-failover",
+                "A step of a failover waits for a person.",
+                "Users are down while somebody is being found, and the database is not restarted meanwhile.",
+                "Put it behind everything that users wait for, or out of failovers with `during: "
+                "switchover`.",
+            ),
+            _warning(
+                "anybody-approves",
+                "A step asks for approval and names neither `role` nor `owner`.",
+                "Any second person with a login on either controller counts.",
+                "Name the role of `access.roles` or the owner whose word is wanted.",
             ),
         ),
     ),

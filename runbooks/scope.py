@@ -25,11 +25,13 @@ class HostRef:
 
 @dataclass(frozen=True, slots=True)
 class SiteRef:
-    """A site as runbooks name it. `hosts` maps a role, the same at both sites, to the host."""
+    """A site as runbooks name it. `hosts` maps a role, the same at both sites, to the host; `owner` is
+    whom the staff there answer to."""
 
     name: str
     title: str
     hosts: Mapping[str, HostRef] = field(default_factory=dict)
+    owner: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -98,4 +100,4 @@ def scope_of(
 def _site_ref(estate: Estate, name: str) -> SiteRef:
     site = estate.sites[name]
     hosts = {role: HostRef(role, name, host.address, host.port) for role, host in site.hosts.items()}
-    return SiteRef(name, site.title or name, hosts)
+    return SiteRef(name, site.title or name, hosts, site.owner)

@@ -405,6 +405,22 @@ class Approvals(Noun):
     )
 
 
+class AccessRole(Noun):
+    """People who may do what runbooks ask of a role."""
+
+    logins: list[str] = Field(
+        min_length=1,
+        description="who has it: `anna` at any site, or `anna@durham` at that site's controller only",
+    )
+    owner: str = Field(
+        "", description="whom these people answer to; without it, as the site at whose controller they are"
+    )
+
+    def held_by(self, who: str) -> bool:
+        """Whether `login@site` has it."""
+        return who in self.logins or who.partition("@")[0] in self.logins
+
+
 class Access(Noun):
     """Who may do what."""
 
@@ -416,7 +432,13 @@ class Access(Noun):
     approvals: Approvals = Field(
         default_factory=lambda: Approvals.model_validate({}), description="what needs a second person"
     )
-    roles: dict[str, Any] = Field(default_factory=dict, description="not carried out yet")
+    roles: dict[Name, AccessRole] = Field(
+        default_factory=dict, description="who may answer the steps of runbooks that ask for a role"
+    )
+
+    def roles_of(self, who: str) -> tuple[str, ...]:
+        """The roles that `login@site` has."""
+        return tuple(name for name, role in self.roles.items() if role.held_by(who))
 
 
 class Estate(Noun):
@@ -441,6 +463,19 @@ class Estate(Noun):
     drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
     notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
     access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
+
+    def owner_of(self, who: str) -> str:
+        """Whom `login@site` answers to; "" when nothing says so."""
+        named = [role.owner for role in self.access.roles.values() if role.owner and role.held_by(who)]
+        site = self.sites.get(who.partition("@")[2])
+        return named[0] if named else (site.owner if site is not None else "")
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Everybody whom people here may answer to."""
+        of_sites = [site.owner for site in self.sites.values()]
+        of_roles = [role.owner for role in self.access.roles.values()]
+        return tuple(dict.fromkeys(owner for owner in (*of_sites, *of_roles) if owner))
 
     @property
     def data_sites(self) -> tuple[str, ...]:

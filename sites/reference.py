@@ -29,6 +29,7 @@ SECTIONS = (
     ("replication", "ReplicationSpec"),
     ("probes", "ProbeSpec"),
     ("access", "Access"),
+    ("roles", "AccessRole"),
     ("approvals", "Approvals"),
     ("approval", "Approval"),
 )

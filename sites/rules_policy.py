@@ -82,8 +82,9 @@ def what_is_not_carried_out_is_said(draft: Draft) -> Iterator[Finding]:
         yield _warning(("services", steered[0], "traffic"), sentence)
     if draft.estate.access.roles:
         sentence = (
-            "roles are not carried out yet: whoever may open the controller's socket may order;"
-            " a second person and signatures are asked for by `approvals` and `operators`"
+            "roles count where a runbook's step asks for one; everything else may be ordered by whoever may "
+            "open"
+            " the controller's socket, with a second person and signatures by `approvals` and `operators`"
         )
         yield _warning(("access", "roles"), sentence)
     if draft.estate.drills:

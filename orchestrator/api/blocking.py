@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from orchestrator.api.client import Client
 from orchestrator.api.shapes import (
     Acted,
+    AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertificateStatus,
@@ -27,6 +28,8 @@ from orchestrator.api.shapes import (
     RunDetail,
     RunList,
     Status,
+    Steered,
+    SteerRequest,
 )
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
@@ -69,6 +72,14 @@ class Controller:
     def run(self, run: str) -> RunDetail:
         """See Client.run."""
         return self._run(self._client.run(run))
+
+    def steer(self, run: str, request: SteerRequest) -> Steered:
+        """See Client.steer."""
+        return self._run(self._client.steer(run, request))
+
+    def adopt(self, run: str, request: AdoptRequest) -> Steered:
+        """See Client.adopt."""
+        return self._run(self._client.adopt(run, request))
 
     def plan(self, request: MoveRequest) -> MovePlan:
         """See Client.plan."""

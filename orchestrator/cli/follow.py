@@ -65,9 +65,19 @@ class _Lines:
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
+        self._waits: set[tuple[str, str]] = set()
+        self._orders = 0
 
     def update(self, run: RunDetail) -> None:
         """Tell what is new."""
+        for order in run.orders[self._orders :]:
+            text = f"order {order.number}: {order.verb} {order.step} by {order.who}: {order.reason}"
+            say(wrapped(text.replace("  ", " "), then="    "))
+        self._orders = max(self._orders, len(run.orders))
+        waiting = {(wait.kind, wait.step) for wait in run.waits}
+        if waiting - self._waits:
+            say(views.waits(run))
+        self._waits = waiting
         for step in run.steps:
             if self._told.get(step.step, "waiting") == step.state:
                 continue
@@ -115,4 +125,4 @@ class _LiveTable:
             )
             table.add_row(*cells, style=styles.get(step.state, ""))
         title = Text(f"{views.run_heading(self._run)} ({self._run.run})", style="bold")
-        return Group(title, Text(), table)
+        return Group(title, Text(), table, Text("\n".join(views.waits(self._run))))

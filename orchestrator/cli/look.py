@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import steer
 from orchestrator.cli.connect import controller
 from orchestrator.cli.failures import wrong
-from orchestrator.cli.options import SERVICE, Settings, json_option, pass_settings
+from orchestrator.cli.options import RUN, SERVICE, Settings, json_option, pass_settings
 from orchestrator.cli.output import (
     NARROWEST_TABLE,
     age,
@@ -181,12 +182,17 @@ def lag(settings: Settings, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def runs(ctx: click.Context, limit: int, as_json: bool) -> None:
-    """List runs; `runs show ID` tells one step by step.
+    """List runs, show one, and steer one that is under way.
+
+    `runs show ID` tells one step by step; of one that waits for a person it says for what, and the commands
+    that may be typed. Each order needs a --reason, stands in the run's record, and may be given at either
+    site's controller.
 
     \b
     Examples:
       twinsite runs
       twinsite runs show ebs-failover-7
+      twinsite runs retry ebs-failover-7 5 --reason "licence renewed"
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -221,11 +227,14 @@ def _show_runs(found: "RunList") -> None:
 
 
 @runs.command()
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", type=RUN)
 @json_option
 @pass_settings
 def show(settings: Settings, run: str, as_json: bool) -> None:
-    """Tell one run: who ordered it and why, what it stated, and each step.
+    """Tell one run: who ordered it and why, what it waits for, each step.
+
+    What only a person can end is named, with the commands that end it. What people have ordered of the run
+    stands below the steps, and what it left if it ended before its end.
 
     \b
     Example:
@@ -241,4 +250,6 @@ def show(settings: Settings, run: str, as_json: bool) -> None:
         say(views.run_detail(found))
 
 
+for _steering in steer.COMMANDS:
+    runs.add_command(_steering)
 COMMANDS: tuple[click.Command, ...] = (status, explain, lag, runs)

@@ -114,6 +114,14 @@ def _lagging(view: View, service: ServiceView) -> bool:
     return service.lag_seconds is None or service.lag_seconds > service.service.objectives.rpo_seconds
 
 
+def _held_by_run(view: View, service: ServiceView) -> bool:
+    """A planned move away from here that waits for a person leaves the service open here for as long as that
+    takes, and it is looked after like any other meanwhile. One that opens here may wait before it opens."""
+    record = service.record
+    waits = service.run_waits and not view.peer_lease_over and _ours(view, service)
+    return service.moving and not (waits and record is not None and record.target != view.site)
+
+
 TABLE: tuple[Row, ...] = (
     Row(
         Diagnosis.WATCH_ONLY,
@@ -157,7 +165,7 @@ TABLE: tuple[Row, ...] = (
         lambda v, s: _peers(v, s) and v.peer_lease_over,
         "site down: it is silent, and its lease is over",
     ),
-    Row(Diagnosis.MOVING, lambda v, s: s.moving, "a run is moving it"),
+    Row(Diagnosis.MOVING, _held_by_run, "a run is moving it"),
     Row(
         Diagnosis.CUT_OFF_BY_US,
         # Even if somebody has opened it since: the keeper must be told, or would not cut it off again (P7).

@@ -18,6 +18,10 @@ RUNS = "runs/"
 OBSERVATIONS = "observations/"
 
 
+RUN_OVER = ("done", "failed", "aborted", "undone")
+RUN_WITHOUT_SUCCESS = ("failed", "aborted", "undone")
+
+
 class Mode(StrEnum):
     """Whether a lost lease costs the service (P27, P28)."""
 
@@ -103,12 +107,59 @@ class ServiceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepState:
-    """One step of a run as published for the other site to read."""
+    """One step of a run as published for the other site to read, and to go on from if it adopts the run.
+    `number` and `title` only of a step that the plan does not have: one that takes another one back.
+    `ended_record`: the how-manieth record of the run its end was."""
 
     step: str
     state: str
     detail: str = ""
     duration_seconds: float | None = None
+    number: int = 0
+    title: str = ""
+    attempts: int = 0
+    last_attempt: int = 0
+    ended_record: int = 0
+    started_unix_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What a person orders of a run. As asked from the other site it has an `ask_id` and no number; once it
+    was accepted, its number. `seen`: the number of the last order its giver knew of."""
+
+    verb: str
+    who: str
+    site: str
+    at: str
+    reason: str = ""
+    step: str = ""
+    evidence: str = ""
+    owner: str = ""
+    roles: tuple[str, ...] = ()
+    seen: int = 0
+    number: int = 0
+    ask_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAnswer:
+    """The executor's answer to an order that came through the store: its number, or why not."""
+
+    ask_id: str
+    number: int = 0
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWait:
+    """What only a person can end; `step` is empty for a run that is paused, `since` a time of day."""
+
+    kind: str
+    step: str = ""
+    words: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +168,11 @@ class RunRecord:
 
     `whole_site`: the site whose services it moves, each in a run of its own; the steps are then services, and
     `service` is empty. `automatic`: a controller started it by itself, so that it counts as such a move for
-    gate 6.
-    `accepted_loss_seconds`: what whoever ordered it accepted by name. `report`: what each side had accepted
-    since they parted, as far as this run found out.
+    gate 6. `accepted_loss_seconds`: what whoever ordered it accepted by name. `report`: what each side had
+    accepted since they parted, as far as this run found out. `waits`: what only a person can end; `orders`:
+    those that were accepted; `asks`: those that the other site has put here for the executor, `answers` what
+    it said to the last of them. `left`: what an end before the end leaves, and what to do next. `values`:
+    what steps left for later ones, as far as there is room.
     """
 
     run: str
@@ -144,6 +197,17 @@ class RunRecord:
     steps: tuple[StepState, ...] = ()
     report: tuple[str, ...] = ()
     whole_site: str = ""
+    waits: tuple[RunWait, ...] = ()
+    orders: tuple[RunOrder, ...] = ()
+    asks: tuple[RunOrder, ...] = ()
+    answers: tuple[RunAnswer, ...] = ()
+    left: tuple[str, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended for good."""
+        return self.state in RUN_OVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

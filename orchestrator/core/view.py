@@ -39,10 +39,11 @@ class ServiceView:
     `still`: the proof of the primary's own site that nothing was written there since.
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
-    ended without success. `run_in_doubt`: it stands still because a step's end is not known. `open_failures`:
-    how often opening it here failed lately. `guarded`: a guard stands at the database host of either site, as
-    the estate says, so that a stalled controller is fenced. `rooms`: by site that states its capacity, how
-    the service would fit there.
+    ended without success. `run_in_doubt`: it stands still because a step's end is not known, `run_waits`: it
+    goes on when a person has said how. A planned move that waits does not count as `run_here`, so that it
+    holds nothing up that cannot wait. `open_failures`: how often opening it here failed lately. `guarded`: a
+    guard stands at the database host of either site, as the estate says, so that a stalled controller is
+    fenced. `rooms`: by site that states its capacity, how the service would fit there.
     """
 
     service: Service
@@ -59,6 +60,7 @@ class ServiceView:
     run_here: str = ""
     run_failed: bool = False
     run_in_doubt: bool = False
+    run_waits: bool = False
     pause_left_seconds: float | None = None
     pause_words: str = ""
     flap_left_seconds: float | None = None

@@ -107,6 +107,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "run_here": ("", "run-1"),
     "run_failed": YES_NO,
     "run_in_doubt": YES_NO,
+    "run_waits": YES_NO,
     "paused": YES_NO,
     "flap_left_seconds": (None, 100.0),
     "restarts_left": (0, 1),
@@ -304,7 +305,8 @@ def doubles(pick: Choices) -> tuple[View, ServiceView]:
                 name: picked(name)
                 for name in (
                     "dead_here", "lag_seconds", "outside", "run_here", "run_failed", "run_in_doubt",
-                    "flap_left_seconds", "restarts_left", "open_failures", "fence_confirmed", "guarded",
+                    "run_waits", "flap_left_seconds", "restarts_left", "open_failures", "fence_confirmed",
+                    "guarded",
                     "nobody_for_seconds", "not_a_standby_for_seconds", "rejoin_wait_seconds",
                     "client_probes", "cut_off_for_seconds", "handed_over_lately", "rooms", "still",
                 )

@@ -146,6 +146,9 @@ CASES: dict[str, Case] = {
         140, Act.FENCE, "writable-without-right", THEIRS.but(**UNGUARDED, here=PRIMARY, paused=True)
     ),
     # --- handed over ---
+    "a run that is to claim it here and waits for a person is that person's": Case(
+        198, Act.ASK, "run-waiting", HANDED.but(run_waits=True)
+    ),
     "a run here claims what it was given": Case(200, Act.HOLD, "moving", HANDED.but(run_here="run-1")),
     "what we gave up is not taken back beside an instance that accepts writes there": Case(
         203, Act.ASK, "other-site-writable", GIVEN_AWAY.but(run_failed=True, there=PRIMARY)
@@ -243,6 +246,12 @@ CASES: dict[str, Case] = {
         312, Act.REFUSE, "old-primary-writable", LOST.but(there=PRIMARY)
     ),
     # --- runs ---
+    "a run that waits for a person asks where it is carried out": Case(
+        398, Act.ASK, "run-waiting", ORDERED_HERE.but(run_here="run-1", run_waits=True)
+    ),
+    "a run whose site is lost is not waited for, whatever it waited for": Case(
+        403, Act.RELEASE, "release", ORDERED_AWAY.but(**GONE, run_waits=True)
+    ),
     "a run goes on here": Case(400, Act.HOLD, "moving", ORDERED_HERE.but(run_here="run-1")),
     "a run in doubt asks": Case(401, Act.ASK, "in-doubt", ORDERED_HERE.but(run_in_doubt=True)),
     "what is being closed here is left alone": Case(

@@ -120,6 +120,7 @@ class Scene:
     run_here: str = ""
     run_failed: bool = False
     run_in_doubt: bool = False
+    run_waits: bool = False
     paused: bool = False
     flap_left_seconds: float | None = None
     restarts_left: int = 0
@@ -208,6 +209,7 @@ class Scene:
             run_here=self.run_here,
             run_failed=self.run_failed,
             run_in_doubt=self.run_in_doubt,
+            run_waits=self.run_waits,
             pause_left_seconds=600.0 if self.paused else None,
             pause_words="paused by somebody" if self.paused else "",
             flap_left_seconds=self.flap_left_seconds,

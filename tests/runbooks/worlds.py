@@ -240,6 +240,7 @@ class World:
     right: Callable[[], None] = lambda: None
     seen: list[Progress] = field(default_factory=list)
     now: Callable[[], int] = now_ns
+    wall: Callable[[], float] = now_seconds
     executor: int = 1
 
     async def _wait_healthy(self, probe: str, site: str, *, timeout_seconds: float) -> ProbeResult:
@@ -271,6 +272,7 @@ class World:
             driver=self.driver,
             wait_healthy=self._wait_healthy,
             sql=self._sql,
+            wall_seconds=self.wall,
         )
 
     def engine(self) -> Engine:

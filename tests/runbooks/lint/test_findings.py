@@ -147,8 +147,8 @@ def test_a_comment_with_a_reason_silences_a_warning_of_its_step(lines: list[str]
 
 def test_one_comment_can_allow_two_warnings_and_leaves_a_third(tmp_path: Path) -> None:
     comment = "  # twinsite: allow no-timeout, no-verify because it is only a note\n"
-    steps = "  - {id: a, action: ssh, host: durham/crm-app, run: x, undo: {run: y}, during: drill}\n"
-    assert codes(HEAD + "steps:\n" + comment + steps, tmp_path) == ["undo-not-carried-out"]
+    steps = "  - {id: a, action: ssh, host: durham/crm-app, run: x, on_failure: undo, during: drill}\n"
+    assert codes(HEAD + "steps:\n" + comment + steps, tmp_path) == ["undo-of-nothing"]
 
 
 def test_a_comment_does_not_reach_the_next_step(tmp_path: Path) -> None:
