@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -65,7 +66,7 @@ def run_id(service: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What runs are carried out with."""
+    """What runs are carried out with. `base`: relative paths of steps' secrets and certificates start there."""
 
     estate: Estate
     site: str
@@ -77,6 +78,7 @@ class Tools:
     store: Store
     probes: Mapping[str, WaitHealthy]
     sql: Mapping[str, Sql]
+    base: Path = Path()
 
 
 class Mover:
@@ -309,6 +311,7 @@ class Mover:
             driver=self._tools.drivers.get(plan.service),
             wait_healthy=self._tools.probes.get(plan.service),
             sql=self._tools.sql.get(plan.service),
+            base=self._tools.base,
         )
 
     async def _known(self, service: str) -> ServiceRecord | None:

@@ -11,12 +11,17 @@ from typing import Any, Literal
 from pydantic import Field
 
 from runbooks.catalogue import ActionCatalogue, Arguments, AtSite, VerbatimText
+from runbooks.check import CheckArguments, check_step, least_seconds
 from runbooks.conditions import ask_until, described
 from runbooks.context import ActionContext, Call, Result, bounded
 from runbooks.errors import ActionMisused, StepFailed
+from runbooks.http_request import HttpDeed, changes, repeats
 from runbooks.model import Side
+from runbooks.nested import RunbookArguments, never_carried_out
 from runbooks.planned import PlannedCondition
 from runbooks.remote import ENDING_GRACE_SECONDS, SshArguments, carry_out_on_host, settle_on_host
+from runbooks.script import ScriptArguments, run_script
+from runbooks.web import http_step
 from sites.errors import CommandTimedOut
 from sites.quantities import Seconds, parse_duration
 from sites.replication.words import Position, Rejoined, ReplicationDriver, Role, Word
@@ -207,6 +212,39 @@ def shipped_actions() -> ActionCatalogue:
         summary="run a command on a host",
         settle=settle_on_host,
         ending_grace_seconds=ENDING_GRACE_SECONDS,
+    )
+    catalogue = catalogue.with_action(
+        "script",
+        ScriptArguments,
+        run_script,
+        summary="run a file that is shipped along on a host",
+        settle=settle_on_host,
+        ending_grace_seconds=ENDING_GRACE_SECONDS,
+    )
+    catalogue = catalogue.with_action(
+        "http",
+        HttpDeed,
+        http_step,
+        summary="send a request to an address",
+        changes_by=changes,
+        repeats_by=repeats,
+    )
+    catalogue = catalogue.with_action(
+        "check",
+        CheckArguments,
+        check_step,
+        summary="make sure of what must hold",
+        idempotent=True,
+        changes=False,
+        least_seconds=least_seconds,
+    )
+    catalogue = catalogue.with_action(
+        "runbook",
+        RunbookArguments,
+        never_carried_out,
+        summary="carry out another runbook's steps",
+        idempotent=True,
+        changes=False,
     )
     for word, arguments, act, summary, needs in (
         ("prepare", FromSite, _prepare, "shorten a close that is to come", Word.PREPARE),

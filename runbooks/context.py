@@ -9,6 +9,7 @@ import json
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from probes.model import ProbeResult
@@ -73,7 +74,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """The world as a run's actions may use it. What is None is not there for this service."""
+    """The world as a run's actions may use it. What is None is not there for this service.
+
+    `base`: the estate file's folder, where relative paths of secrets and certificates start.
+    """
 
     estate: Estate
     service: Service
@@ -83,6 +87,7 @@ class ActionContext:
     driver: ReplicationDriver | None = None
     wait_healthy: WaitHealthy | None = None
     sql: Sql | None = None
+    base: Path = Path()
 
     def host(self, reference: str) -> Host:
         """The host of `site/role`. Raises KeyError; plans name only hosts of the estate."""
@@ -130,6 +135,11 @@ def bounded(text: str, limit: int = EVIDENCE_LIMIT_CHARACTERS) -> str:
         tail = limit // 4
         text = f"{text[: limit - tail]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"
     return "".join(map(_harmless, text.replace("\r\n", "\n")))
+
+
+def on_one_line(text: str) -> str:
+    """The text for a title or a label: on one line, without control characters."""
+    return "".join(map(_harmless, " ".join(text.split())))
 
 
 def _harmless(character: str) -> str:

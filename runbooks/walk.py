@@ -7,13 +7,14 @@ ours to do. When the journal fails, nothing more is started, and what is under w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
 from runbooks.context import bounded
 from runbooks.errors import JournalTrouble, LostRight
 from runbooks.journal import RunEnded, RunOutcome
+from runbooks.limits import Limits
 from runbooks.planned import PlannedStep
 from runbooks.progress import Progress, StepState
 from runbooks.steps import LeftInDoubt, StepWork
@@ -36,6 +37,7 @@ class Walk:
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._standstill: tuple[RunOutcome, str] | None = None
+        self._limits = Limits.of(work.recorder.progress.plan.steps)
 
     async def to_the_end(self) -> RunEnded:
         """Start steps as their turn comes until nothing is left to start; how it ended is on file, if it
@@ -69,11 +71,21 @@ class Walk:
     def _start_ready(self, group: asyncio.TaskGroup) -> None:
         if self._standstill is not None:
             return
-        for step in self._recorder.progress.ready:
+        for step in self._limits.allowed(*self._standing()):
             if len(self._tasks) >= STEPS_AT_ONCE:
                 return
             if step.id not in self._tasks:
                 self._start(group, step, self._work.carry_out)
+
+    def _standing(self) -> tuple[Sequence[PlannedStep], Collection[str], Collection[str]]:
+        """What is ready, what has begun and what has ended. A step whose task is not over yet has begun,
+        whatever is on file; one whose turn comes again after a failed attempt keeps its place."""
+        progress = self._recorder.progress
+        if not self._limits.lanes:
+            return progress.ready, (), ()
+        waiting = {step.id for step in progress.plan.steps if progress.state(step.id) is StepState.WAITING}
+        ended = progress.steps.keys() - waiting - self._tasks.keys()
+        return progress.ready, (progress.steps.keys() - waiting) | self._tasks.keys(), ended
 
     def _start(self, group: asyncio.TaskGroup, step: PlannedStep, work: Work) -> None:
         task = group.create_task(self._guarded(step, work), name=f"step {step.id}")
