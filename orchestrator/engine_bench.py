@@ -1,7 +1,8 @@
 """`twinsite bench --engine`: what the engine itself costs, on this machine and this disk.
 
-How long it takes to draw up a plan of 1,000 steps over 100 hosts, and what a step costs beside what it does:
-a run of steps that do nothing, with the real journal, against the bare fsync of the same disk in the same run.
+How long it takes to draw up a plan of 1,000 steps over 100 hosts, and what a step costs beside what it
+does: a run of steps that do nothing, with the real journal, against the bare fsync of the same disk in the
+same run.
 It prints what it measures and judges nothing. A figure more is one more entry in FIGURES.
 """
 
@@ -95,7 +96,11 @@ def bench_estate(hosts: int = HOSTS) -> Estate:
                 site: {
                     "name": site,
                     "hosts": {
-                        f"app-{number}": {"name": f"app-{number}", "site": site, "address": f"10.{net}.0.{number}"}
+                        f"app-{number}": {
+                            "name": f"app-{number}",
+                            "site": site,
+                            "address": f"10.{net}.0.{number}",
+                        }
                         for number in range(1, hosts + 1)
                     },
                 }
@@ -180,8 +185,8 @@ async def plan_drawing(folder: Path) -> Figure:
             seconds.setdefault(f"{name}_drawn_seconds", []).append(drew)
     values = {name: statistics.median(found) for name, found in seconds.items()}
     sentence = (
-        f"A plan of {steps} steps over {HOSTS} hosts: drawn up in {values['for_each_drawn_seconds']:.2f} s with "
-        f"`for_each` (read in {values['for_each_read_seconds']:.3f} s), in "
+        f"A plan of {steps} steps over {HOSTS} hosts: drawn up in {values['for_each_drawn_seconds']:.2f} s "
+        f"with `for_each` (read in {values['for_each_read_seconds']:.3f} s), in "
         f"{values['written_out_drawn_seconds']:.2f} s with every step written out (read in "
         f"{values['written_out_read_seconds']:.2f} s); asked: under {ASKED_PLAN_SECONDS:g} s."
     )
@@ -288,8 +293,8 @@ async def step_overhead(folder: Path) -> Figure:
     sentence = (
         f"A step of the engine, both records on the disk: {row:.2f} ms at the median (99 of 100 within "
         f"{values['step_p99_milliseconds']:.2f} ms), {row / fsync:.1f} times a bare fsync of {fsync:.2f} ms; "
-        f"asked: under {ASKED_STEP_MILLISECONDS:g} ms. In a plan of {STEPS} steps, {HOSTS} beside each other: "
-        f"{wide_seconds * 1000:.2f} ms a step."
+        f"asked: under {ASKED_STEP_MILLISECONDS:g} ms. In a plan of {STEPS} steps, {HOSTS} beside each "
+        f"other: {wide_seconds * 1000:.2f} ms a step."
     )
     return Figure("step_overhead", sentence, values)
 

@@ -33,6 +33,7 @@ from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.readings import Tally
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.catalogue import ActionCatalogue
+from runbooks.changed import changed_on_disk
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
 from runbooks.engine import Engine
 from runbooks.errors import LostRight, PlanRefused, Problem
@@ -66,7 +67,7 @@ def run_id(service: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What runs are carried out with. `base`: relative paths of steps' secrets and certificates start there."""
+    """What runs are carried out with. `base`: where relative paths in steps start."""
 
     estate: Estate
     site: str
@@ -266,6 +267,8 @@ class Mover:
                 data_loss=errand.record.statement,
             )
             outcome, summary = ended.outcome, ended.summary
+            if changed := await asyncio.to_thread(changed_on_disk, plan, self._tools.library):
+                summary += f"; carried out as planned, though changed on the disk since: {', '.join(changed)}"
             if errand.report is not None and outcome is RunOutcome.DONE:
                 publisher.report(await errand.report(ended.progress))
         finally:

@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from runbooks.catalogue import AtSite, HostText
+from runbooks.catalogue import AtSite
 from runbooks.conditions import (
     ASK_LIMIT_SECONDS,
     FIRST_PAUSE_SECONDS,
@@ -26,6 +26,7 @@ from runbooks.context import ActionContext, Call, Result, bounded
 from runbooks.errors import ActionMisused, StepFailed
 from runbooks.model import Side
 from runbooks.questions import COMPARISONS, Assertion, Fact, planned_question
+from runbooks.templates import Manner
 from sites.errors import SitesMisuse, SitesTrouble
 from sites.quantities import Seconds, parse_duration
 
@@ -37,7 +38,7 @@ class CheckArguments(AtSite):
     """Arguments of `check`."""
 
     at: Side = Field(Side.TO, description="at which site is asked; without it, to_site")
-    host: HostText | None = Field(None, description="the host on which `run` runs")
+    host: Annotated[str | None, Manner.HOST] = Field(None, description="the host on which `run` runs")
     explain: str = Field(
         min_length=1, description="what is shown when it does not hold: what it means, what to do"
     )

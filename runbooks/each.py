@@ -30,14 +30,12 @@ def hosts_of(each: Each, scope: Scope) -> tuple[HostRef, ...]:
     for wanted in _names(each.hosts, "for_each", scope):
         found = [host for name, host in site.hosts.items() if _fits(name, wanted)]
         if not found:
-            raise NobodyChosen(
-                "for_each", f"no host of {site.name} is called {wanted!r}", f"names or patterns of: {listed}"
-            )
+            raise NobodyChosen("for_each", f"no host called {wanted!r}", f"hosts of {site.name}: {listed}")
         chosen.update({host.name: host for host in found})
     unwanted = list(_names(each.except_hosts, "for_each", scope))
     left = [host for name, host in chosen.items() if not any(_fits(name, one) for one in unwanted)]
     if not left:
-        raise NobodyChosen("for_each", f"no host of {site.name} at all", f"at least one of: {listed}")
+        raise NobodyChosen("for_each", "no host at all", f"at least one of {site.name}: {listed}")
     return tuple(left)
 
 

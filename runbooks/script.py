@@ -10,11 +10,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from runbooks.catalogue import FileText, OnHost, VerbatimText
+from runbooks.catalogue import FileText, OnHost
 from runbooks.context import ActionContext, Call, Result
 from runbooks.errors import ActionMisused, StepFailed
 from runbooks.remote import Ended, name_on_host, run_on_host
 from runbooks.shipped import SHA256, sha256_of
+from runbooks.templates import Manner
 from sites.errors import CommandRefused
 
 REFUSED_STATUS = 76
@@ -81,7 +82,7 @@ class ScriptArguments(OnHost):
     environment: Annotated[dict[str, str], AfterValidator(_variables)] = Field(
         default_factory=dict, description="variables that it is given"
     )
-    interpreter: Annotated[VerbatimText | None, AfterValidator(_interpreter)] = Field(
+    interpreter: Annotated[str | None, Manner.VERBATIM, AfterValidator(_interpreter)] = Field(
         None, description="what runs it; without it, its own #! line, else sh"
     )
     sha256: str = Field("", alias=SHA256)

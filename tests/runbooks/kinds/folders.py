@@ -66,7 +66,9 @@ def farm(many: int) -> Estate:
     for name in ("durham", "morpeth"):
         site = ESTATE.sites[name]
         more = {
-            f"app-{number}": Host(name=f"app-{number}", site=name, address=f"10.9.{number // 250}.{number % 250}")
+            f"app-{number}": Host(
+                name=f"app-{number}", site=name, address=f"10.9.{number // 250}.{number % 250}"
+            )
             for number in range(1, many + 1)
         }
         sites[name] = site.model_copy(update={"hosts": {**site.hosts, **more}})

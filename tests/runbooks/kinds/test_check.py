@@ -14,9 +14,7 @@ from sites.transport import Completed
 from tests.runbooks.kinds.folders import codes, planned, written
 from tests.runbooks.worlds import FakeTransport, World
 
-STEP = (
-    "steps:\n  - id: a\n    action: check\n    timeout: 2s\n    explain: Free some space first\n{}"
-)
+STEP = "steps:\n  - id: a\n    action: check\n    timeout: 2s\n    explain: Free some space first\n{}"
 
 
 def plan_of(folder: Path, *lines: str) -> Plan:
@@ -24,7 +22,11 @@ def plan_of(folder: Path, *lines: str) -> Plan:
 
 
 def world() -> World:
-    made = World(transport=FakeTransport({"df": Completed(1, "97% used", "", 0.0), "free": Completed(0, "42\n", "", 0.0)}))
+    made = World(
+        transport=FakeTransport(
+            {"df": Completed(1, "97% used", "", 0.0), "free": Completed(0, "42\n", "", 0.0)}
+        )
+    )
     made.driver.roles["morpeth"] = Role.STANDBY
     made.healthy[("login page", "morpeth")] = True
     made.rows = {
@@ -109,14 +111,14 @@ async def test_what_an_earlier_step_left_can_be_compared(tmp_path: Path) -> None
 
 
 async def test_what_cannot_be_told_is_said_to_be_so_and_does_not_hold(tmp_path: Path) -> None:
-    here = world()
-    here.driver.roles["durham"] = Role.UNKNOWN
     for asked in (
         "{compare: {sample: system_id, at: from_site}, equals: '7000'}",
         "{compare: {sample: behind_seconds}, at_most: 30}",
         "{compare: {run: df, host: morpeth/crm-db}, at_most: 90}",
         "{compare: {sample: role}, at_most: 3}",
     ):
+        here = world()
+        here.driver.roles["durham"] = Role.UNKNOWN
         good, evidence = await said(tmp_path, "all:", f"  - {asked}", here=here)
         assert not good
         assert "does not hold: could not be told" in evidence, evidence
@@ -136,7 +138,6 @@ def test_numbers_compare_as_numbers_and_texts_are_only_equal_or_not() -> None:
 async def test_it_goes_on_asking_as_long_as_it_says(tmp_path: Path) -> None:
     here = world()
 
-
     lines = ("within: 5s", "all:", "  - {role: standby, at: from_site}")
     here.driver.streaming = False
     good, _ = await said(tmp_path, *lines, here=here)
@@ -146,7 +147,7 @@ async def test_it_goes_on_asking_as_long_as_it_says(tmp_path: Path) -> None:
     asked = iter(range(10))
     sample = here.driver.sample
 
-    async def later(site: str):  # noqa: ANN202
+    async def later(site: str):
         if next(asked) == 3:
             here.driver.roles["durham"] = Role.STANDBY
         return await sample(site)
@@ -156,7 +157,13 @@ async def test_it_goes_on_asking_as_long_as_it_says(tmp_path: Path) -> None:
 
 
 def test_its_commands_are_quoted_and_its_hosts_and_probes_must_exist(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, "host: morpeth/crm-db", "all:", "  - grep {{ service.title }} /etc/x", "  - {run: 'x {{ service.title }}'}")
+    plan = plan_of(
+        tmp_path,
+        "host: morpeth/crm-db",
+        "all:",
+        "  - grep {{ service.title }} /etc/x",
+        "  - {run: 'x {{ service.title }}'}",
+    )
     assert [one["run"] for one in plan.steps[0].arguments["all"]] == [
         "grep 'Customer records' /etc/x",
         "x 'Customer records'",
@@ -197,7 +204,17 @@ def test_a_value_inside_quotes_of_a_command_is_found_there(tmp_path: Path) -> No
 
 
 def test_the_plan_prints_a_line_for_each_thing_that_must_hold(tmp_path: Path) -> None:
-    lines = [line.strip() for line in render_plan(plan_of(tmp_path, "all:", "  - role: standby", "  - {compare: {sql: select 119}, at_most: {sql: select true, at: from_site}}"))]
+    lines = [
+        line.strip()
+        for line in render_plan(
+            plan_of(
+                tmp_path,
+                "all:",
+                "  - role: standby",
+                "  - {compare: {sql: select 119}, at_most: {sql: select true, at: from_site}}",
+            )
+        )
+    ]
     assert "explain: Free some space first" in lines
     assert "all: role: standby" in lines
     assert "all: compare: {sql: select 119}, at_most: {sql: select true, at: from_site}" in lines

@@ -1,6 +1,7 @@
 """A step for each host: one planned step a host, all of them needed, so many at a time."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,11 @@ import pytest
 from runbooks.errors import PlanRefused
 from runbooks.journal import RunOutcome
 from runbooks.limits import Limits
-from runbooks.planned import Plan
+from runbooks.planned import Limit, Plan
 from runbooks.render import render_plan
 from sites.transport import Completed
-from tests.runbooks.kinds.folders import codes, faults, farm, needs, planned, written
-from tests.runbooks.worlds import FakeTransport, World
+from tests.runbooks.kinds.folders import codes, farm, faults, needs, planned, written
+from tests.runbooks.worlds import FakeTransport, World, step
 
 STOP = (
     "steps:\n  - id: stop\n    title: Stop\n    action: ssh\n    for_each: {}\n"
@@ -61,7 +62,7 @@ def test_a_list_among_the_parameters_can_be_the_selection(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("selection", "found"),
-    [("web-*", "no host of morpeth is called 'web-*'"), ("{hosts: '*', except: '*'}", "no host of morpeth at all")],
+    [("web-*", "no host called 'web-*'"), ("{hosts: '*', except: '*'}", "no host at all")],
 )
 def test_a_plan_for_no_host_at_all_is_refused_with_those_that_there_are(
     tmp_path: Path, selection: str, found: str
@@ -91,7 +92,7 @@ class Counting(FakeTransport):
         self.running, self.most = 0, 0
         self.fails: set[str] = set()
 
-    async def run(self, host, command, *, timeout_seconds, stdin=""):  # noqa: ANN001, ANN201
+    async def run(self, host, command, *, timeout_seconds, stdin=""):
         self.running += 1
         self.most = max(self.most, self.running)
         await asyncio.sleep(0.01)
@@ -145,7 +146,7 @@ async def test_a_host_keeps_its_place_until_the_last_of_its_steps_has_ended(tmp_
     under_way: list[set[str]] = []
 
     class Watching(Counting):
-        async def run(self, host, command, *, timeout_seconds, stdin=""):  # noqa: ANN001, ANN201
+        async def run(self, host, command, *, timeout_seconds, stdin=""):
             done = await super().run(host, command, timeout_seconds=timeout_seconds)
             ended = [name for name, _ in self.ran]
             under_way.append({name for name in ended if ended.count(name) == 1})
@@ -156,11 +157,6 @@ async def test_a_host_keeps_its_place_until_the_last_of_its_steps_has_ended(tmp_
 
 
 def test_after_a_crash_the_limit_counts_what_was_under_way() -> None:
-    from dataclasses import replace
-
-    from runbooks.planned import Limit
-    from tests.runbooks.worlds import step
-
     steps = [replace(step(f"s{n}"), limits=(Limit("p/s", f"app-{n}", 2),)) for n in range(4)]
     limits = Limits.of(steps)
     assert [one.id for one in limits.allowed(steps, (), ())] == ["p/s0", "p/s1"]

@@ -20,7 +20,7 @@ from tests.probes.worlds import closed_port, hang, hang_up, listening
 from tests.runbooks.kinds.folders import codes, faults, planned, written
 from tests.runbooks.worlds import ESTATE, World
 
-STEP = "steps:\n  - id: a\n    action: http\n    timeout: 5s\n{}"
+STEP = "steps:\n  - id: a\n    action: http\n{}"
 
 
 def lines(**keys: object) -> str:
@@ -32,9 +32,7 @@ def plan_of(folder: Path, **keys: object) -> Plan:
 
 
 def world(folder: Path) -> World:
-    return World(
-        journal=MemoryJournal(boottime_ns, wall_unix_seconds), now=boottime_ns, base=folder
-    )
+    return World(journal=MemoryJournal(boottime_ns, wall_unix_seconds), now=boottime_ns, base=folder)
 
 
 async def carried_out(folder: Path, **keys: object) -> tuple[Outcome, str, World]:
@@ -64,12 +62,6 @@ async def test_status_and_text_are_judged_as_the_step_says(
     assert said in evidence
 
 
-async def posting(seen: list[tuple[str, str, str]], request: web.Request) -> web.Response:
-    sent = await request.text()
-    seen.append((request.method, request.headers.get("Content-Type", ""), sent))
-    return web.Response(status=201)
-
-
 async def serving(handler: Handler, used: Callable[[int], "asyncio.Future[object]"]) -> None:
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", handler)
@@ -85,6 +77,10 @@ async def serving(handler: Handler, used: Callable[[int], "asyncio.Future[object
 async def test_what_is_sent_as_json_keeps_its_values_whatever_they_hold(tmp_path: Path) -> None:
     seen: list[tuple[str, str, str]] = []
 
+    async def posting(request: web.Request) -> web.Response:
+        seen.append((request.method, request.headers.get("Content-Type", ""), await request.text()))
+        return web.Response(status=201)
+
     async def used(port: int) -> None:
         outcome, _, _ = await carried_out(
             tmp_path,
@@ -95,7 +91,7 @@ async def test_what_is_sent_as_json_keeps_its_values_whatever_they_hold(tmp_path
         )
         assert outcome.done
 
-    await serving(lambda request: posting(seen, request), used)
+    await serving(posting, used)
     assert seen == [
         ("POST", "application/json", '{"name": "Customer records", "quote": "\\"", "many": [1, 2]}')
     ]
@@ -191,7 +187,11 @@ def test_nothing_switches_the_check_of_certificates_off() -> None:
 
 
 async def test_redirects_are_refused_unless_wanted_and_end(tmp_path: Path) -> None:
-    pages = {"/": says("", 302, Location="/there"), "/there": says("here"), "/round": says("", 302, Location="/round")}
+    pages = {
+        "/": says("", 302, Location="/there"),
+        "/there": says("here"),
+        "/round": says("", 302, Location="/round"),
+    }
     async with site(pages) as port:
         at = f"http://127.0.0.1:{port}"
         refused, _, _ = await carried_out(tmp_path, url=f"{at}/")
@@ -208,7 +208,7 @@ async def test_an_endless_answer_is_read_only_to_its_bound(tmp_path: Path) -> No
         await response.prepare(request)
         try:
             while True:
-                await response.write(b"\xff\x1b[31m more ")
+                await response.write(b"\xff\x1b[31m more " * 300)
         except ConnectionError:
             return response
 
@@ -233,7 +233,7 @@ async def test_a_post_whose_answer_was_lost_is_not_sent_again_and_a_get_is(tmp_p
     for method, attempts in (("POST", 1), ("PUT", 3), ("GET", 3)):
         seen: list[int] = []
 
-        async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen=seen) -> None:  # noqa: ANN001
+        async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen=seen) -> None:
             await reader.readuntil(b"\r\n\r\n")
             seen.append(1)
             await hang_up(reader, writer)
@@ -243,7 +243,9 @@ async def test_a_post_whose_answer_was_lost_is_not_sent_again_and_a_get_is(tmp_p
                 tmp_path, url=f"http://127.0.0.1:{port}/", method=method, retries=2, backoff="1ms"
             )
         assert not outcome.done
-        assert len(seen) == attempts, (method, evidence)
+        # What may be sent twice, the library sends twice by itself on one attempt.
+        assert outcome.progress.steps["p/a"].attempts == attempts, evidence
+        assert len(seen) == 1 or method != "POST"
 
 
 async def test_a_host_may_be_named_whatever_the_name_resolves_to(tmp_path: Path) -> None:
@@ -277,5 +279,6 @@ async def test_an_address_can_be_a_question(tmp_path: Path) -> None:
 
 
 def test_a_question_that_sends_something_is_no_question(tmp_path: Path) -> None:
-    text = "steps:\n  - {id: a, action: notify, message: m, verify: {http: {url: 'https://a.example/', method: POST}}}\n"
+    asked = "{http: {url: 'https://a.example/', method: POST}}"
+    text = f"steps:\n  - {{id: a, action: notify, message: m, verify: {asked}}}\n"
     assert faults(written(tmp_path, outer=text))[0].code == "unknown-key"

@@ -1,11 +1,15 @@
-"""Another runbook in the place of a step: bound flat, once, with its own parameters, and never in a circle."""
+"""Another runbook in the place of a step: bound flat, with its own parameters, and never in a circle."""
 
 from pathlib import Path
 
 import pytest
 
+from runbooks.changed import changed_on_disk
 from runbooks.errors import PlanRefused
+from runbooks.flowchart import flowchart
 from runbooks.model import Kind
+from runbooks.page import page_of
+from runbooks.page_text import render_page
 from runbooks.planned import Plan
 from runbooks.render import render_plan
 from tests.runbooks.kinds.folders import codes, faults, needs, planned, written
@@ -13,7 +17,7 @@ from tests.runbooks.worlds import World
 
 NOTE = "  - {{id: {}, action: notify, message: '{}'{}}}\n"
 OUTER = (
-    "parameters: {size: {default: [1, 2]}}\nsteps:\n"
+    "parameters: {size: {default: ['1', '2']}}\nsteps:\n"
     "  - {id: before, action: notify, message: m}\n"
     "  - {id: storage, title: 'Storage at {{ to_site.title }}', action: runbook, runbook: kept/storage,\n"
     "     needs: [before], parameters: {volumes: '{{ parameters.size }}'}}\n"
@@ -129,3 +133,43 @@ async def test_a_run_goes_through_the_inner_steps_like_any_others(tmp_path: Path
 def test_the_plan_prints_the_inner_steps_with_their_numbers(tmp_path: Path) -> None:
     lines = render_plan(planned(written(tmp_path, outer=OUTER, kept__storage=STORAGE)))
     assert "   2. Storage at Morpeth: mount  after 1" in lines
+
+
+def test_a_run_can_say_what_was_changed_on_the_disk_since_it_was_planned(tmp_path: Path) -> None:
+    shipping = OUTER + "  - {id: ship, action: script, host: morpeth/crm-app, file: tools/do.sh}\n"
+    (tmp_path / "tools").mkdir()
+    script = tmp_path / "tools" / "do.sh"
+    script.write_text("echo 1")
+    library = written(tmp_path, outer=shipping, kept__storage=STORAGE)
+    plan = Plan.from_json(planned(library).to_json())
+    assert changed_on_disk(plan, library) == ()
+    script.write_text("echo 2")
+    written(tmp_path, kept__storage=STORAGE + "# more\n")
+    assert changed_on_disk(plan, library) == ("kept/storage", "outer: tools/do.sh")
+    (tmp_path / "outer.yaml").unlink()
+    assert changed_on_disk(plan, library)[0] == "outer (gone, or not readable)"
+
+
+def test_it_is_drawn_and_printed_with_its_steps_in_their_places(tmp_path: Path) -> None:
+    library = written(tmp_path, outer=OUTER, kept__storage=STORAGE)
+    runbook = library.load("outer")
+    chart = flowchart(runbook, library.catalogue)
+    assert "    step_before --> step_storage__mount" in chart or (
+        "    step_before ==> step_storage__mount" in chart
+    )
+    assert any("2: Storage at the new site: mount" in line for line in chart)
+    page = "\n".join(render_page(page_of(runbook, library.catalogue)))
+    assert "[ ]  2. Storage at the new site: mount" in page
+
+
+def test_a_step_for_each_host_is_one_step_where_the_hosts_are_not_known(tmp_path: Path) -> None:
+    text = (
+        "steps:\n  - {id: stop, title: 'Stop {{ host.name }}', action: ssh, for_each: 'app-*', at_most: 5,\n"
+        "     run: 'stop {{ host.name }}'}\n"
+    )
+    library = written(tmp_path, outer=text)
+    runbook = library.load("outer")
+    assert any("1: Stop each host" in line for line in flowchart(runbook, library.catalogue))
+    page = "\n".join(render_page(page_of(runbook, library.catalogue)))
+    assert "how often   once for each of app-* at the new site, at most 5 at the same" in page
+    assert "where       each of app-* at the new site" in page

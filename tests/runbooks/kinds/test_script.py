@@ -1,4 +1,4 @@
-"""Scripts that are shipped along: what the plan holds is what runs, whatever happens to the file meanwhile."""
+"""Scripts that are shipped along: what the plan holds is what runs, whatever becomes of the file."""
 
 import hashlib
 import shutil
@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clock import boottime_ns, wall_unix_seconds
+from runbooks.engine import Outcome
 from runbooks.journal import MemoryJournal, RunPlanned, StepStarted
 from runbooks.planned import Plan
 from runbooks.progress import StepState
 from runbooks.remote import name_on_host
 from runbooks.render import render_plan
-from runbooks.script import run_script
+from runbooks.script import ScriptArguments, run_script
 from runbooks.shipped import FILE_LIMIT_BYTES
 from sites.model import Host
 from sites.ssh import SshTransport
 from sites.transport import Completed
 from tests.runbooks.kinds.folders import codes, faults, planned, written
 from tests.runbooks.test_remote import call as call_of_ssh
+from tests.runbooks.test_remote import plan as plan_of_ssh
 from tests.runbooks.worlds import ESTATE, World
 from tests.sites.ssh.servers import in_process
 from tests.support.local_transport import LocalTransport
@@ -27,7 +29,7 @@ from tests.support.local_transport import LocalTransport
 SCRIPT = '#!/bin/sh\nfor word; do printf "<%s>" "$word"; done\nprintf "(%s)" "$NOTE" "$TWINSITE_SERVICE"\n'
 STEP = (
     "steps:\n  - id: a\n    action: script\n    host: morpeth/crm-app\n    file: tools/do.sh\n{}"
-    "    timeout: 20s\n"
+    "    timeout: 5m\n"
 )
 
 
@@ -54,7 +56,7 @@ def plan_of(folder: Path, script: str = SCRIPT, more: str = "") -> Plan:
     return planned(library)
 
 
-def evidence(outcome) -> str:  # noqa: ANN001
+def evidence(outcome: Outcome) -> str:
     return outcome.progress.steps["p/a"].evidence
 
 
@@ -111,13 +113,17 @@ async def test_its_arguments_and_variables_arrive_as_they_are_whatever_they_hold
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "more", "said"),
+    [
+        ("echo $0", "", "/run-1@p:a"),
+        ("print(6 * 7)", f"    interpreter: {shutil.which('python3')} -I\n", ": 42"),
+    ],
+)
 async def test_a_script_without_a_first_line_is_run_by_sh_and_any_other_by_what_is_named(
-    tmp_path: Path, home: Path
+    tmp_path: Path, home: Path, script: str, more: str, said: str
 ) -> None:
-    assert evidence(await world().carry_out(plan_of(tmp_path, "echo $0"))).endswith("p:a")
-    python = plan_of(tmp_path, "print(6 * 7)", f"    interpreter: {shutil.which('python3')} -I\n")
-    ended = await world().carry_out(replace(python, id="run-2"))
-    assert evidence(ended).endswith(": 42")
+    assert evidence(await world().carry_out(plan_of(tmp_path, script, more))).endswith(said)
     assert list((home / ".twinsite" / "scripts").iterdir()) == []
 
 
@@ -183,10 +189,8 @@ async def test_after_a_crash_a_script_that_the_host_finished_is_not_run_again(
     await here.journal.append("run-1", RunPlanned(plan, "anna", "why"))
     await here.journal.append("run-1", StepStarted("p/a", 1))
     step = plan.steps[0]
-    from runbooks.script import ScriptArguments
-
     asked = replace(
-        call_of_ssh(plan_of_ssh()),
+        call_of_ssh(plan_of_ssh("true")),
         plan=plan,
         step=step,
         arguments=ScriptArguments.model_validate(dict(step.arguments)),
@@ -198,12 +202,6 @@ async def test_after_a_crash_a_script_that_the_host_finished_is_not_run_again(
     assert "recorded its end: exit 0" in evidence(outcome)
 
 
-def plan_of_ssh() -> Plan:
-    from tests.runbooks.test_remote import plan
-
-    return plan("true")
-
-
 @pytest.mark.slow
 async def test_a_script_that_runs_too_long_is_ended_on_its_host(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "sleep 60")
@@ -213,17 +211,27 @@ async def test_a_script_that_runs_too_long_is_ended_on_its_host(tmp_path: Path) 
     assert outcome.progress.state("p/a") is StepState.TIMED_OUT
 
 
+class AtHome(SshTransport):
+    """Logs in with the test's own home."""
+
+    home: Path
+
+    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+        there = f"HOME={self.home}; export HOME; {command}"
+        return await super().run(host, there, timeout_seconds=timeout_seconds, stdin=stdin)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "seen"),
     [
-        ("head -c 1073741824 /dev/zero | tr '\\0' x; echo; echo the end >&2", "characters left out"),
+        ("head -c 268435456 /dev/zero | tr '\\0' x; echo; echo the end >&2", "characters left out"),
         ("printf '\\377\\376 \\033[31m red \\007'", "\N{REPLACEMENT CHARACTER}[31m red"),
         ("head -c 100000 /dev/urandom", "\N{REPLACEMENT CHARACTER}"),
     ],
 )
-async def test_a_gigabyte_and_bytes_that_are_no_text_are_bounded_and_harmless_over_ssh(
-    tmp_path: Path, script: str, seen: str
+async def test_endless_words_and_bytes_that_are_no_text_are_bounded_and_harmless_over_ssh(
+    tmp_path: Path, home: Path, script: str, seen: str
 ) -> None:
     async with in_process(tmp_path) as served:
         durham, morpeth = ESTATE.sites["durham"], ESTATE.sites["morpeth"]
@@ -231,7 +239,8 @@ async def test_a_gigabyte_and_bytes_that_are_no_text_are_bounded_and_harmless_ov
         sites = {"durham": durham, "morpeth": morpeth.model_copy(update={"hosts": {"crm-app": host}})}
         here = world()
         here.estate = ESTATE.model_copy(update={"sites": sites})
-        here.transport = SshTransport(served.spec, served.base)
+        here.transport = AtHome(served.spec, served.base)
+        here.transport.home = home
         outcome = await here.carry_out(plan_of(tmp_path, script))
         await here.transport.aclose()
     assert outcome.done
