@@ -30,7 +30,8 @@ from probes.catalogue import faults as probe_faults
 from runbooks.faults import faults as runbook_faults
 from runbooks.sql import PostgresSql
 from sites.identity import CertificateFiles
-from sites.model import Estate
+from sites.model import Estate, Service
+from sites.replication.parts.config import PartsSettings, PostgresPart
 from sites.replication.postgres.config import PostgresSettings
 
 log = structlog.get_logger(__name__)
@@ -103,8 +104,20 @@ def _start_keeper(estate_path: Path, site: str) -> "subprocess.Popen[bytes]":
 
 
 def _sql_of(estate: Estate, base: Path) -> dict[str, PostgresSql]:
-    return {
-        name: PostgresSql(estate, PostgresSettings.model_validate(service.replication.settings), base)
-        for name, service in estate.services.items()
-        if service.replication is not None and service.replication.driver == "postgres"
-    }
+    found = {}
+    for name, service in estate.services.items():
+        if (settings := _database_of(service)) is not None:
+            found[name] = PostgresSql(estate, settings, base)
+    return found
+
+
+def _database_of(service: Service) -> PostgresSettings | None:
+    """The database that a service's SQL is for: of several parts, the first that is one."""
+    if service.replication is None:
+        return None
+    if service.replication.driver == "postgres":
+        return PostgresSettings.model_validate(service.replication.settings)
+    if service.replication.driver == "parts":
+        parts = PartsSettings.model_validate(service.replication.settings).parts
+        return next((part for part in parts if isinstance(part, PostgresPart)), None)
+    return None

@@ -8,7 +8,7 @@ belong to whoever keeps the lease, who adds words of its own to the catalogue.
 import asyncio
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from runbooks.catalogue import ActionCatalogue, Arguments, AtSite, VerbatimText
 from runbooks.check import CheckArguments, check_step, least_seconds
@@ -28,6 +28,7 @@ from sites.replication.words import Position, Rejoined, ReplicationDriver, Role,
 
 FINAL_POSITION = "final_position"
 """The key under which a step hands on the last position of a closed primary."""
+_POSITION: TypeAdapter[Position] = TypeAdapter(Position)
 _LOOKING = frozenset({Word.VERIFY, Word.SAMPLE})
 
 
@@ -156,7 +157,7 @@ async def _caught_up(context: ActionContext, call: Call) -> Result:
         raise StepFailed(
             "no final position is known: no earlier step of this run closed the service in order"
         )
-    position = Position(**final)
+    position = _POSITION.validate_python(final)
     site = call.step.site
     if not await _driver(context).caught_up(site, position, timeout_seconds=call.timeout_seconds):
         raise StepFailed(f"{site} has not replayed up to {position.text} within {call.timeout_seconds:g} s")
@@ -194,8 +195,9 @@ async def _notify(context: ActionContext, call: Call) -> Result:
 
 
 def dumped_position(position: Position) -> dict[str, Any]:
-    """A position as a step's value; `Position(**value)` reads it."""
-    return {"text": position.text, "history": position.history, "offset_bytes": position.offset_bytes}
+    """A position as a step's value."""
+    value = {"text": position.text, "history": position.history, "offset_bytes": position.offset_bytes}
+    return value | {"parts": [dumped_position(part) for part in position.parts]} if position.parts else value
 
 
 def _words(*words: Word) -> frozenset[Word]:

@@ -143,8 +143,8 @@ def _kinds_of(step: Step, kinds: frozenset[Kind]) -> frozenset[Kind]:
 
 def _parameters(runbook: Runbook, catalogue: ActionCatalogue) -> Iterator[Finding]:
     used = parameters_used(runbook, catalogue)
-    for name in runbook.parameters if used is not None else ():
-        if name not in used:
+    for name in runbook.parameters:
+        if used is not None and name not in used:
             said = f"the parameter {name} is used nowhere"
             yield _warning(("parameters", name), said, "parameter-unused", at_key=True)
 

@@ -10,15 +10,21 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sites.errors import DriverMissing
-from sites.model import Estate, Service
+from sites.model import Estate, ReplicationSpec, Service
 from sites.replication.command.config import CommandSettings
 from sites.replication.command.driver import CommandDriver
+from sites.replication.parts.config import CommandPart, PartsSettings, PostgresPart
+from sites.replication.parts.driver import PartsDriver
 from sites.replication.postgres.config import PostgresSettings
 from sites.replication.postgres.driver import PostgresDriver
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
-SETTINGS: Mapping[str, type[BaseModel]] = {"postgres": PostgresSettings, "command": CommandSettings}
+SETTINGS: Mapping[str, type[BaseModel]] = {
+    "postgres": PostgresSettings,
+    "command": CommandSettings,
+    "parts": PartsSettings,
+}
 
 
 def make_driver(
@@ -38,4 +44,21 @@ def make_driver(
     if service.replication.driver == "command":
         commands = CommandSettings.model_validate(service.replication.settings)
         return CommandDriver(service, estate, commands, transport)
+    if service.replication.driver == "parts":
+        parts = PartsSettings.model_validate(service.replication.settings).parts
+        return PartsDriver(
+            service.name,
+            {part.name: make_driver(_alone(service, part), estate, transport, base) for part in parts},
+        )
     raise DriverMissing(service.name, service.replication.driver)
+
+
+def _alone(service: Service, part: CommandPart | PostgresPart) -> Service:
+    """The service as if that part were all of it."""
+    written = next(
+        one
+        for one in (service.replication.settings["parts"] if service.replication is not None else ())
+        if one["name"] == part.name
+    )
+    settings = {key: value for key, value in written.items() if key != "name"}
+    return service.model_copy(update={"replication": ReplicationSpec.model_validate(settings)})
