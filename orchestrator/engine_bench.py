@@ -24,6 +24,7 @@ import structlog
 
 from orchestrator.clock import boottime_ns
 from orchestrator.journal import SqliteJournal
+from orchestrator.result_file import check_result, write_result
 from runbooks.actions import shipped_actions
 from runbooks.catalogue import ActionCatalogue, Arguments
 from runbooks.context import ActionContext, Call, Result, Token
@@ -57,7 +58,9 @@ Measure = Callable[[Path], Awaitable[Figure]]
 
 
 def run_engine_bench(json_path: str | None, directory: Path | None = None) -> int:
-    """Measure and print. `directory`: on whose disk; without it, that of temporary files."""
+    """Measure and print. `directory`: on whose disk; without it, that of temporary files. Raises
+    ResultNotWritten."""
+    check_result(json_path)
     with (
         tempfile.TemporaryDirectory(prefix="twinsite-bench-", dir=directory) as folder,
         (Path(folder) / "log").open("w", encoding="utf-8") as kept,
@@ -69,12 +72,7 @@ def run_engine_bench(json_path: str | None, directory: Path | None = None) -> in
     out = sys.stderr if json_path == "-" else sys.stdout
     for figure in figures:
         print(figure.sentence, file=out)
-    if json_path is not None:
-        text = json.dumps(found, indent=2) + "\n"
-        if json_path == "-":
-            sys.stdout.write(text)
-        else:
-            Path(json_path).write_text(text, encoding="utf-8")
+    write_result(json_path, json.dumps(found, indent=2) + "\n")
     return 0
 
 
@@ -86,7 +84,7 @@ async def measured(folder: Path) -> list[Figure]:
 # -- plans ----------------------------------------------------------------------------------------------
 
 
-def bench_estate(hosts: int = HOSTS) -> Estate:
+def bench_estate(hosts: int) -> Estate:
     """Two sites with so many application hosts each, and one service."""
     return Estate.model_validate(
         {
@@ -174,7 +172,7 @@ def composed(*parts: Any) -> Plan:
 
 async def plan_drawing(folder: Path) -> Figure:
     """A plan of 1,000 steps over 100 hosts, its JSON included; the slower of the two ways to write it."""
-    estate, catalogue = bench_estate(), shipped_actions()
+    estate, catalogue = bench_estate(HOSTS), shipped_actions()
     seconds: dict[str, list[float]] = {}
     steps = 0
     for _ in range(5):

@@ -67,8 +67,7 @@ async def command_world(_: pytest.FixtureRequest, base: Path) -> AsyncIterator[W
 @asynccontextmanager
 async def postgres_world(request: pytest.FixtureRequest, _: Path) -> AsyncIterator[World]:
     """The newest PostgreSQL on this machine."""
-    binaries, user = request.getfixturevalue("newest"), request.getfixturevalue("whom")
-    template = request.getfixturevalue("newest_template")
+    binaries, user, template = request.getfixturevalue("postgres_means")
     async with made_pair(binaries, user, template=template) as pair:
         await pair.run(DURHAM, "create table rows (n bigint primary key)")
         cut, mend = pair.transport.cut.add, pair.transport.cut.clear
@@ -128,6 +127,14 @@ WORLDS = {
 }
 
 
+@pytest.fixture
+def postgres_means(request: pytest.FixtureRequest) -> tuple[object, ...] | None:
+    """The programs, their user and the files of a pair, made before anything runs; for that driver alone."""
+    if request.node.callspec.params["world"] != "postgres":
+        return None
+    return tuple(request.getfixturevalue(name) for name in ("newest", "whom", "newest_template"))
+
+
 @pytest.fixture(
     params=[
         "fake",
@@ -136,11 +143,10 @@ WORLDS = {
         pytest.param("postgres", marks=pytest.mark.slow),
     ]
 )
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres_means: object
+) -> AsyncIterator[World]:
     """Each driver that keeps this promise."""
-    if request.param == "postgres":
-        # Asked for here, before anything runs: they are no asynchronous ones.
-        request.getfixturevalue("newest_template")
     async with WORLDS[request.param](request, tmp_path) as made:
         yield made
 

@@ -50,7 +50,11 @@ class PartsSettings(Part):
         first: dict[str, int] = {}
         for index, part in enumerate(self.parts):
             if first.setdefault(part.name, index) != index:
-                yield ("parts", index, "name"), f"the name {part.name} again", "a name of its own for each part"
+                yield (
+                    ("parts", index, "name"),
+                    f"the name {part.name} again",
+                    "a name of its own for each part",
+                )
             for where, found, expected in part.check(estate, service):
                 yield ("parts", index, *where), found, expected
         if service.guard is not None:

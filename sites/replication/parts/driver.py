@@ -1,8 +1,8 @@
 """The words every driver speaks, for a service of several parts: each word is said to every part.
 
 Whatever could leave the parts apart is looked at before the first of them is touched, and what nevertheless
-happened to each stands in the evidence. Closed is what is closed in every part, fenced what is fenced in every
-part. Never decides whether a word should be said.
+happened to each stands in the evidence. Closed is what is closed in every part, fenced what is fenced in
+every part. Never decides whether a word should be said.
 """
 
 import asyncio
@@ -75,9 +75,7 @@ class PartsDriver:
 
     async def lost(self, site: str) -> str:
         """Wait until the first part is lost: the service is not whole without it."""
-        watches = {
-            asyncio.ensure_future(part.lost(site)): name for name, part in self._parts.items()
-        }
+        watches = {asyncio.ensure_future(part.lost(site)): name for name, part in self._parts.items()}
         try:
             done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
             first = next(watch for watch in watches if watch in done)
@@ -134,7 +132,7 @@ class PartsDriver:
         return Closed(None, f"{why}; fenced: {fenced.evidence}")
 
     async def caught_up(self, site: str, final_position: Position, *, timeout_seconds: float) -> bool:
-        """Wait until every part has replayed up to its own place. A position of other parts is not reached."""
+        """Wait until every part has replayed up to its own place. One of other parts is not reached."""
         if len(final_position.parts) != len(self._parts):
             return False
         wanted = dict(zip(self._parts, final_position.parts, strict=True))
@@ -169,7 +167,8 @@ class PartsDriver:
         }
         if not all(fit.values()):
             raise DriverTrouble(
-                f"{self.service} at {site} cannot be promoted as a whole: {described(before)}; nothing was done"
+                f"{self.service} at {site} cannot be promoted as a whole: {described(before)}; nothing was "
+                "done"
             )
         done: dict[str, Promoted] = {}
         for name, part in self._parts.items():
@@ -256,7 +255,11 @@ class PartsDriver:
         for end in ended:
             if isinstance(end, BaseException):
                 raise end
-        return {name: end for name, end in zip(self._parts, ended, strict=True) if not isinstance(end, BaseException)}
+        return {
+            name: end
+            for name, end in zip(self._parts, ended, strict=True)
+            if not isinstance(end, BaseException)
+        }
 
     async def _all(self, word: Callable[[ReplicationDriver], Awaitable[T]]) -> dict[str, T]:
         return await self._named(lambda _, part: word(part))
@@ -264,10 +267,10 @@ class PartsDriver:
     async def _tried(self, word: Callable[[ReplicationDriver], Awaitable[T]]) -> dict[str, T | SitesError]:
         """The same, where what the world does to one part is an answer like any other."""
 
-        async def one(_: str, part: ReplicationDriver) -> T | SitesError:
+        async def one(_: str, part: ReplicationDriver) -> tuple[T | SitesError]:
             try:
-                return await word(part)
+                return (await word(part),)
             except SitesError as error:
-                return error
+                return (error,)
 
-        return await self._named(one)
+        return {name: end for name, (end,) in (await self._named(one)).items()}

@@ -1,7 +1,7 @@
 """Many parts seen as one instance: its role, its place, and how far behind it is. Pure.
 
-Where the parts agree, that is the whole's word. Where they do not, the worst of them counts, or it is unknown,
-and the reason says which part is what; one part that accepts writes makes the whole accept writes.
+Where the parts agree, that is the whole's word. Where they do not, the worst of them counts, or it is
+unknown, and the reason says which part is what; one part that accepts writes makes the whole accept writes.
 """
 
 from collections.abc import Mapping

@@ -270,7 +270,7 @@ async def test_an_address_can_be_a_question(tmp_path: Path) -> None:
             "steps:\n"
             f"  - {{id: a, action: notify, message: m, unless: {{http: '{at}/closed'}},\n"
             f"     verify: {{http: {{url: '{at}/', contains: open}}}}}}\n"
-                "  - {id: b, action: notify, message: m,\n"
+            "  - {id: b, action: notify, message: m,\n"
             f"     unless: {{http: {{url: '{at}/closed', status: 503}}}}}}\n"
         )
         outcome = await world(tmp_path).carry_out(planned(written(tmp_path, outer=text)))

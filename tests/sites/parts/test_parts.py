@@ -1,4 +1,4 @@
-"""A database and a file tree as one service: apart as little as can be, and never more sure than its parts."""
+"""A database and a file tree as one service: never half open unsaid, never more sure than its parts."""
 
 import asyncio
 from dataclasses import replace
@@ -179,7 +179,9 @@ async def test_a_fence_is_verified_only_where_every_part_is(two: Two) -> None:
 async def test_nothing_is_promoted_where_one_part_could_not_be(two: Two) -> None:
     await two.driver.fence(DURHAM, within_seconds=1)
     two.files.kill(MORPETH)
-    with pytest.raises(DriverTrouble, match="cannot be promoted as a whole: .*files is down.*nothing was done"):
+    with pytest.raises(
+        DriverTrouble, match=r"cannot be promoted as a whole: .*files is down.*nothing was done"
+    ):
         await two.driver.promote(MORPETH, timeout_seconds=5)
     assert two.said("promote") == []
 
@@ -189,7 +191,7 @@ async def test_a_promotion_that_fails_half_way_says_what_is_open_and_goes_on_whe
 ) -> None:
     await two.driver.fence(DURHAM, within_seconds=1)
     two.files.promote_fails[MORPETH] = 1
-    with pytest.raises(DriverTrouble, match="files: .*read-only; open already: db"):
+    with pytest.raises(DriverTrouble, match=r"files: .*read-only; open already: db"):
         await two.driver.promote(MORPETH, timeout_seconds=5)
     sample = await two.driver.sample(MORPETH)
     assert (sample.role, sample.writable) == (Role.UNKNOWN, True)
@@ -235,7 +237,10 @@ async def test_nothing_follows_a_site_that_is_open_in_part_only(two: Two) -> Non
 
 
 def test_a_word_that_one_part_does_not_know_is_not_known() -> None:
-    first, second = FakeDriver(FakePair("crm", DURHAM, MORPETH), DURHAM), FakeDriver(FakePair("crm", DURHAM, MORPETH), DURHAM)
+    first, second = (
+        FakeDriver(FakePair("crm", DURHAM, MORPETH), DURHAM),
+        FakeDriver(FakePair("crm", DURHAM, MORPETH), DURHAM),
+    )
     second.unknown_words = frozenset({Word.REBUILD})
     assert PartsDriver("crm", {"a": first, "b": second}).unknown_words == {Word.REBUILD}
 
@@ -244,7 +249,7 @@ def test_a_word_that_one_part_does_not_know_is_not_known() -> None:
 
 
 def settings(tmp_path: Path, *names: str) -> dict[str, Any]:
-    tree = {key: value for key, value in commands(tmp_path / "x.sh", tmp_path).items()}
+    tree = commands(tmp_path / "x.sh", tmp_path)
     return {"parts": [{"name": name, "driver": "command", **tree} for name in names]}
 
 
@@ -308,5 +313,3 @@ def test_one_part_alone_parts_of_parts_and_parts_without_a_name_are_refused(part
 
 def test_nothing_lost_can_be_promised_only_where_every_part_waits(tmp_path: Path) -> None:
     assert not PartsSettings.model_validate(settings(tmp_path, "a", "b")).synchronous
-
-
