@@ -30,9 +30,8 @@ from probes.catalogue import faults as probe_faults
 from runbooks.faults import faults as runbook_faults
 from runbooks.sql import PostgresSql
 from sites.identity import CertificateFiles
-from sites.model import Estate, Service
-from sites.replication.parts.config import PartsSettings, PostgresPart
-from sites.replication.postgres.config import PostgresSettings
+from sites.model import Estate
+from sites.replication.catalogue import databases_of
 
 log = structlog.get_logger(__name__)
 
@@ -104,20 +103,6 @@ def _start_keeper(estate_path: Path, site: str) -> "subprocess.Popen[bytes]":
 
 
 def _sql_of(estate: Estate, base: Path) -> dict[str, PostgresSql]:
-    found = {}
-    for name, service in estate.services.items():
-        if (settings := _database_of(service)) is not None:
-            found[name] = PostgresSql(estate, settings, base)
-    return found
-
-
-def _database_of(service: Service) -> PostgresSettings | None:
-    """The database that a service's SQL is for: of several parts, the first that is one."""
-    if service.replication is None:
-        return None
-    if service.replication.driver == "postgres":
-        return PostgresSettings.model_validate(service.replication.settings)
-    if service.replication.driver == "parts":
-        parts = PartsSettings.model_validate(service.replication.settings).parts
-        return next((part for part in parts if isinstance(part, PostgresPart)), None)
-    return None
+    """For a service of several parts, the first that is a database."""
+    databases = {name: databases_of(service) for name, service in estate.services.items()}
+    return {name: PostgresSql(estate, found[0], base) for name, found in databases.items() if found}

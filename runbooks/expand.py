@@ -16,7 +16,7 @@ from runbooks.graph import in_order
 from runbooks.marks import NamesRunbook, key_of
 from runbooks.model import Kind, Runbook, Step
 from runbooks.planned import Limit
-from runbooks.scope import Scope
+from runbooks.scope import HostRef, Scope
 from runbooks.templates import Manner, TemplateFault, plain_value, render
 
 NESTING_LIMIT = 5
@@ -25,7 +25,7 @@ NESTING_LIMIT = 5
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """One step of the flat graph. `scope` is what its texts may name, None in a runbook that is bound to
-    nothing; `titles` are those of the steps it stands in, outermost first."""
+    nothing; `titles` are those of the steps it stands in, outermost first, and `outer` these steps."""
 
     id: str
     step: Step
@@ -34,6 +34,7 @@ class Leaf:
     scope: Scope | None = None
     titles: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    outer: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class _Where:
     entry: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    outer: tuple[Step, ...] = ()
 
 
 def steps_of_kind(runbook: Runbook, kind: Kind | None) -> list[tuple[Step, tuple[str, ...]]]:
@@ -107,7 +109,7 @@ class _Layout:
         for suffix, own, limits in self._instances(step, scope, where):
             inner = replace(where, prefix=f"{where.prefix}{step.id}{suffix}", entry=before, limits=limits)
             if (name := nested_in(step, self.catalogue)) is None:
-                one = Leaf(inner.prefix, step, before, runbook, own, where.titles, limits)
+                one = Leaf(inner.prefix, step, before, runbook, own, where.titles, limits, where.outer)
                 leaves.append(one)
                 ends.append((one.id,))
                 continue
@@ -142,17 +144,22 @@ class _Layout:
             self._problem(where.prefix, Problem("runbook", f"{name}, which was not read", "a runbook file"))
             return [], where.entry
         titles = where.titles
-        if step.title:
-            titles = (*titles, self._title(step.title, scope))
+        if step.title or step.for_each is not None:
+            titles = (*titles, self._title(step, scope))
         if scope is not None:
             scope = replace(scope, parameters=self._parameters(step, inner, scope, where.prefix), host=None)
-        return self.of(inner, scope, replace(where, prefix=f"{where.prefix}/", titles=titles))
+        outer = (*where.outer, step)
+        return self.of(inner, scope, replace(where, prefix=f"{where.prefix}/", titles=titles, outer=outer))
 
-    def _title(self, title: str, scope: Scope | None) -> str:
-        try:
-            return title if scope is None else render(title, scope, Manner.TEXT)
-        except TemplateFault:
+    def _title(self, step: Step, scope: Scope | None) -> str:
+        title = step.title or step.id
+        if scope is None:
             return title
+        try:
+            title = render(title, scope, Manner.TEXT)
+        except TemplateFault:
+            pass  # it is only a title, and its fault is told by the check of the file
+        return on_its_host(title, scope.host)
 
     def _parameters(self, step: Step, inner: Runbook, scope: Scope, step_id: str) -> Mapping[str, Any]:
         given: dict[str, Any] = {}
@@ -169,6 +176,13 @@ class _Layout:
 
     def _problem(self, step_id: str, problem: Problem) -> None:
         self.problems.append(replace(problem, where=f"step {step_id}: {problem.where}"))
+
+
+def on_its_host(title: str, host: HostRef | None, place: str = "") -> str:
+    """The title of a step that is carried out for each host, with the host where it does not name it itself."""
+    if host is None or host.name in title:
+        return title
+    return f"{title} on {place or f'{host.site}/{host.name}'}"
 
 
 def filled_value(value: Any, scope: Scope) -> Any:

@@ -12,7 +12,7 @@ from runbooks.catalogue import ActionCatalogue
 from runbooks.expand import Leaf, laid_out
 from runbooks.graph import in_order, longest_chain
 from runbooks.model import Kind, Runbook
-from runbooks.wording import LEGEND, place_in_words, text_in_words, times_in_words, title_of_leaf
+from runbooks.wording import LEGEND, place_in_words, text_in_words, times_of_leaf, title_of_leaf
 from sites.quantities import format_duration
 
 _UNSAFE = re.compile(r"[^\w .,:;!?/()+'=@~%-]")
@@ -66,7 +66,7 @@ def _box(
         *_wrapped(f"{number}: {title_of_leaf(leaf)}"),  # "1. " would be read as a list
         *_wrapped(f"{step.action}{where}"),
         f"at most {format_duration(step.timeout_seconds)}",
-        *(_wrapped(times_in_words(step)) if step.for_each is not None else ()),
+        *(_wrapped(times) if (times := times_of_leaf(leaf)) else ()),
     ]
     if step.during and kind is None:
         said.append(f"only in {' and '.join(step.during)}")

@@ -13,13 +13,13 @@ from runbooks.expand import Leaf, laid_out
 from runbooks.graph import in_order
 from runbooks.model import IfUnreachable, InDoubt, Kind, OnFailure, Runbook, Step
 from runbooks.planned import Part, Plan, PlannedStep
-from runbooks.showing import argument_lines
+from runbooks.showing import argument_lines, hosts_at_a_time, in_words
 from runbooks.wording import (
     LEGEND,
     place_in_words,
     question_in_words,
     text_in_words,
-    times_in_words,
+    times_of_leaf,
     title_of_leaf,
 )
 from sites.quantities import format_duration
@@ -91,7 +91,7 @@ def page_of(runbook: Runbook, catalogue: ActionCatalogue, kind: Kind | None = No
     numbers = {step_id: number for number, step_id in enumerate(order, start=1)}
     made = [_of_leaf(leaf, numbers, catalogue) for leaf in leaves]
     given = [
-        f"{name} must be given" if parameter.required else f"{name} is {parameter.default}"
+        f"{name} must be given" if parameter.required else f"{name} is {in_words(parameter.default)}"
         for name, parameter in runbook.parameters.items()
     ]
     return Page(
@@ -159,7 +159,7 @@ def _of_leaf(leaf: Leaf, numbers: Mapping[str, int], catalogue: ActionCatalogue)
         undo=step.undo.run if step.undo is not None else "",
         only_in=tuple(str(kind) for kind in step.during),
         changes=catalogue[step.action].changes_with(step.arguments),
-        times=times_in_words(step),
+        times=times_of_leaf(leaf),
     )
 
 
@@ -181,7 +181,7 @@ def _of_planned(plan: Plan, step: PlannedStep, catalogue: ActionCatalogue) -> Pa
         *_outcomes(step),
         undo=str(step.undo["run"]) if step.undo is not None else "",
         changes=catalogue[step.action].changes_with(step.arguments),
-        times="".join(f"for each host, at most {one.at_most} at the same time" for one in step.limits[-1:]),
+        times="; ".join(hosts_at_a_time(limit.at_most) for limit in step.limits),
     )
 
 

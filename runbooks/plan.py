@@ -15,7 +15,7 @@ from runbooks.catalogue import ActionCatalogue, ActionSpec
 from runbooks.checks import EACH_HOST
 from runbooks.context import on_one_line
 from runbooks.errors import PlanRefused, Problem
-from runbooks.expand import Leaf, laid_out, parameter_problems, steps_of_kind
+from runbooks.expand import Leaf, laid_out, on_its_host, parameter_problems, steps_of_kind
 from runbooks.graph import in_order
 from runbooks.marks import NamesFile, key_of
 from runbooks.model import STEPS_LIMIT, Condition, Kind, Runbook, Side, Step, Undo
@@ -81,6 +81,27 @@ def bind(runbook: Runbook, scope: Scope, facts: Facts, catalogue: ActionCatalogu
         dict(sorted(_included(runbook, leaves).items())),
         binder.files,
     )
+
+
+def without_what_was_left_out(dumped: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys as the plan holds them: lists and mappings that nobody wrote are empty, and only in the way."""
+    kept: dict[str, Any] = {}
+    for key, value in dumped.items():
+        before = written.get(key)
+        if value in ([], {}) and before is None:
+            continue
+        if isinstance(value, dict):
+            value = without_what_was_left_out(value, before if isinstance(before, Mapping) else {})
+        elif isinstance(value, list):
+            rows = before if isinstance(before, list) and len(before) == len(value) else [None] * len(value)
+            value = [
+                without_what_was_left_out(item, row if isinstance(row, Mapping) else {})
+                if isinstance(item, dict)
+                else item
+                for item, row in zip(value, rows, strict=True)
+            ]
+        kept[key] = value
+    return kept
 
 
 def _included(runbook: Runbook, leaves: Sequence[Leaf]) -> dict[str, str]:
@@ -201,10 +222,7 @@ class _Binder:
         """The title, with those of the steps it stands in, and the host where it is carried out for many."""
         step = leaf.step
         own = self._text(step, "title", step.title or step.id)
-        each = self.scope.host
-        if each is not None and each.name not in own:
-            own = f"{own} on {host or f'{each.site}/{each.name}'}"
-        return on_one_line(": ".join((*leaf.titles, own)))
+        return on_one_line(": ".join((*leaf.titles, on_its_host(own, self.scope.host, host))))
 
     def _problem(self, step: Step, key: str, found: str, expected: str, code: str = "") -> None:
         where = f"step {self.at}: {key}"
@@ -240,7 +258,8 @@ class _Binder:
         except ValidationError as error:
             self._invalid(step, error)
             return {}, None
-        return model.model_dump(mode="json", by_alias=True, exclude_none=True), model
+        dumped = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return without_what_was_left_out(dumped, done), model
 
     def _invalid(self, step: Step, error: ValidationError, *at: str) -> None:
         for detail in error.errors(include_url=False):

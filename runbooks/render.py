@@ -9,7 +9,7 @@ from runbooks.context import on_one_line
 from runbooks.graph import longest_chain
 from runbooks.model import IfUnreachable, InDoubt, OnFailure
 from runbooks.planned import Plan, PlannedStep
-from runbooks.showing import argument_lines, numbers_in_words
+from runbooks.showing import argument_lines, hosts_at_a_time, numbers_in_words
 from sites.quantities import format_duration
 
 _QUIET = frozenset({"at", "host"})
@@ -56,7 +56,7 @@ def _manner(step: PlannedStep) -> str:
         notes.append("goes on if it fails")
     if step.in_doubt is InDoubt.RERUN:
         notes.append("may be run again")
-    notes += [f"at most {limit.at_most} hosts at the same time" for limit in step.limits]
+    notes += [hosts_at_a_time(limit.at_most) for limit in step.limits]
     return "".join(f"; {note}" for note in notes)
 
 

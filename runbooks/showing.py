@@ -40,6 +40,11 @@ def _inner(value: Any) -> str:
     return f"[{in_words(value)}]" if isinstance(value, list | tuple) else in_words(value)
 
 
+def hosts_at_a_time(at_most: int) -> str:
+    """How many hosts are under way together."""
+    return "one host at a time" if at_most == 1 else f"at most {at_most} hosts at a time"
+
+
 def numbers_in_words(numbers: list[int]) -> str:
     """`1, 2` and `4 to 103`: a long row of numbers as its ends."""
     rows: list[list[int]] = []

@@ -12,6 +12,7 @@ from runbooks.expand import Leaf
 from runbooks.lint import side_of
 from runbooks.model import Condition, Each, Parameter, Runbook, Side, Step
 from runbooks.planned import PlannedCondition
+from runbooks.showing import hosts_at_a_time
 from sites.shape import file_keys
 
 SIDES: Mapping[Side, str] = {Side.FROM: "the old site", Side.TO: "the new site"}
@@ -21,6 +22,9 @@ LEGEND = (
 )
 
 _NAME = re.compile(r"\{\{\s*([a-z_]+)(?:\.([a-z_]+))?\s*\}\}")
+_HOST_OF_PARAMETER = re.compile(
+    r"^\s*\{\{\s*(from_site|to_site)\.hosts\[\s*parameters\.([a-z0-9_]+)\s*\]\s*\}\}\s*$"
+)
 _EACH = re.compile(r"^\s*\{\{\s*host\s*\}\}\s*$")
 _HOST = re.compile(
     r"^\s*\{\{\s*(from_site|to_site)\.hosts(?:\.([\w-]+)|\[\s*['\"]([^'\"]+)['\"]\s*\])\s*\}\}\s*$"
@@ -40,6 +44,8 @@ def _word(match: re.Match[str], parameters: Mapping[str, Parameter]) -> str:
         return "each host"
     if name == "service" and attribute in ("", "name", "title"):
         return "the service"
+    if name == "parameters" and not parameters:
+        return f"<{attribute}>"
     if name == "parameters" and attribute in parameters:
         declared = parameters[attribute]
         return f"<{attribute}>" if declared.required else str(declared.default)
@@ -48,6 +54,8 @@ def _word(match: re.Match[str], parameters: Mapping[str, Parameter]) -> str:
 
 def host_in_words(host: str) -> str:
     """`crm-app at the new site`; anything less plain as it is written."""
+    if (match := _HOST_OF_PARAMETER.match(host)) is not None:
+        return f"<{match[2]}> at {SIDES[Side(match[1])]}"
     if (match := _HOST.match(host)) is None:
         return host
     return f"{match[2] or match[3]} at {SIDES[Side(match[1])]}"
@@ -68,7 +76,7 @@ def place_in_words(step: Step, catalogue: ActionCatalogue) -> str:
 
 def each_in_words(each: Each) -> str:
     """`app-* at the new site`."""
-    chosen = ", ".join("all hosts" if one == "*" else one for one in each.hosts)
+    chosen = ", ".join("all hosts" if one == "*" else text_in_words(one, {}) for one in each.hosts)
     left_out = f" except {', '.join(each.except_hosts)}" if each.except_hosts else ""
     return f"{chosen}{left_out} at {SIDES[each.at]}"
 
@@ -77,8 +85,13 @@ def times_in_words(step: Step) -> str:
     """How often the step is carried out, where that is more than once."""
     if step.for_each is None:
         return ""
-    limit = f", at most {step.at_most} at the same time" if step.at_most is not None else ""
+    limit = f", {hosts_at_a_time(step.at_most)}" if step.at_most is not None else ""
     return f"once for each of {each_in_words(step.for_each)}{limit}"
+
+
+def times_of_leaf(leaf: Leaf) -> str:
+    """The same of a step of the flat graph: by its own word, and by that of the steps it stands in."""
+    return "; ".join(said for step in (*leaf.outer, leaf.step) if (said := times_in_words(step)))
 
 
 def title_in_words(runbook: Runbook, step: Step) -> str:

@@ -53,6 +53,18 @@ def make_driver(
     raise DriverMissing(service.name, service.replication.driver)
 
 
+def databases_of(service: Service) -> tuple[PostgresSettings, ...]:
+    """The PostgreSQL databases that a service replicates: one, none, or those among its parts."""
+    if service.replication is None:
+        return ()
+    if service.replication.driver == "postgres":
+        return (PostgresSettings.model_validate(service.replication.settings),)
+    if service.replication.driver == "parts":
+        parts = PartsSettings.model_validate(service.replication.settings).parts
+        return tuple(part for part in parts if isinstance(part, PostgresPart))
+    return ()
+
+
 def _alone(service: Service, part: CommandPart | PostgresPart) -> Service:
     """The service as if that part were all of it."""
     written = next(

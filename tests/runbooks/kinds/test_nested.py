@@ -171,5 +171,5 @@ def test_a_step_for_each_host_is_one_step_where_the_hosts_are_not_known(tmp_path
     runbook = library.load("outer")
     assert any("1: Stop each host" in line for line in flowchart(runbook, library.catalogue))
     page = "\n".join(render_page(page_of(runbook, library.catalogue)))
-    assert "how often   once for each of app-* at the new site, at most 5 at the same" in page
+    assert "how often   once for each of app-* at the new site, at most 5 hosts at" in page
     assert "where       each of app-* at the new site" in page

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sites.errors import DriverTrouble
 from sites.model import Estate
-from sites.replication.catalogue import make_driver
+from sites.replication.catalogue import databases_of, make_driver
 from sites.replication.parts.config import PartsSettings
 from sites.replication.parts.driver import PartsDriver
 from sites.replication.parts.samples import whole_role
@@ -282,6 +282,26 @@ async def test_a_driver_is_made_of_the_drivers_of_its_parts(tmp_path: Path) -> N
     assert sample.role is Role.UNKNOWN
     assert "papers is unknown" in sample.reason
     await driver.aclose()
+
+
+def test_the_databases_among_the_parts_are_found(tmp_path: Path) -> None:
+    database = {
+        "name": "db",
+        "driver": "postgres",
+        "password": "x",
+        "replication_password": "y",
+        "instances": {
+            site: {"host": "tree", "data": "/srv/pg", "bin": "/usr/bin", "port": port}
+            for port, site in enumerate((DURHAM, MORPETH), start=5432)
+        },
+    }
+    both = settings(tmp_path, "files")
+    both["parts"].append(database)
+    service = estate(both).services["crm"]
+    assert [one.instances[DURHAM].port for one in databases_of(service)] == [5432]
+    assert databases_of(estate(settings(tmp_path, "a", "b")).services["crm"]) == ()
+    made = make_driver(service, estate(both), LocalTransport())
+    assert isinstance(made, PartsDriver)
 
 
 def test_what_does_not_fit_is_told_with_the_part_it_is_about(tmp_path: Path) -> None:
