@@ -29,7 +29,7 @@ from runbooks.faults import faults as runbook_faults
 from runbooks.sql import PostgresSql
 from sites.identity import CertificateFiles
 from sites.model import Estate
-from sites.replication.postgres.config import PostgresSettings
+from sites.replication.catalogue import databases_of
 
 log = structlog.get_logger(__name__)
 
@@ -116,8 +116,6 @@ def _peer_store(ground: Ground) -> PeerStore:
 
 
 def _sql_of(estate: Estate, base: Path) -> dict[str, PostgresSql]:
-    return {
-        name: PostgresSql(estate, PostgresSettings.model_validate(service.replication.settings), base)
-        for name, service in estate.services.items()
-        if service.replication is not None and service.replication.driver == "postgres"
-    }
+    """For a service of several parts, the first that is a database."""
+    databases = {name: databases_of(service) for name, service in estate.services.items()}
+    return {name: PostgresSql(estate, found[0], base) for name, found in databases.items() if found}

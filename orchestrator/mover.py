@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -36,6 +37,7 @@ from orchestrator.publishing import Publisher
 from orchestrator.readings import Tally
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.catalogue import ActionCatalogue
+from runbooks.changed import changed_on_disk
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
 from runbooks.engine import Engine, Outcome
 from runbooks.errors import JournalTrouble, LostRight, NotUnderWay, PlanRefused, Problem
@@ -94,7 +96,7 @@ def run_id(service: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What runs are carried out with."""
+    """What runs are carried out with. `base`: where relative paths in steps start."""
 
     estate: Estate
     site: str
@@ -106,6 +108,7 @@ class Tools:
     store: Store
     probes: Mapping[str, WaitHealthy]
     sql: Mapping[str, Sql]
+    base: Path = Path()
 
 
 class Mover:
@@ -311,6 +314,8 @@ class Mover:
         try:
             ended = await self._walked(engine, plan, errand, first)
             outcome, summary = ended.outcome, ended.summary
+            if changed := await asyncio.to_thread(changed_on_disk, plan, self._tools.library):
+                summary += f"; carried out as planned, though changed on the disk since: {', '.join(changed)}"
             if errand.report is not None and outcome is RunOutcome.DONE:
                 publisher.report(await errand.report(ended.progress))
             publisher.leave(await self.what_it_leaves(ended.progress, outcome))
@@ -490,6 +495,7 @@ class Mover:
             driver=self._tools.drivers.get(plan.service),
             wait_healthy=self._tools.probes.get(plan.service),
             sql=self._tools.sql.get(plan.service),
+            base=self._tools.base,
         )
 
     async def _known(self, service: str) -> ServiceRecord | None:

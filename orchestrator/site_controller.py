@@ -191,6 +191,7 @@ class SiteController:
             store=self._store,
             probes=dict(self._probes),
             sql=means.sql,
+            base=means.base,
         )
 
     # --- running -------------------------------------------------------------------------------------

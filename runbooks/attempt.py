@@ -52,7 +52,7 @@ class AttemptFailed(Exception):
 def may_repeat(step: PlannedStep, spec: ActionSpec) -> bool:
     """Whether carrying the step out a second time is known to do no harm."""
     return (
-        spec.idempotent
+        spec.repeats_with(step.arguments)
         or step.unless is not None
         or step.verify is not None
         or step.in_doubt is InDoubt.RERUN

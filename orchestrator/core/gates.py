@@ -182,6 +182,9 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
         return Gate(2, name, True, "", "it is closed before anything is promoted")
+    if wish.holder_lives and service.role_at(wish.from_site) is Role.DOWN:
+        # Of a service of several parts one may still accept writes; its keeper shuts them all, and proves it.
+        return Gate(2, name, True, "", "it is down, and whatever is left of it is shut before it is given up")
     given_up = service.record is not None and service.record.primary is None
     since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
     witnesses = []

@@ -89,8 +89,9 @@ class ServiceView:
     def writable_at(self, site: str) -> bool | None:
         """Whether the instance at `site` accepts writes, by its own word."""
         sample = self.samples.get(site)
-        if sample is None or sample.role is Role.UNKNOWN:
+        if sample is None or (sample.role is Role.UNKNOWN and not sample.writable):
             return None
+        # Of several parts one may be known to accept writes while another does not answer.
         return bool(sample.writable)
 
     @property

@@ -11,18 +11,24 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sites.errors import DriverMissing
-from sites.model import Estate, Service
+from sites.model import Estate, ReplicationSpec, Service
 from sites.replication.command.config import CommandSettings
+from sites.replication.parts.config import CommandPart, PartsSettings, PostgresPart
 from sites.replication.postgres.config import PostgresSettings
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
-SETTINGS: Mapping[str, type[BaseModel]] = {"postgres": PostgresSettings, "command": CommandSettings}
+SETTINGS: Mapping[str, type[BaseModel]] = {
+    "postgres": PostgresSettings,
+    "command": CommandSettings,
+    "parts": PartsSettings,
+}
 
 
 _MODULES: Mapping[str, str] = {
     "postgres": "sites.replication.postgres.driver",
     "command": "sites.replication.command.driver",
+    "parts": "sites.replication.parts.driver",
 }
 
 
@@ -54,4 +60,35 @@ def make_driver(
 
         commands = CommandSettings.model_validate(service.replication.settings)
         return CommandDriver(service, estate, commands, transport)
+    if service.replication.driver == "parts":
+        from sites.replication.parts.driver import PartsDriver
+
+        parts = PartsSettings.model_validate(service.replication.settings).parts
+        return PartsDriver(
+            service.name,
+            {part.name: make_driver(_alone(service, part), estate, transport, base) for part in parts},
+        )
     raise DriverMissing(service.name, service.replication.driver)
+
+
+def databases_of(service: Service) -> tuple[PostgresSettings, ...]:
+    """The PostgreSQL databases that a service replicates: one, none, or those among its parts."""
+    if service.replication is None:
+        return ()
+    if service.replication.driver == "postgres":
+        return (PostgresSettings.model_validate(service.replication.settings),)
+    if service.replication.driver == "parts":
+        parts = PartsSettings.model_validate(service.replication.settings).parts
+        return tuple(part for part in parts if isinstance(part, PostgresPart))
+    return ()
+
+
+def _alone(service: Service, part: CommandPart | PostgresPart) -> Service:
+    """The service as if that part were all of it."""
+    written = next(
+        one
+        for one in (service.replication.settings["parts"] if service.replication is not None else ())
+        if one["name"] == part.name
+    )
+    settings = {key: value for key, value in written.items() if key != "name"}
+    return service.model_copy(update={"replication": ReplicationSpec.model_validate(settings)})

@@ -41,11 +41,14 @@ class Position:
     compare by `offset_bytes` only when one history is an ancestor of the other, which the driver decides.
     A product whose positions have no order gives none: such a place was reached where the very same `text`
     is seen, and nothing can be said of any other. An empty text is no place at all, only a history.
+    A service of several parts has the position of each in `parts`, in one order: it was reached where every
+    one of them was.
     """
 
     text: str
     history: str
     offset_bytes: int | None
+    parts: "tuple[Position, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
