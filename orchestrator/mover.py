@@ -42,6 +42,7 @@ from runbooks.plan import bind, compose, facts_of
 from runbooks.planned import Known, Part, Plan
 from runbooks.progress import Progress
 from runbooks.scope import RunRef, scope_of
+from runbooks.watching import Watchers
 from sites.model import Estate, Service
 from sites.replication.words import ReplicationDriver, Word
 from sites.transport import Transport
@@ -91,6 +92,7 @@ class Mover:
         self._on_step_ended = on_step_ended
         self._runbooks: dict[str, Runbook] = {}
         self.progress: dict[str, Progress] = {}
+        self.watchers = Watchers()
         self.on_local_run: Callable[[RunRecord], None] = lambda record: None
 
     # --- plans ---------------------------------------------------------------------------------------
@@ -241,6 +243,7 @@ class Mover:
         def progressed(progress: Progress, last: Record) -> None:
             self.progress[plan.id] = progress
             publisher.update(progress)
+            self.watchers.note(plan.id, last)
             if isinstance(last.event, StepEnded) and plan.to_site == self._tools.site:
                 self._on_step_ended(plan.service)
 
@@ -252,6 +255,7 @@ class Mover:
             on_progress=progressed,
         )
         background = asyncio.create_task(publisher.run(create=publish))
+        self.watchers.begin(plan.id)
         log.info("run-started", run=plan.id, kind=str(plan.kind), service=plan.service, why=errand.why)
         outcome = RunOutcome.INTERRUPTED
         summary = "the controller was ended"
@@ -268,6 +272,7 @@ class Mover:
                 publisher.report(await errand.report(ended.progress))
         finally:
             self._desk.errands.pop(plan.id, None)
+            self.watchers.end(plan.id)
             seconds_taken = (boottime_ns() - started_ns) / 1e9
             self._count(plan, outcome, seconds_taken)
             await publisher.finish(RUN_STATES.get(outcome, "stopped"), summary, background)
@@ -309,6 +314,7 @@ class Mover:
             driver=self._tools.drivers.get(plan.service),
             wait_healthy=self._tools.probes.get(plan.service),
             sql=self._tools.sql.get(plan.service),
+            said=self.watchers.listener(plan.id),
         )
 
     async def _known(self, service: str) -> ServiceRecord | None:

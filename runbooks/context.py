@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from probes.model import ProbeResult
 from runbooks.planned import Plan, PlannedStep
 from sites.model import Estate, Host, Service
+from sites.output import Said
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
@@ -73,7 +74,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """The world as a run's actions may use it. What is None is not there for this service."""
+    """The world as a run's actions may use it. What is None is not there for this service.
+
+    `said`: by a step's id, whom to tell what its command says while it runs (see `runbooks.watching`).
+    """
 
     estate: Estate
     service: Service
@@ -83,6 +87,7 @@ class ActionContext:
     driver: ReplicationDriver | None = None
     wait_healthy: WaitHealthy | None = None
     sql: Sql | None = None
+    said: Callable[[str], Said] | None = None
 
     def host(self, reference: str) -> Host:
         """The host of `site/role`. Raises KeyError; plans name only hosts of the estate."""

@@ -38,6 +38,7 @@ async def carry_out_on_host(context: ActionContext, call: Call) -> Result:
             call.arguments.run,
             _token(context, call),
             timeout_seconds=call.timeout_seconds,
+            said=context.said(call.step.id) if context.said is not None else None,
         )
     except CommandRefused as refused:
         raise _refusal(refused) from refused

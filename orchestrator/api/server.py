@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.api import answers
 from orchestrator.api.history_words import history_entry
+from orchestrator.api.output_stream import output_of
 from orchestrator.api.shapes import (
     ApproveOrder,
     CertificateOrder,
@@ -87,6 +88,7 @@ class LocalApi:
                 web.get("/v1/runs", self._runs),
                 web.get("/v1/runs/{run}", self._run),
                 web.get("/v1/runs/{run}/follow", self._follow),
+                web.get("/v1/runs/{run}/output", self._output),
                 web.post("/v1/plan", self._plan),
                 web.post("/v1/moves", self._move),
                 web.post("/v1/pause", self._pause),
@@ -159,6 +161,10 @@ class LocalApi:
             if detail.state != "running":
                 return response
             await asyncio.sleep(FOLLOW_LOOK_SECONDS)
+
+    async def _output(self, request: web.Request) -> web.StreamResponse:
+        await self._await_run(request.match_info["run"])
+        return await output_of(self._controller, request)
 
     async def _await_run(self, name: str) -> None:
         """A run just ordered is on its way through the store; give it a moment."""

@@ -222,18 +222,26 @@ def _show_runs(found: "RunList") -> None:
 
 @runs.command()
 @click.argument("run", metavar="ID")
+@click.option("--follow", is_flag=True, help="First show what its commands say, while they say it.")
 @json_option
 @pass_settings
-def show(settings: Settings, run: str, as_json: bool) -> None:
+def show(settings: Settings, run: str, follow: bool, as_json: bool) -> None:
     """Tell one run: who ordered it and why, what it stated, and each step.
 
+    With --follow the last lines of its commands, and each further one as it comes, until the run has ended.
+    Only the controller that carries a run out hears them. Ctrl-C ends the looking, never the run.
+
     \b
-    Example:
+    Examples:
       twinsite runs show ebs-failover-7
+      twinsite runs show ebs-failover-7 --follow
     """
     from orchestrator.cli import views
+    from orchestrator.cli.follow import follow_output
 
     with controller(settings) as asked:
+        if follow:
+            follow_output(asked.output(run))
         found = asked.run(run)
     if as_json:
         say_json(found)
