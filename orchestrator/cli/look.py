@@ -1,6 +1,7 @@
 """Verbs that only look: status, explain, lag, runs. They change nothing, whatever they are given."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -223,9 +224,15 @@ def _show_runs(found: "RunList") -> None:
 @runs.command()
 @click.argument("run", metavar="ID")
 @click.option("--follow", is_flag=True, help="First show what its commands say, while they say it.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Read it from there, as `twinsite emergency` recorded it; no controller is asked.",
+)
 @json_option
 @pass_settings
-def show(settings: Settings, run: str, follow: bool, as_json: bool) -> None:
+def show(settings: Settings, run: str, follow: bool, journal: Path | None, as_json: bool) -> None:
     """Tell one run: who ordered it and why, what it stated, and each step.
 
     With --follow the last lines of its commands, and each further one as it comes, until the run has ended.
@@ -235,10 +242,20 @@ def show(settings: Settings, run: str, follow: bool, as_json: bool) -> None:
     Examples:
       twinsite runs show ebs-failover-7
       twinsite runs show ebs-failover-7 --follow
+      twinsite runs show ebs-failover-7 --journal twinsite-emergency.sqlite
     """
     from orchestrator.cli import views
     from orchestrator.cli.follow import follow_output
 
+    if journal is not None:
+        from orchestrator.cli.by_hand import run_in
+
+        found = run_in(journal, run)
+        if as_json:
+            say_json(found)
+        else:
+            say(views.run_detail(found))
+        return
     with controller(settings) as asked:
         if follow:
             follow_output(asked.output(run))

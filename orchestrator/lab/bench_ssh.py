@@ -1,10 +1,10 @@
 """`tools/bench-ssh`: many SSH steps at once on one controller, and how late the lease was renewed meanwhile.
 
-Real parts: OpenSSH servers on loopback, one for each host; a plan of independent `ssh` steps carried out by the
-engine with a journal on disk over kept connections and the step wrapper; and a keeper in a process of its
+Real parts: OpenSSH servers on loopback, one for each host; a plan of independent `ssh` steps carried out by
+the engine with a journal on disk over kept connections and the step wrapper; and a keeper in a process of its
 own, which renews its lease every 100 ms in a store in memory as long as this process completes its turns.
 
-What it costs is also the hosts' work, because they are this machine too: every step starts some ten processes.
+What it costs is the hosts' work too, because they are this machine: every step starts some ten processes.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
@@ -182,7 +183,7 @@ def _wait_for(port: int) -> None:
 
 
 def run_keeper(folder: Path, ports: Sequence[int]) -> int:
-    """A keeper alone with a store in memory; the instants of its renewals go to `renewals`, in nanoseconds."""
+    """A keeper alone with a store in memory; its renewals' instants go to `renewals`, in nanoseconds."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     raise_priority()
     return asyncio.run(_keep(folder, ports))
@@ -283,7 +284,7 @@ async def _turn(link: KeeperLink, late: list[float]) -> None:
 def lateness(folder: Path, begun_ns: int, ended_ns: int) -> list[float]:
     """How much later than due each renewal of that time was."""
     at = [int(line) for line in (folder / "renewals").read_text().split()]
-    pairs = zip(at, at[1:], strict=False)
+    pairs = pairwise(at)
     return [
         (after - before) / 1e9 - RENEW_EVERY_SECONDS
         for before, after in pairs
