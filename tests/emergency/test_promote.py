@@ -37,7 +37,7 @@ pytestmark = [
 
 @pytest.fixture
 def guard(tmp_path: Path, any_pair: Pair) -> Iterator[GuardHost]:  # noqa: F811
-    """The guard of the database at Morpeth, with a keeper that says nothing."""
+    """The guard of the database at Morpeth."""
     folder = tmp_path / "guard"
     folder.mkdir()
     host = GuardHost(folder, Pki(tmp_path))
@@ -84,6 +84,16 @@ async def until(condition: Callable[[], object], tries: int = 400) -> None:
     raise AssertionError("it never came to that")
 
 
+async def alone(guard: GuardHost, pair: Pair) -> None:
+    """Start the guard, which no keeper answers; the login may write in its inbox, as the data's owner may."""
+    guard.start_only()
+    inbox = guard.state / "inbox"
+    await until(inbox.exists)
+    for folder in (guard.state.parent.parent, guard.state.parent, guard.state):
+        folder.chmod(0o711)
+    os.chown(inbox, pair.whom.uid or 65534, pair.whom.gid or 65534)
+
+
 async def test_only_a_certificate_opens_the_guard_and_lets_the_standby_be_promoted(
     any_pair: Pair,  # noqa: F811
     guard: GuardHost,
@@ -97,11 +107,7 @@ async def test_only_a_certificate_opens_the_guard_and_lets_the_standby_be_promot
         person = Scripted()
         session = Session(estate, tmp_path, person, lambda of, base: ByHand(of.ssh, base, own=False))
         any_pair.kill_all(DURHAM)
-        await asyncio.to_thread(guard.start)
-        inbox = guard.state / "inbox"
-        for folder in (guard.state.parent.parent, guard.state.parent, guard.state):
-            folder.chmod(0o711)
-        os.chown(inbox, any_pair.whom.uid or 65534, any_pair.whom.gid or 65534)
+        await alone(guard, any_pair)
         wanted = order("postgres/promote", from_site=DURHAM, to_site=MORPETH)
 
         # Without a certificate the plan is shown, and the run is refused with the way to one.
@@ -143,10 +149,7 @@ async def test_a_guard_that_refuses_the_certificate_is_heard_and_nothing_is_prom
         person = Scripted(verdicts=[Verdict(Verb.ABORT)])
         session = Session(estate, tmp_path, person, lambda of, base: ByHand(of.ssh, base, own=False))
         any_pair.kill_all(DURHAM)
-        await asyncio.to_thread(guard.start)
-        for folder in (guard.state.parent.parent, guard.state.parent, guard.state):
-            folder.chmod(0o711)
-        os.chown(guard.state / "inbox", any_pair.whom.uid or 65534, any_pair.whom.gid or 65534)
+        await alone(guard, any_pair)
         file = tmp_path / "crm.json"
         file.write_text(certificate(estate, key, site=MORPETH).text())
         wanted = order("postgres/promote", from_site=DURHAM, to_site=MORPETH, certificate=file)
