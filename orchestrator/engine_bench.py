@@ -35,6 +35,7 @@ from runbooks.plan import Facts, bind, compose
 from runbooks.planned import Plan
 from runbooks.scope import RunRef, scope_of
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.transport import Completed
 
 HOSTS = 100
@@ -201,7 +202,15 @@ class _Nothing(Arguments):
 class _NoTransport:
     """Nothing is carried anywhere."""
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         raise NotImplementedError
 
     async def aclose(self) -> None:

@@ -52,6 +52,7 @@ from runbooks.shedding import as_shedding
 from runbooks.steered import Order, Verb
 from runbooks.steering import Refused
 from runbooks.uses import SHIPPED
+from runbooks.watching import Watchers
 from sites.model import SHED, Estate, Service
 from sites.replication.words import ReplicationDriver, Word
 from sites.transport import Transport
@@ -124,6 +125,7 @@ class Mover:
         self._runbooks: dict[str, Runbook] = {}
         self._under_way: dict[str, _UnderWay] = {}
         self.progress: dict[str, Progress] = {}
+        self.watchers = Watchers()
         self.on_local_run: Callable[[RunRecord], None] = lambda record: None
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self.run_record: Callable[[str], RunRecord | None] = lambda run: None
@@ -295,6 +297,7 @@ class Mover:
             self.progress[plan.id] = progress
             publisher.update(progress)
             self.on_progress(progress)
+            self.watchers.note(plan.id, last)
             if isinstance(last.event, StepEnded) and plan.to_site == self._tools.site:
                 self._on_step_ended(plan.service)
 
@@ -308,6 +311,7 @@ class Mover:
         background = asyncio.create_task(publisher.run(create=publish))
         under_way = _UnderWay(plan, engine, publisher, asyncio.Event())
         self._under_way[plan.id] = under_way
+        self.watchers.begin(plan.id)
         log.info("run-started", run=plan.id, kind=str(plan.kind), service=plan.service, why=errand.why)
         outcome = RunOutcome.INTERRUPTED
         summary = "the controller was ended"
@@ -323,6 +327,7 @@ class Mover:
             self._desk.errands.pop(plan.id, None)
             self._under_way.pop(plan.id, None)
             under_way.ended.set()
+            self.watchers.end(plan.id)
             seconds_taken = (boottime_ns() - started_ns) / 1e9
             self._count(plan, outcome, seconds_taken)
             await publisher.finish(RUN_STATES.get(outcome, "stopped"), summary, background)
@@ -496,6 +501,7 @@ class Mover:
             wait_healthy=self._tools.probes.get(plan.service),
             sql=self._tools.sql.get(plan.service),
             base=self._tools.base,
+            said=self.watchers.listener(plan.id),
         )
 
     async def _known(self, service: str) -> ServiceRecord | None:

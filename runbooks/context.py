@@ -17,6 +17,7 @@ from probes.model import ProbeResult
 from runbooks.planned import Plan, PlannedStep
 from runbooks.progress import Progress
 from sites.model import Estate, Host, Service
+from sites.output import Said
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
@@ -90,7 +91,8 @@ class Token:
 class ActionContext:
     """The world as a run's actions may use it. What is None is not there for this service. `wall_seconds` is
     the time of day: for what people wait for, across restarts and machines, and for nothing else. `base`: the
-    estate file's folder, where relative paths of secrets and certificates start."""
+    estate file's folder, where relative paths of secrets and certificates start. `said`: by a step's id, whom
+    to tell what its command says while it runs (see `runbooks.watching`)."""
 
     estate: Estate
     service: Service
@@ -102,6 +104,7 @@ class ActionContext:
     sql: Sql | None = None
     wall_seconds: Callable[[], float] = time.time
     base: Path = Path()
+    said: Callable[[str], Said] | None = None
 
     def host(self, reference: str) -> Host:
         """The host of `site/role`. Raises KeyError; plans name only hosts of the estate."""

@@ -60,6 +60,7 @@ async def run_on_host(context: ActionContext, call: Call, command: str, *, stdin
             _token(context, call),
             timeout_seconds=call.timeout_seconds,
             stdin=stdin,
+            said=context.said(call.step.id) if context.said is not None else None,
         )
     except CommandRefused as refused:
         raise _refusal(refused) from refused

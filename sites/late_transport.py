@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from sites.errors import HostUnreachable
 from sites.model import Host
+from sites.output import Said
 from sites.transport import Completed, Transport
 
 
@@ -20,7 +21,15 @@ class LateTransport:
         self._making: asyncio.Task[Transport] | None = None
         self._closed = False
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """As `Transport.run`; the time that was waited for the library counts."""
         real = self._real
         if real is None:
@@ -35,7 +44,7 @@ class LateTransport:
                     "started; the command was not started."
                 ) from None
             timeout_seconds = due - loop.time()
-        return await real.run(host, command, timeout_seconds=timeout_seconds, stdin=stdin)
+        return await real.run(host, command, timeout_seconds=timeout_seconds, stdin=stdin, said=said)
 
     async def _made(self) -> Transport:
         if self._making is None:

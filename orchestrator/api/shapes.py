@@ -10,6 +10,7 @@ UTC strings, for people only.
     GET  /v1/runs/{run}/follow         RunDetail per line (NDJSON), one at each change, until it has ended
     POST /v1/runs/{run}/steer          SteerRequest -> Steered       (follows it, or refuses with a code)
     POST /v1/runs/{run}/adopt          AdoptRequest -> Steered       (number 0: it is no order of the run)
+    GET  /v1/runs/{run}/output         OutputLine per line (NDJSON), as the run's commands speak
     POST /v1/plan                      MoveRequest -> MovePlan        (changes nothing)
     POST /v1/moves                     MoveOrder -> MoveAccepted      (starts the run of that very plan)
     POST /v1/pause, /v1/resume, /v1/acknowledge    QuietRequest -> Acted
@@ -343,6 +344,16 @@ class Steered(Shape):
     run: str
     number: int
     executor: str
+
+
+class OutputLine(Shape):
+    """One line: what a step's command said (`out`, `err`), or how the step goes (`state`). `missed`: so many
+    lines before it were lost, not being taken in time. A line without a step is a sign of life."""
+
+    step: str
+    stream: Literal["out", "err", "state"]
+    text: str
+    missed: int = 0
 
 
 class RunList(Shape):

@@ -18,8 +18,16 @@ from orchestrator.cli.options import Settings
 # By section, in the order in which somebody needs them: the files, and the verbs in each.
 FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
     ("Look", (("look", ("status", "explain", "lag", "runs")), ("history", ("history",)))),
-    ("Move", (("move", ("plan", "switchover", "failover")),)),
-    ("Last resort", (("certify", ("certify", "reconcile")), ("store", ("store",)))),
+    ("Move", (("move", ("plan", "switchover", "failover", "failback")),)),
+    (
+        "Last resort",
+        (
+            ("certify", ("certify", "reconcile")),
+            ("store", ("store",)),
+            ("emergency", ("emergency",)),
+            ("journal", ("journal",)),
+        ),
+    ),
     ("Quieten", (("quieten", ("pause", "resume", "acknowledge")),)),
     (
         "Set up",

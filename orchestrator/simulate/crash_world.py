@@ -18,6 +18,7 @@ from runbooks.context import ActionContext, Call, Result
 from runbooks.errors import LostRight, Overtaken
 from sites.errors import CommandRefused
 from sites.model import Host
+from sites.output import Said
 from sites.replication.words import (
     Closed,
     Fenced,
@@ -188,7 +189,15 @@ class CrashHosts:
         self._ended: dict[tuple[str, int], asyncio.Event] = {}
         self._done: set[str] = set()
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """A question."""
         return Completed(0 if command.removesuffix("?") in self._done else 1, "", "", 0.0)
 

@@ -21,6 +21,7 @@ from sites.errors import HostUnreachable
 from sites.inventory import EstateInvalid
 from sites.late_transport import LateTransport
 from sites.model import Host
+from sites.output import Said
 from sites.replication.words import Closed, Fenced
 from sites.transport import Completed, Transport
 
@@ -256,7 +257,15 @@ class Carrier:
         self.given: list[float] = []
         self.closed = False
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         self.given.append(timeout_seconds)
         return Completed(0, command, "", 0.0)
 

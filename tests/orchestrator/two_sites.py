@@ -41,6 +41,7 @@ from orchestrator.store.memory import MemoryCluster
 from orchestrator.vantage import NOT_FROM_OUTSIDE, Vantage, context_at
 from sites.errors import HostUnreachable
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.replication.words import ReplicationDriver, Role
 from sites.transport import Completed
 from tests.support.fake_doors import TICK_SECONDS, FakeDoors, FakeGuard, FakeLink
@@ -108,7 +109,15 @@ def estate(
 class NoHosts:
     """The shipped runbooks run nothing on hosts."""
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """Nothing is there."""
         raise HostUnreachable(f"{host.name}: no hosts here")
 

@@ -19,6 +19,7 @@ from runbooks.planned import Part, Plan, PlannedCondition, PlannedStep
 from runbooks.progress import Progress
 from runbooks.scope import RunRef, Scope, scope_of
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.replication.words import Closed, Fenced, Position, Promoted, Rejoined, Role, Sample, Word
 from sites.transport import Completed, Transport
 from tests.support.virtual_time import now_ns, now_seconds
@@ -219,7 +220,15 @@ class FakeTransport:
     answers: dict[str, Completed | Exception] = field(default_factory=dict)
     ran: list[tuple[str, str]] = field(default_factory=list)
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         self.ran.append((f"{host.site}/{host.name}", command))
         for part, answer in self.answers.items():
             if part in command:

@@ -17,6 +17,7 @@ from runbooks.render import render_plan
 from runbooks.script import ScriptArguments, run_script
 from runbooks.shipped import FILE_LIMIT_BYTES
 from sites.model import Host
+from sites.output import Said
 from sites.ssh import SshTransport
 from sites.transport import Completed
 from tests.runbooks.kinds.folders import codes, faults, planned, written
@@ -140,8 +141,16 @@ async def test_a_file_changed_in_mid_run_does_not_change_the_run(tmp_path: Path)
 class Garbling(LocalTransport):
     """What is sent does not arrive whole: a disk that filled up, or somebody who writes there."""
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
-        return await super().run(host, command, timeout_seconds=timeout_seconds, stdin=stdin[:-3])
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
+        return await super().run(host, command, timeout_seconds=timeout_seconds, stdin=stdin[:-3], said=said)
 
 
 @pytest.mark.slow
@@ -216,7 +225,15 @@ class AtHome(SshTransport):
 
     home: Path
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         there = f"HOME={self.home}; export HOME; {command}"
         return await super().run(host, there, timeout_seconds=timeout_seconds, stdin=stdin)
 
