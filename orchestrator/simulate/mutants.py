@@ -48,6 +48,13 @@ NO_WORD = (
 )
 """P32 taken out: a lease that ended costs nothing but time."""
 
+ALWAYS_IN_TOUCH = (
+    STATE,
+    "        return not has_passed(self.store_answered_ns + self.timing.lease_duration_ns, now_ns)",
+    "        return True",
+)
+"""P9: how long the store did not answer counts for nothing; a keeper that starts has not been answered yet."""
+
 GUARD_HAS_TAKEN_IT = (
     "        if service.guard is not None and _is_automatic(state, name) and not service.guard.automatic:"
 )
@@ -228,8 +235,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "change",
         (
             STATE,
-            "                self.peer_seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift",
-            "                self.peer_seen_ns, self.timing.lease_duration_ns, self.timing.clock_drift",
+            "takeover_after(seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift)",
+            "takeover_after(seen_ns, self.timing.lease_duration_ns, self.timing.clock_drift)",
         ),
         (
             PROMISE,
@@ -252,6 +259,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "        # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.\n",
             "        if here.keepers:\n            state.peer_item = here.keepers[-1].state.peer_item\n            state.peer_seen_ns = here.keepers[-1].state.peer_seen_ns\n",
         ),
+        ALWAYS_IN_TOUCH,
         *NO_WORD,
     ),
     _mutant(
@@ -781,11 +789,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a store that was out of reach is taken up where it was left",
         "it was put back meanwhile to what the taker saw last, and the holder has renewed since",
         "restore",
-        (
-            STATE,
-            "        return not has_passed(self.store_answered_ns + self.timing.lease_duration_ns, now_ns)",
-            "        return True",
-        ),
+        ALWAYS_IN_TOUCH,
     ),
     _mutant(
         "P33",
