@@ -265,7 +265,8 @@ class StepStatus(Shape):
 
 
 class RunDetail(Shape):
-    """One run."""
+    """One run. `whole_site`: the site that it moves; its steps are services then, each with a run of its
+    own."""
 
     run: str
     kind: str
@@ -285,6 +286,7 @@ class RunDetail(Shape):
     steps: list[StepStatus]
     pause: PauseStatus | None = None
     report: list[str] = []
+    whole_site: str = ""
 
 
 class RunList(Shape):
@@ -302,6 +304,7 @@ class MoveRequest(Shape):
     to_site: str | None = None
     certify_down: str | None = None
     accept_loss_seconds: float | None = Field(None, ge=0)
+    over_capacity: bool = False
     reason: str = ""
 
 
@@ -330,7 +333,7 @@ class CertificateStatus(Shape):
 
 class MovePlan(Shape):
     """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself,
-    `certificate` what whoever orders it certifies by that."""
+    `certificate` what whoever orders it certifies by that, `shed` what is shed for it, in this order."""
 
     run: str
     verb: str
@@ -346,13 +349,7 @@ class MovePlan(Shape):
     plan: dict[str, Any]
     pause: PauseStatus | None = None
     certificate: CertificateStatus | None = None
-
-
-class PlanList(Shape):
-    """What `twinsite plan failover --site … --json` prints: by service, its plan or why there is none."""
-
-    plans: list[MovePlan]
-    refused: dict[str, Refusal]
+    shed: list[str] = []
 
 
 class MoveOrder(Shape):

@@ -3,8 +3,10 @@
 Instants are CLOCK_BOOTTIME of this machine in nanoseconds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord, beyond
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
@@ -37,9 +39,10 @@ class ServiceView:
     `still`: the proof of the primary's own site that nothing was written there since.
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
-    ended without success. `run_in_doubt`: it stands still because a step's end is not known.
-    `open_failures`: how often opening it here failed lately. `guarded`: a guard stands at the database host
-    of either site, as the estate says, so that a stalled controller is fenced.
+    ended without success. `run_in_doubt`: it stands still because a step's end is not known. `open_failures`:
+    how often opening it here failed lately. `guarded`: a guard stands at the database host of either site, as
+    the estate says, so that a stalled controller is fenced. `rooms`: by site that states its capacity, how
+    the service would fit there.
     """
 
     service: Service
@@ -69,6 +72,7 @@ class ServiceView:
     client_probes: tuple[OutsideProbe, ...] = ()
     cut_off_for_seconds: float = 0.0
     handed_over_lately: bool = False
+    rooms: Mapping[str, Room] = field(default_factory=dict)
 
     @property
     def record(self) -> ServiceRecord | None:
