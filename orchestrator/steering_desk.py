@@ -37,10 +37,7 @@ class SteeringDesk:
 
     async def steer(self, run: str, request: SteerRequest, who: str) -> Steered:
         """Have a run follow an order. Raises OrderRefused."""
-        record = self._controller.run_records.get(run)
-        if record is None:
-            raise OrderRefused("unknown-run", f"no run {run!r} is known here", wrong=True)
-        _of_one_service(record)
+        record = self._known(run)
         estate = self._controller.estate
         order = RunOrder(
             verb=request.verb,
@@ -58,7 +55,7 @@ class SteeringDesk:
         if self._controller.mover.under_way(run):
             number = await self._here(run, order)
         elif record.over:
-            raise OrderRefused("run-over", f"the run has ended: {record.state}: {record.outcome}")
+            raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
         elif record.executor_site == self._controller.site:
             raise OrderRefused(
                 "run-not-under-way",
@@ -68,19 +65,29 @@ class SteeringDesk:
             number = await self._through_the_store(record, order)
         return Steered(run=run, number=number, executor=record.executor_site)
 
+    def _known(self, run: str) -> RunRecord:
+        """The run, if it is one that can be steered. Raises OrderRefused."""
+        record = self._controller.run_records.get(run)
+        if record is None:
+            raise OrderRefused("unknown-run", f"no run {run!r} is known here", wrong=True)
+        if record.whole_site:
+            raise OrderRefused(
+                "wrong-request",
+                f"{run} moves several services; steer the run of one: `twinsite runs`",
+                wrong=True,
+            )
+        return record
+
     def adopt(self, run: str, reason: str, who: str) -> Steered:
         """Go on with a run whose controller is lost, or take it back, by the rules of ownership (P24, P26).
 
         Raises OrderRefused.
         """
-        record = self._controller.run_records.get(run)
-        if record is None:
-            raise OrderRefused("unknown-run", f"no run {run!r} is known here", wrong=True)
-        _of_one_service(record)
+        record = self._known(run)
         if not reason.strip():
             raise OrderRefused("reason-missing", "adopt needs a reason: it stands in the record")
         if record.over:
-            raise OrderRefused("run-over", f"the run has ended: {record.state}: {record.outcome}")
+            raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
         mind = self._controller.minds[record.service]
         if self._controller.mover.under_way(run) or mind.run or mind.busy is not None:
             raise OrderRefused(
@@ -119,7 +126,7 @@ class SteeringDesk:
         try:
             given = await self._controller.mover.steer(run, as_order(order))
         except NotUnderWay as fault:
-            raise OrderRefused("run-over", f"{fault}: it has just ended") from fault
+            raise OrderRefused("run-ended", f"{fault}: it has just ended") from fault
         except JournalTrouble as fault:
             raise OrderRefused("not-on-file", f"{fault}; nothing was done") from fault
         if isinstance(given, Refused):
@@ -153,7 +160,7 @@ class SteeringDesk:
     async def _put_in(self, run: str, order: RunOrder) -> None:
         def asked(record: RunRecord) -> RunRecord:
             if record.over:
-                raise OrderRefused("run-over", f"the run has ended: {record.state}: {record.outcome}")
+                raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
             if len(record.asks) >= ASKS_AT_ONCE:
                 raise OrderRefused(
                     "order-unanswered", f"{len(record.asks)} orders wait for {record.executor_site} already"
@@ -205,17 +212,6 @@ class SteeringDesk:
                     return answer
             if record is not None and record.over:
                 words = f"the run has ended: {record.state}: {record.outcome}"
-                return RunAnswer(ask_id=order.ask_id, code="run-over", message=words)
+                return RunAnswer(ask_id=order.ask_id, code="run-ended", message=words)
             await asyncio.sleep(LOOK_SECONDS)
         return None
-
-
-def _of_one_service(record: RunRecord) -> None:
-    """Raises OrderRefused for the run of a whole site, which only begins others."""
-    if record.whole_site:
-        raise OrderRefused(
-            "wrong-request",
-            f"{record.run} moves all services of {record.whole_site}, each in a run of its own: "
-            f"`twinsite runs show {record.run}` names them",
-            wrong=True,
-        )

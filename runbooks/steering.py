@@ -43,7 +43,7 @@ def judge(progress: Progress, order: Order) -> Order | Refused:
 
 def _of_the_run(progress: Progress, order: Order) -> Refused | None:
     if progress.ended is not None and progress.final:
-        return Refused("run-over", f"the run has ended: {progress.outcome}: {progress.ended.summary}")
+        return Refused("run-ended", f"the run has ended: {progress.outcome}: {progress.ended.summary}")
     if progress.aborted is not None:
         return Refused("run-ending", f"it is ending already: {progress.aborted}")
     if progress.undo_wanted and order.verb in (Verb.PAUSE, Verb.UNDO):

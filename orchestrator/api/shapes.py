@@ -314,11 +314,11 @@ class RunDetail(Shape):
     steps: list[StepStatus]
     pause: PauseStatus | None = None
     report: list[str] = []
-    whole_site: str = ""
     waits: list[WaitStatus] = []
     orders: list[OrderStatus] = []
     last_order: int = 0
     left: list[str] = []
+    whole_site: str = ""
 
 
 class SteerRequest(Shape):

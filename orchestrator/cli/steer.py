@@ -11,7 +11,6 @@ import click
 
 from orchestrator.cli.connect import controller
 from orchestrator.cli.failures import DONE, FAILED, INTERRUPTED, Failure, wrong
-from orchestrator.cli.follow import follow
 from orchestrator.cli.options import RUN, STEP, Settings, pass_settings, reason_option
 from orchestrator.cli.output import say, wrapped
 
@@ -65,6 +64,8 @@ def _order(
 
 def _to_its_end(asked: "Controller", name: str) -> None:
     """Follow a run that is ending; what it leaves is told by `follow`. The exit code is that of its end."""
+    from orchestrator.cli.follow import follow
+
     ended = follow(asked, name)
     if ended.state not in ("aborted", "undone", "done"):
         raise Failure(f"See: twinsite runs show {name}", FAILED)

@@ -196,7 +196,7 @@ STEERING = ReasonGroup(
     "Steering a run",
     (
         Reason(
-            "run-over",
+            "run-ended",
             "The run has ended, so nothing can be ordered of it any more.",
             "`twinsite runs show RUN` says what it left; order a new move if one is wanted.",
         ),

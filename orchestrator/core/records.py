@@ -196,13 +196,13 @@ class RunRecord:
     automatic: bool = False
     steps: tuple[StepState, ...] = ()
     report: tuple[str, ...] = ()
-    whole_site: str = ""
     waits: tuple[RunWait, ...] = ()
     orders: tuple[RunOrder, ...] = ()
     asks: tuple[RunOrder, ...] = ()
     answers: tuple[RunAnswer, ...] = ()
     left: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
+    whole_site: str = ""
 
     @property
     def over(self) -> bool:

@@ -181,7 +181,7 @@ async def test_the_second_of_two_who_steer_at_once_at_two_sites_is_told_who_was_
         )
         refused = [answer for answer in answers if isinstance(answer, Refused)]
         assert len(refused) == 1, answers
-        assert refused[0].refusal.code in ("steered-meanwhile", "run-ending", "run-over")
+        assert refused[0].refusal.code in ("steered-meanwhile", "run-ending", "run-ended")
         if refused[0].refusal.code == "steered-meanwhile":
             assert "was first: order 1" in refused[0].refusal.message
 

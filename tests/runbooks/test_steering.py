@@ -553,5 +553,5 @@ def test_a_run_that_has_ended_takes_no_order() -> None:
 
     ended = replace(_progress(), ended=RunEnded(RunOutcome.DONE, "2 of 2 steps are done"))
     found = judge(ended, order("abort"))
-    assert refused(found) == "run-over"
+    assert refused(found) == "run-ended"
     assert "2 of 2 steps are done" in found.message
