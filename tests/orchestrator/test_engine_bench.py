@@ -32,6 +32,6 @@ async def test_each_figure_is_measured_and_said_with_what_was_asked(small: None,
 def test_both_ways_to_write_the_plan_have_as_many_steps_on_as_many_hosts(small: None) -> None:
     estate, catalogue = engine_bench.bench_estate(3), shipped_actions()
     for text in (engine_bench.for_each_text(), engine_bench.written_out_text()):
-        plan, _, _ = engine_bench.drawn(text, estate, catalogue)
+        plan = engine_bench.drawn(text, estate, catalogue).plan
         assert len(plan.steps) == 9
         assert len({step.host for step in plan.steps}) == 3
