@@ -29,7 +29,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
         "twinsite " + name
         for name in (
             "status", "explain", "lag", "runs", "runs show", "history", "certify", "reconcile",
-            "store", "store status", "store accept",
+            "store", "store status", "store accept", "emergency", "journal", "journal import",
             "plan", "plan switchover", "plan failover", "plan failback", "switchover", "failover", "failback",
             "pause", "resume", "acknowledge",
             "config", "config check", "config schema", "hosts", "hosts check", "runbook", "runbook check",

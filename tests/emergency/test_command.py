@@ -23,8 +23,11 @@ sites:
   morpeth: {{hosts: {{app: {{address: 127.0.0.2, port: {port}}}}}}}
   derwentside: {{witness: true}}
 services:
-  crm: {{home: morpeth, standby: durham, guard: {{stop: false, command: {{open: [a], close: [b], verify: [c]}},
-        hosts: {{durham: app, morpeth: app}}}}}}
+  crm:
+    home: morpeth
+    standby: durham
+    guard:
+      {{stop: false, command: {{open: [a], close: [b], verify: [c]}}, hosts: {{durham: app, morpeth: app}}}}
 runbook_path: [runbooks]
 access: {{operators: {{jo: operator-jo.pub}}}}
 """
