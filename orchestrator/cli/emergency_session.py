@@ -49,6 +49,9 @@ from sites.ssh.by_hand import ByHand
 from sites.transport import Transport
 
 LOOK_SECONDS = 15.0
+_READ_EPOCH = (
+    r"""{ cat "$m" || sudo -n cat "$m"; } 2> /dev/null | sed -n 's/.*"epoch": \([0-9]*\).*/\1/p'; true"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,8 +316,7 @@ async def _look(
     """What each host has seen of the service: the highest epoch of its steps and its guard, in words too."""
     memory = shlex.quote(f"{guard_state}/{order.to_site}/{order.service}/memory")
     command = (
-        f"cut -d' ' -f1 ~/.twinsite/steps/{order.service}/token 2> /dev/null; "
-        f'm={memory}; {{ cat "$m" || sudo -n cat "$m"; }} 2> /dev/null | sed -n \'s/.*"epoch": \\([0-9]*\\).*/\\1/p\'; true'
+        f"cut -d' ' -f1 ~/.twinsite/steps/{order.service}/token 2> /dev/null; m={memory}; " + _READ_EPOCH
     )
 
     async def one(host: Host) -> tuple[int | None, str]:
