@@ -16,6 +16,8 @@ from runbooks.progress import fold
 
 def run_in(path: Path, name: str) -> RunDetail:
     """The run of that name. Ends the command where there is none."""
+    if not path.is_file():
+        raise wrong(f"{path}: there is no such journal")
     runs = runs_in(path)
     for run in runs:
         if run.summary.run_id == name:

@@ -61,7 +61,7 @@ def emergency(
     reason: str,
     yes: bool,
 ) -> None:
-    """Run a runbook by hand, with no controller left.
+    """Run a runbook by hand, when no controller is left.
 
     Needs the estate file, the runbooks, and SSH to the hosts as you have it: your agent, keys and
     ~/.ssh/config count; host keys are always checked. A runbook that makes a site primary needs an operator's

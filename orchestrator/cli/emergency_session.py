@@ -1,6 +1,7 @@
 """One sitting at a laptop: the estate as it is there, the plan of an order, and its run."""
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,9 @@ from sites.ssh.by_hand import ByHand
 from sites.transport import Transport
 
 LOOK_SECONDS = 15.0
+_READ_EPOCH = (
+    r"""{ cat "$m" || sudo -n cat "$m"; } 2> /dev/null | sed -n 's/.*"epoch": \([0-9]*\).*/\1/p'; true"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +314,9 @@ async def _look(
     transport: Transport, hosts: dict[str, Host], order: Order, guard_state: str
 ) -> dict[str, tuple[int | None, str]]:
     """What each host has seen of the service: the highest epoch of its steps and its guard, in words too."""
+    memory = shlex.quote(f"{guard_state}/{order.to_site}/{order.service}/memory")
     command = (
-        f"cut -d' ' -f1 ~/.twinsite/steps/{order.service}/token 2> /dev/null; "
-        f"m={guard_state}/{order.to_site}/{order.service}/memory; "
-        "{ cat $m || sudo -n cat $m; } 2> /dev/null | sed -n 's/.*\"epoch\": \\([0-9]*\\).*/\\1/p'; true"
+        f"cut -d' ' -f1 ~/.twinsite/steps/{order.service}/token 2> /dev/null; m={memory}; " + _READ_EPOCH
     )
 
     async def one(host: Host) -> tuple[int | None, str]:

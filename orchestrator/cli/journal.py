@@ -24,7 +24,7 @@ def journal() -> None:
 
 
 @journal.command("import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 @click.option("--site", "here", type=SITE, metavar="SITE", help="Whose controller's machine this is.")
 @pass_settings
 def import_(settings: Settings, file: Path, here: str | None) -> None:
@@ -32,7 +32,8 @@ def import_(settings: Settings, file: Path, here: str | None) -> None:
 
     Its runs go into the site's journal. Where a certificate has opened a service at this site, the keeper
     finds it in its note when it starts: it tells the other site that glass was broken here, and `twinsite
-    reconcile` ends it. Controller and keeper must not run; nothing of a run goes on by this.
+    reconcile` ends it. Run it as the user who runs twinsite; controller and keeper must not run. Nothing of a
+    run goes on by this.
 
     \b
     Example:
@@ -47,6 +48,8 @@ def import_(settings: Settings, file: Path, here: str | None) -> None:
     name = here or settings.site
     if name is None:
         raise wrong("Say whose controller's machine this is: --site SITE")
+    if not file.is_file():
+        raise wrong(f"{file}: there is no such journal")
     path = estate_path(settings)
     estate = load_estate(path, resolve_secrets=False).estate
     state = state_directory(estate, site_in(estate, name), path.absolute().parent)

@@ -232,7 +232,7 @@ def _show_runs(found: "RunList") -> None:
 @click.option("--follow", is_flag=True, help="First show what its commands say, while they say it.")
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Read it from there, as `twinsite emergency` recorded it; no controller is asked.",
 )

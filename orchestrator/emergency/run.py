@@ -13,7 +13,7 @@ from orchestrator.clock import boottime_ns
 from orchestrator.emergency.terminal import Person, Verb
 from orchestrator.journal import SqliteJournal
 from runbooks.catalogue import ActionCatalogue
-from runbooks.context import ActionContext, Sql, Token, WaitHealthy
+from runbooks.context import ActionContext, Sql, Token, WaitHealthy, bounded
 from runbooks.engine import Engine, Outcome
 from runbooks.errors import ActionMisused
 from runbooks.journal import (
@@ -165,7 +165,8 @@ class Hands:
 
     def _said(self, step_id: str) -> Said:
         def said(stream: str, line: str) -> None:
-            self.person.tell([f"    {'!' if stream == 'err' else '|'} {line}"])
+            # It comes from a host, and is shown on a terminal.
+            self.person.tell([f"    {'!' if stream == 'err' else '|'} {bounded(line)}"])
 
         return said
 

@@ -33,7 +33,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
             "status", "explain", "lag", "runs", "runs show", "history", "certify", "reconcile",
             "runs pause", "runs resume", "runs retry", "runs skip", "runs done", "runs approve", "runs abort",
             "runs undo", "runs adopt",
-            "store", "store status", "store accept",
+            "store", "store status", "store accept", "emergency", "journal", "journal import",
             "plan", "plan switchover", "plan failover", "plan failback", "switchover", "failover", "failback",
             "pause", "resume", "acknowledge",
             "config", "config check", "config schema", "hosts", "hosts check", "runbook", "runbook check",

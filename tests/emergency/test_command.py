@@ -24,8 +24,10 @@ sites:
   derwentside: {{witness: true}}
 services:
   crm:
-    {{home: morpeth, standby: durham, guard: {{stop: false, command: {{open: [a], close: [b], verify: [c]}},
-        hosts: {{durham: app, morpeth: app}}}}}}
+    home: morpeth
+    standby: durham
+    guard:
+      {{stop: false, command: {{open: [a], close: [b], verify: [c]}}, hosts: {{durham: app, morpeth: app}}}}
 runbook_path: [runbooks]
 access: {{operators: {{jo: operator-jo.pub}}}}
 """

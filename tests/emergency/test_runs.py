@@ -10,8 +10,9 @@ from orchestrator.cli.by_hand import run_in
 from orchestrator.emergency.drawing import CertificateMissing
 from orchestrator.emergency.terminal import Verb, Verdict
 from orchestrator.emergency.words import Answer
+from orchestrator.journal import SqliteJournal
 from runbooks.errors import PlanRefused
-from runbooks.journal import RunOutcome
+from runbooks.journal import RunOutcome, RunPlanned, StepStarted
 from tests.emergency.worlds import Scripted, order, session_at
 from tests.sites.ssh.servers import Served, openssh
 
@@ -172,3 +173,28 @@ def test_a_step_that_decides_who_is_primary_needs_the_certificate(place: Served)
     drawn = session_at(place, Scripted()).draw(order("claim"))
     with pytest.raises(CertificateMissing, match=r"certify morpeth --down --service crm --epoch 1"):
         drawn.check()
+
+
+def test_a_step_whose_end_nobody_knows_is_asked_about_and_may_be_said_to_be_done(place: Served) -> None:
+    (place.base / "gate").touch()
+    person = Scripted(verdicts=[Verdict(Verb.DONE, "I looked: it is stopped")])
+    session = session_at(place, person)
+    drawn = session.draw(order("move", parameters=("greeting=x",)))
+    run, journal = drawn.plan.id, place.base / "journal.sqlite"
+
+    async def begun() -> None:
+        kept = await SqliteJournal.open(journal)
+        await kept.append(run, RunPlanned(drawn.plan, "jo by hand", "fire"))
+        await kept.append(run, StepStarted("promote/stop", 1))
+        await kept.aclose()
+
+    asyncio.run(begun())
+    # The host started it, and was switched off before its end.
+    records = place.base / "home" / ".twinsite" / "steps" / "crm" / "records"
+    records.mkdir(parents=True)
+    (records / f"{run}@promote:stop").write_text("started 1 1 99999999 1 99999998 1 another-boot\n")
+    outcome = session.resume(run, journal, None, "ann by hand")
+    assert outcome.done
+    assert notes(place) == ["tried", "started"], "the step in doubt was not run again"
+    assert "went down before its end" in person.asked[0]
+    assert run_in(journal, run).steps[0].state == "done"
