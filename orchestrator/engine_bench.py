@@ -148,8 +148,8 @@ def written_out_text() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan, and what it took: by the clock, and of that by the processor for us alone, which others on a busy
-    machine do not lengthen much."""
+    """A plan, and what it took: by the clock, and of that by the processor for us alone, which others on a
+    busy machine do not lengthen much."""
 
     plan: Plan
     read_seconds: float

@@ -10,7 +10,7 @@ from aiohttp import web
 from orchestrator.clock import boottime_ns, wall_unix_seconds
 from runbooks.actions import shipped_actions
 from runbooks.engine import Outcome
-from runbooks.journal import EVENT, MemoryJournal
+from runbooks.journal import MemoryJournal, event_adapter
 from runbooks.planned import Plan
 from runbooks.progress import StepState
 from runbooks.render import render_plan
@@ -119,7 +119,9 @@ async def test_a_secret_is_sent_and_stands_in_no_plan_no_journal_and_no_evidence
         outcome = await here.carry_out(plan)
     assert seen == ["Bearer s3cret-s3cret"]
     assert not outcome.done
-    journal = b"".join([EVENT.dump_json(record.event) for record in await here.journal.read("run-1")])
+    journal = b"".join(
+        [event_adapter().dump_json(record.event) for record in await here.journal.read("run-1")]
+    )
     assert b"you said ***" in journal
     for text in (journal.decode(), plan.to_json(), "\n".join(render_plan(plan))):
         assert "s3cret" not in text
