@@ -13,6 +13,7 @@ from sites.model import Estate, Host
 from sites.transport import Completed
 from tests.orchestrator import two_sites as world_of
 from tests.orchestrator.looking import refusal_of
+from tests.orchestrator.test_broken_glass import alone
 from tests.orchestrator.two_sites import DURHAM, MORPETH, Site, TwoSites, estate, two_sites
 
 DEMOTE = """
@@ -351,3 +352,48 @@ async def test_a_failed_taking_back_waits_and_is_adopted_anew_by_order(
         await order(world.durham, run, "retry", "undo:demote/stop-app")
         await world.until(lambda: state_of(world, run) == "undone")
         assert hosts.ran[-2:] == [(DURHAM, "appctl start")] * 2
+
+
+# --- restarts -----------------------------------------------------------------------------------------
+
+
+async def test_a_run_that_broke_the_glass_goes_on_after_a_restart_of_its_controller() -> None:
+    async with two_sites(steered_estate(), prepare=books(PROMOTE, "")) as world:
+        await alone(world)
+        plan = await world.morpeth.move("failover", certify_down=DURHAM, reason="no power there")
+        await world.until(lambda: bool(world.morpeth.controller.minds["crm"].run_waits))
+        assert world.open_at(MORPETH)
+        await world.morpeth.kill_controller()
+        await world.morpeth.start()
+        await world.until(lambda: bool(world.morpeth.controller.minds["crm"].run_waits))
+        assert [wait.step for wait in (await told(world.morpeth, plan.run)).waits] == ["promote/late"]
+        await order(world.morpeth, plan.run, "done", "promote/late")
+        await world.until(lambda: not world.morpeth.controller.minds["crm"].run)
+        assert (await told(world.morpeth, plan.run)).state == "done"
+        assert world.open_at(MORPETH)
+
+
+async def test_a_rejoin_that_was_cut_off_goes_on_as_the_same_run() -> None:
+    rejoin = (
+        "runbook: rejoin\ntitle: Again\nsteps:\n  - {id: ask, action: person, who: x, ask: y, expect: 5m}\n"
+    )
+    rejoin += "  - {id: join, action: replication.rejoin, needs: [ask]}\n"
+
+    def prepare(world: TwoSites) -> None:
+        books("", "")(world)
+        for site in world.sites.values():
+            (site.directory / "books" / "postgres" / "rejoin.yaml").write_text(rejoin)
+
+    async with two_sites(steered_estate(), prepare=prepare) as world:
+        world.writer()
+        await world.lose(DURHAM)
+        await world.until(lambda: world.open_at(MORPETH) and world.owned().movement == "steady")
+        await world.bring_back(DURHAM)
+        await world.until(lambda: [run.state for run in world.runs("rejoin")] == ["waiting"])
+        (run,) = world.runs("rejoin")
+        await world.durham.kill_controller()
+        await world.durham.start()
+        await world.until(lambda: world.durham.controller.mover.under_way(run.run))
+        await order(world.morpeth, run.run, "done", "rejoin/ask")
+        await world.until(lambda: world.steady(at=MORPETH))
+        assert [(each.run, each.state) for each in world.runs("rejoin")] == [(run.run, "done")]
