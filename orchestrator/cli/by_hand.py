@@ -50,7 +50,7 @@ def _detail(run: ByHand) -> RunDetail:
         ended="" if summary.ended_wall_seconds is None else _stamp(summary.ended_wall_seconds),
         steps=steps_of(progress),
     )
-    return run_detail(record, progress)
+    return run_detail(record, None)
 
 
 def _statement(run: ByHand) -> str:

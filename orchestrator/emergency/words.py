@@ -131,7 +131,7 @@ name=hand-$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
 cat > "$inbox/$name.tmp" && mv "$inbox/$name.tmp" "$inbox/$name.json" || exit 4
 turns=0
 while [ "$turns" -lt 200 ]; do
-  if [ -e "$inbox/$name.said" ]; then
+  if [ -r "$inbox/$name.said" ]; then
     cat "$inbox/$name.said"
     rm -f "$inbox/$name.said"
     exit 0
@@ -140,6 +140,10 @@ while [ "$turns" -lt 200 ]; do
   sleep 0.1 2> /dev/null || sleep 1
 done
 rm -f "$inbox/$name.json"
+if [ -e "$inbox/$name.said" ]; then
+  echo "the guard has answered, and this login may not read it: log in as the user the guard runs as" >&2
+  exit 4
+fi
 echo "the guard has not taken it in 20 s; look at its log" >&2
 exit 4
 """

@@ -1,6 +1,7 @@
 """No controller is left: a standby behind its guard is made primary by hand, and only with a certificate."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -85,13 +86,23 @@ async def until(condition: Callable[[], object], tries: int = 400) -> None:
 
 
 async def alone(guard: GuardHost, pair: Pair) -> None:
-    """Start the guard, which no keeper answers; the login may write in its inbox, as the data's owner may."""
+    """Start the guard, which no keeper answers; the login may use its inbox, as if both were one user."""
     guard.start_only()
     inbox = guard.state / "inbox"
     await until(inbox.exists)
     for folder in (guard.state.parent.parent, guard.state.parent, guard.state):
         folder.chmod(0o711)
-    os.chown(inbox, pair.whom.uid or 65534, pair.whom.gid or 65534)
+    owner = pair.whom.uid or 65534, pair.whom.gid or 65534
+    os.chown(inbox, *owner)
+
+    async def give() -> None:
+        while True:
+            for answer in inbox.glob("*.said"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.chown(answer, *owner)
+            await asyncio.sleep(0.02)
+
+    pair.tasks.append(asyncio.create_task(give()))
 
 
 async def test_only_a_certificate_opens_the_guard_and_lets_the_standby_be_promoted(
