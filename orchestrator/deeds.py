@@ -15,7 +15,7 @@ from orchestrator.accepted import Report, rejoined
 from orchestrator.clock import boottime_ns, wall_text
 from orchestrator.core.clients import cut_off_by
 from orchestrator.core.decision import ACTS_ON_THE_WORLD, Act, Decision, automatic_wish, wish_of
-from orchestrator.core.gates import shed_for
+from orchestrator.core.gates import PROOF_WITHIN_SECONDS, shed_for
 from orchestrator.core.messages import (
     Ask,
     Claim,
@@ -26,17 +26,17 @@ from orchestrator.core.messages import (
     Settle,
     StartRun,
 )
+from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Mode, Movement, RunRecord, ServiceRecord
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.eyes import Eyes
-from orchestrator.keeper import mode_of
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.store.base import StoreError
-from runbooks.errors import RunbooksError
+from runbooks.errors import RunbooksError, StepFailed
 from runbooks.journal import RunOutcome
 from runbooks.model import Kind
 from runbooks.planned import Known, Plan
@@ -53,6 +53,7 @@ REJOIN_BACKOFF_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 ACT_AGAIN_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 ASK_SECONDS = 30.0
+PROOF_LOOK_SECONDS = 0.05
 CANNOT_WAIT = ACTS_ON_THE_WORLD - {Act.CARRY_OUT, Act.HAND_OVER, Act.REJOIN}
 
 
@@ -76,7 +77,9 @@ class Deeds:
         minds: Mapping[str, ServiceMind],
         run_records: Mapping[str, RunRecord],
         wake: asyncio.Event,
+        look: Callable[[], View],
     ) -> None:
+        """`look`: everything as it is known now."""
         self._estate = estate
         self._site = site
         self._peer = estate.other_data_site(site)
@@ -88,6 +91,7 @@ class Deeds:
         self._minds = minds
         self._run_records = run_records
         self._wake = wake
+        self._look = look
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_report: Callable[[Report], Awaitable[None]] = _kept_nowhere
         mover.on_progress = self._progressed
@@ -495,7 +499,34 @@ class Deeds:
         plan = Plan.from_json(json.dumps(run.plan))
         run = replace(run, state="running", outcome="", ended="")  # it may stand as stopped: it goes on now
         errand = Errand(run, ordered_by_operator=True, by_itself=run.automatic, who=run.who, why=run.why)
+        if plan.kind is Kind.FAILOVER and run.loss_bound_seconds is not None:
+            errand.before_claim = lambda: self._no_more_than_said(errand)
         await self.carry_out(plan, errand, publish=False)
+
+    async def _no_more_than_said(self, errand: Errand) -> None:
+        """Gate 3 once more. What would be lost was said before the other site gave the service up: its
+        database may have come back in between and been written to. The proof that it has not may still be on
+        its way."""
+        run = errand.record
+        said_seconds = run.loss_bound_seconds or 0.0
+        accepted_seconds = run.accepted_loss_seconds or 0.0
+        limit_seconds = self._estate.services[run.service].max_data_loss_seconds
+        until_ns = boottime_ns() + int(PROOF_WITHIN_SECONDS * 1e9)
+        while True:
+            view = self._look()
+            service = next(each for each in view.services if each.service.name == run.service)
+            words, bound = statement(view, service, automatic_wish(view, service))
+            if bound is not None and bound <= max(said_seconds, limit_seconds, accepted_seconds):
+                break
+            if boottime_ns() > until_ns:
+                raise StepFailed(
+                    f"it was ordered when it would lose at most {said_seconds:.1f} s, and now {words}; "
+                    "order it again, with --accept-loss if that is to be"
+                )
+            await asyncio.sleep(PROOF_LOOK_SECONDS)
+        if bound > said_seconds and errand.restate is not None:
+            log.warning("loss-restated", service=run.service, run=run.run, statement=words)
+            errand.restate(words, bound)
 
     async def _after_failed_run(self, plan: Plan) -> None:
         """A run that failed must not hold its service for ever. Before the give-up the service stays where

@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from orchestrator.journal_file import damaged, transaction
 from runbooks.journal import (
-    EVENT,
     FINAL,
     Event,
     Record,
@@ -28,6 +27,7 @@ from runbooks.journal import (
     RunSummary,
     StepStarted,
     dumped,
+    event_adapter,
 )
 
 RUNS_KEPT = 2_000
@@ -125,7 +125,7 @@ class Tables:
 
     def _record(self, row: tuple[str, int, float, int, str]) -> Record:
         try:
-            return Record(*row[:4], EVENT.validate_json(row[4]))
+            return Record(*row[:4], event_adapter().validate_json(row[4]))
         except ValidationError as error:
             raise damaged(self._path, f"record {row[1]} of run {row[0]} cannot be read") from error
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -36,6 +37,7 @@ from orchestrator.publishing import Publisher
 from orchestrator.readings import Tally
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.catalogue import ActionCatalogue
+from runbooks.changed import changed_on_disk
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
 from runbooks.engine import Engine, Outcome
 from runbooks.errors import JournalTrouble, LostRight, NotUnderWay, PlanRefused, Problem
@@ -50,6 +52,7 @@ from runbooks.shedding import as_shedding
 from runbooks.steered import Order, Verb
 from runbooks.steering import Refused
 from runbooks.uses import SHIPPED
+from runbooks.watching import Watchers
 from sites.model import SHED, Estate, Service
 from sites.replication.words import ReplicationDriver, Word
 from sites.transport import Transport
@@ -94,7 +97,7 @@ def run_id(service: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What runs are carried out with."""
+    """What runs are carried out with. `base`: where relative paths in steps start."""
 
     estate: Estate
     site: str
@@ -106,6 +109,7 @@ class Tools:
     store: Store
     probes: Mapping[str, WaitHealthy]
     sql: Mapping[str, Sql]
+    base: Path = Path()
 
 
 class Mover:
@@ -121,6 +125,7 @@ class Mover:
         self._runbooks: dict[str, Runbook] = {}
         self._under_way: dict[str, _UnderWay] = {}
         self.progress: dict[str, Progress] = {}
+        self.watchers = Watchers()
         self.on_local_run: Callable[[RunRecord], None] = lambda record: None
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self.run_record: Callable[[str], RunRecord | None] = lambda run: None
@@ -284,12 +289,15 @@ class Mover:
         """
         publisher = self._publisher(plan, errand)
         self._desk.errands[plan.id] = errand
+        if isinstance(publisher, Publisher):
+            errand.restate = publisher.restate
         started_ns = boottime_ns()
 
         def progressed(progress: Progress, last: Record) -> None:
             self.progress[plan.id] = progress
             publisher.update(progress)
             self.on_progress(progress)
+            self.watchers.note(plan.id, last)
             if isinstance(last.event, StepEnded) and plan.to_site == self._tools.site:
                 self._on_step_ended(plan.service)
 
@@ -303,12 +311,15 @@ class Mover:
         background = asyncio.create_task(publisher.run(create=publish))
         under_way = _UnderWay(plan, engine, publisher, asyncio.Event())
         self._under_way[plan.id] = under_way
+        self.watchers.begin(plan.id)
         log.info("run-started", run=plan.id, kind=str(plan.kind), service=plan.service, why=errand.why)
         outcome = RunOutcome.INTERRUPTED
         summary = "the controller was ended"
         try:
             ended = await self._walked(engine, plan, errand, first)
             outcome, summary = ended.outcome, ended.summary
+            if changed := await asyncio.to_thread(changed_on_disk, plan, self._tools.library):
+                summary += f"; carried out as planned, though changed on the disk since: {', '.join(changed)}"
             if errand.report is not None and outcome is RunOutcome.DONE:
                 publisher.report(await errand.report(ended.progress))
             publisher.leave(await self.what_it_leaves(ended.progress, outcome))
@@ -316,6 +327,7 @@ class Mover:
             self._desk.errands.pop(plan.id, None)
             self._under_way.pop(plan.id, None)
             under_way.ended.set()
+            self.watchers.end(plan.id)
             seconds_taken = (boottime_ns() - started_ns) / 1e9
             self._count(plan, outcome, seconds_taken)
             await publisher.finish(RUN_STATES.get(outcome, "stopped"), summary, background)
@@ -488,6 +500,8 @@ class Mover:
             driver=self._tools.drivers.get(plan.service),
             wait_healthy=self._tools.probes.get(plan.service),
             sql=self._tools.sql.get(plan.service),
+            base=self._tools.base,
+            said=self.watchers.listener(plan.id),
         )
 
     async def _known(self, service: str) -> ServiceRecord | None:

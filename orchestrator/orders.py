@@ -47,6 +47,7 @@ from sites.replication.words import Role
 
 PLANS_KEPT = 1000
 NOTHING_COMING: Mapping[str, str] = {}
+ANY_LOSS_SECONDS = 1e9  # stands in a record for any loss, since JSON knows no endless number
 CLEAR_SECONDS = 15.0
 
 
@@ -310,7 +311,7 @@ class Orders:
         self._open(drawn, gates(view, service, wish))
         reason = order.reason or drawn.request.reason
         if wish.planned or wish.holder_lives:
-            await self._start_planned(drawn, who, reason)
+            await self._start_planned(drawn, wish, who, reason)
         else:
             await self._start_failover(drawn, wish, view, service, who, reason, order.signature)
         return self._accepted(drawn)
@@ -340,7 +341,7 @@ class Orders:
         self._drawn.pop(drawn.plan.id, None)
         return MoveAccepted(run=drawn.plan.id, message=f"run {drawn.plan.id} has been started")
 
-    async def _start_planned(self, drawn: Drawn, who: str, reason: str) -> None:
+    async def _start_planned(self, drawn: Drawn, wish: Wish, who: str, reason: str) -> None:
         """P26: by compare-and-set at the plan's revision; the target's controller carries it out."""
         record = self._controller.mover.record_of(
             drawn.plan,
@@ -349,6 +350,8 @@ class Orders:
             statement=drawn.statement,
             loss_bound_seconds=drawn.loss_bound_seconds,
         )
+        if wish.accept_loss_seconds is not None:
+            record = replace(record, accepted_loss_seconds=min(wish.accept_loss_seconds, ANY_LOSS_SECONDS))
         await ask_keeper(
             self._controller,
             StartRun(

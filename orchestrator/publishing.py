@@ -62,6 +62,11 @@ class Publisher:
         self._record = shown(self._record, progress)
         self._changed.set()
 
+    def restate(self, statement: str, loss_bound_seconds: float) -> None:
+        """More may be lost than was said when the run was ordered."""
+        self._record = replace(self._record, statement=statement, loss_bound_seconds=loss_bound_seconds)
+        self._changed.set()
+
     def report(self, lines: tuple[str, ...]) -> None:
         """What the run found out; written with its end."""
         self._record = replace(self._record, report=lines)

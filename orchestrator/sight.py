@@ -133,6 +133,7 @@ class Sight:
             lag_bytes=lag.bytes,
             lag_age_seconds=lag.age_seconds,
             safe_until_ns=self._eyes.safe_until_ns(name, primary, standby),
+            still=self._eyes.still(name, primary),
             final_primary_history=self._eyes.primary_history(name),
             outside=self._eyes.outside(name, now_ns),
             run_here="" if mind.run_waits and mind.run_kind == Kind.SWITCHOVER else mind.run,

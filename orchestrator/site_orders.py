@@ -21,7 +21,7 @@ from orchestrator.api.shapes import MoveAccepted, MoveOrder, MovePlan, MoveReque
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest, SitePart
 from orchestrator.clock import wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
-from orchestrator.core.records import RUN_WITHOUT_SUCCESS, RUNS, RunRecord, StepState, encode
+from orchestrator.core.records import RUNS, RunRecord, StepState, encode
 from orchestrator.core.site_plan import (
     OVER,
     CriticalPath,
@@ -365,7 +365,7 @@ class SiteRun:
             return MoveState.DONE, run
         if self._controller.minds[part.service].run == run:
             return MoveState.RUNNING, run
-        if record is not None and record.state in (*RUN_WITHOUT_SUCCESS, "stopped"):
+        if record is not None and (record.over or record.state == "stopped"):
             return MoveState.FAILED, f"{run}: {record.outcome}"
         progress = self._controller.mover.progress.get(run)
         if progress is not None and progress.ended is not None and progress.ended.outcome.final:

@@ -10,12 +10,14 @@ import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from probes.model import ProbeResult
 from runbooks.planned import Plan, PlannedStep
 from runbooks.progress import Progress
 from sites.model import Estate, Host, Service
+from sites.output import Said
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
@@ -88,7 +90,9 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class ActionContext:
     """The world as a run's actions may use it. What is None is not there for this service. `wall_seconds` is
-    the time of day: for what people wait for, across restarts and machines, and for nothing else."""
+    the time of day: for what people wait for, across restarts and machines, and for nothing else. `base`: the
+    estate file's folder, where relative paths of secrets and certificates start. `said`: by a step's id, whom
+    to tell what its command says while it runs (see `runbooks.watching`)."""
 
     estate: Estate
     service: Service
@@ -99,6 +103,8 @@ class ActionContext:
     wait_healthy: WaitHealthy | None = None
     sql: Sql | None = None
     wall_seconds: Callable[[], float] = time.time
+    base: Path = Path()
+    said: Callable[[str], Said] | None = None
 
     def host(self, reference: str) -> Host:
         """The host of `site/role`. Raises KeyError; plans name only hosts of the estate."""
@@ -153,6 +159,11 @@ def bounded(text: str, limit: int = EVIDENCE_LIMIT_CHARACTERS) -> str:
         tail = limit // 4
         text = f"{text[: limit - tail]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"
     return "".join(map(_harmless, text.replace("\r\n", "\n")))
+
+
+def on_one_line(text: str) -> str:
+    """The text for a title or a label: on one line, without control characters."""
+    return "".join(map(_harmless, " ".join(text.split())))
 
 
 def _harmless(character: str) -> str:

@@ -8,6 +8,7 @@ records (`runbooks.progress`). Wall time is for display only; order is the seque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
@@ -175,7 +176,11 @@ Event = (
 INTENTS = (RunPlanned, RunResumed, RunAdopted, UndoBegun, StepStarted)
 """Events that announce something: refused when the journal has no room for how it ends."""
 
-EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+@cache
+def event_adapter() -> TypeAdapter[Event]:
+    """Reads and writes an event; made at the first, since that takes long."""
+    return TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,7 @@ class MemoryJournal:
         """See Journal."""
         records = self._records.setdefault(run_id, [])
         # Written and read back, as on disk: whoever handed it in cannot change it afterwards.
-        kept = EVENT.validate_json(dumped(event))
+        kept = event_adapter().validate_json(dumped(event))
         record = Record(run_id, len(records) + 1, self._wall_seconds(), self._now_ns(), kept)
         records.append(record)
         return record
@@ -281,4 +286,4 @@ class MemoryJournal:
 
 def dumped(event: Event) -> bytes:
     """The event as JSON, as it is kept."""
-    return EVENT.dump_json(event)
+    return event_adapter().dump_json(event)

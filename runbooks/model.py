@@ -5,12 +5,14 @@ its own name carries the unit. What one value alone cannot tell (cycles, unknown
 keys) is checked by `runbooks.library`. Pure.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from runbooks.http_request import HttpQuestion
 from runbooks.templates import Manner
 from sites.model import Noun
 from sites.quantities import Seconds
@@ -91,7 +93,10 @@ class Parameter(_Keys):
 
 
 class Condition(_Keys):
-    """A question with a yes or no: exactly one of `run`, `probe`, `sql`, `role`."""
+    """A question with a yes or no: exactly one of `run`, `probe`, `sql`, `role`, `http`."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("run", "probe", "sql", "role", "http")
+    written_short: ClassVar[Manner] = Manner.SHELL  # a text alone is a command
 
     run: Annotated[str | None, Manner.SHELL] = Field(None, description="a command that exits with 0 for yes")
     probe: str | None = Field(None, description="the name of one of the service's probes: is it healthy?")
@@ -101,6 +106,7 @@ class Condition(_Keys):
     role: Literal["primary", "standby"] | None = Field(
         None, description="the database is a writable primary, or a standby that is streaming"
     )
+    http: HttpQuestion | None = Field(None, description="an address whose answer is as expected")
     at: Side | None = Field(None, description="the site asked; without it, where the step acts")
     host: Annotated[str | None, Manner.HOST] = Field(
         None, description="the host asked by `run`; without it, the step's"
@@ -111,11 +117,16 @@ class Condition(_Keys):
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
-        given = [key for key in ("run", "probe", "sql", "role") if getattr(self, key) is not None]
+        given = [key for key in self.kinds if getattr(self, key) is not None]
         if len(given) != 1:
             found = f", not {' and '.join(given)}" if given else ""
-            raise ValueError(f"expected exactly one of run, probe, sql, role{found}")
+            raise ValueError(f"expected exactly one of {', '.join(self.kinds)}{found}")
         return self
+
+    @property
+    def kind(self) -> str:
+        """Which of them it is."""
+        return next(name for name in self.kinds if getattr(self, name) is not None)
 
 
 def _text_is_a_command(value: Any) -> Any:
@@ -137,6 +148,29 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+class Each(_Keys):
+    """The hosts for which a step is carried out, once for each. A text or a list alone are names and patterns
+    of hosts of the new site; `{{ from_site.hosts }}` and `{{ to_site.hosts }}` are all of a site's."""
+
+    hosts: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
+        min_length=1, description="names or patterns such as app-*; one, or a list"
+    )
+    at: Side = Field(Side.TO, description="of which site; without it, of to_site")
+    except_hosts: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
+        default_factory=list, alias="except", description="names or patterns that are left out"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_short(cls, value: Any) -> Any:
+        if isinstance(value, str) and (match := _ALL_OF.match(value)):
+            return {"hosts": ["*"], "at": match[1]}
+        return {"hosts": value} if isinstance(value, str | list) else value
+
+
+_ALL_OF = re.compile(r"^\s*\{\{\s*(from_site|to_site)\.hosts\s*\}\}\s*$")
+
+
 class Step(_Keys):
     """One step as written; the keys not listed here belong to its action."""
 
@@ -148,6 +182,10 @@ class Step(_Keys):
     needs: list[StepId] = Field(default_factory=list, description="steps that must have ended well before")
     during: Annotated[list[Kind], BeforeValidator(_one_or_many)] = Field(
         default_factory=list, description="kinds of run the step belongs to; without it, all"
+    )
+    for_each: Each | None = Field(None, description="hosts: carried out once for each, named `host` in texts")
+    at_most: int | None = Field(
+        None, ge=1, description="for how many of them at the same time; without it, for all"
     )
     timeout_seconds: Seconds = Field(
         TIMEOUT_DEFAULT_SECONDS, alias="timeout", gt=0, description="how long one attempt may take"
@@ -169,6 +207,12 @@ class Step(_Keys):
     in_doubt: InDoubt = Field(InDoubt.ASK, description="a crash left the step unfinished")
     undo: Undo | None = Field(None, description="how to take the step back")
 
+    @model_validator(mode="after")
+    def _a_limit_of_something(self) -> Self:
+        if self.at_most is not None and self.for_each is None:
+            raise ValueError("expected `for_each` beside `at_most`: a limit of how many hosts at a time")
+        return self
+
     @property
     def arguments(self) -> Mapping[str, Any]:
         """The keys that belong to the action, as written."""
@@ -176,7 +220,8 @@ class Step(_Keys):
 
 
 class Runbook(_Keys):
-    """A runbook file. `name` is how it is found, `source_sha256` what exactly was read."""
+    """A runbook file. `name` is how it is found, `source_sha256` what exactly was read, `nested` the runbooks
+    that its steps name, `files` the texts of the files that are shipped along, by their paths."""
 
     runbook: PartName = Field(description="what it does, in a word: promote, demote")
     title: str = Field(min_length=1)
@@ -189,6 +234,8 @@ class Runbook(_Keys):
     name: str = Field("", alias="<name>")
     file: str = Field("", alias="<file>")
     source_sha256: str = Field("", alias="<sha256>")
+    nested: dict[str, "Runbook"] = Field(default_factory=dict, alias="<nested>")
+    files: dict[str, str] = Field(default_factory=dict, alias="<files>")
 
     def step(self, step_id: str) -> Step:
         """The step of that id. Raises KeyError."""

@@ -64,17 +64,21 @@ class RunRef:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """All the names a template may use."""
+    """All the names a template may use. `host` is there in a step that is carried out for each host."""
 
     service: ServiceRef
     from_site: SiteRef
     to_site: SiteRef
     run: RunRef
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    host: HostRef | None = None
 
     def names(self) -> dict[str, Any]:
         """Name to value, as templates see them."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        every = {item.name: getattr(self, item.name) for item in fields(self)}
+        if self.host is None:
+            del every["host"]
+        return every
 
 
 def scope_of(

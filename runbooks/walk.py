@@ -9,7 +9,7 @@ While only a person can tell how it goes on, the walk waits for that person's or
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
@@ -17,8 +17,10 @@ from runbooks.context import bounded
 from runbooks.endings import conclusion
 from runbooks.errors import JournalTrouble, LostRight
 from runbooks.journal import RunEnded, RunOutcome, UndoBegun
+from runbooks.limits import Limits
 from runbooks.model import BY_PEOPLE
 from runbooks.planned import PlannedStep
+from runbooks.progress import StepState
 from runbooks.steps import StepWork
 
 log = structlog.get_logger(__name__)
@@ -39,6 +41,7 @@ class Walk:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._standstill: tuple[RunOutcome, str] | None = None
         self._recorder.on_order = self._changed.set
+        self._limits = Limits.of(work.recorder.progress.plan.steps)
 
     async def to_the_end(self) -> RunEnded:
         """Start steps as their turn comes until nothing is left to start; how it ended is on file, if it
@@ -99,11 +102,21 @@ class Walk:
     def _start_ready(self, group: asyncio.TaskGroup) -> None:
         if self._standstill is not None:
             return
-        for step in self._recorder.progress.ready:
+        for step in self._limits.allowed(*self._standing()):
             if len(self._tasks) >= STEPS_AT_ONCE:
                 return
             if step.id not in self._tasks:
                 self._start(group, step, self._work.carry_out)
+
+    def _standing(self) -> tuple[Sequence[PlannedStep], Collection[str], Collection[str]]:
+        """What is ready, what has begun and what has ended. A step whose task is not over yet has begun,
+        whatever is on file; one whose turn comes again after a failed attempt keeps its place."""
+        progress = self._recorder.progress
+        if not self._limits.lanes:
+            return progress.ready, (), ()
+        waiting = {step.id for step in progress.plan.steps if progress.state(step.id) is StepState.WAITING}
+        ended = progress.steps.keys() - waiting - self._tasks.keys()
+        return progress.ready, (progress.steps.keys() - waiting) | self._tasks.keys(), ended
 
     def _start(self, group: asyncio.TaskGroup, step: PlannedStep, work: Work) -> None:
         task = group.create_task(self._guarded(step, work), name=f"step {step.id}")

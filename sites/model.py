@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+JUMP_PATTERN = r"^[a-z][a-z0-9-]{0,62}(/[a-z][a-z0-9-]{0,62})?$"
+NO_JUMP = "none"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 OperatorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,40}$")]
 
@@ -155,6 +157,20 @@ class Host(Noun):
     address: str = Field(description="IP address, or a name that needs no other site to be resolved")
     port: int = Field(22, ge=1, le=65535, description="port of its SSH server")
     user: str = Field("twinsite", description="account to sign on with")
+    known_as: str | None = Field(
+        None,
+        min_length=1,
+        description="name by which known_hosts and its host certificate know it; without it, its address",
+    )
+    jump: str | None = Field(
+        None,
+        pattern=JUMP_PATTERN,
+        description="the host through which it is reached: a role of its own site, or `site/role`; `none`:"
+        " directly, where its site names one",
+    )
+    via: tuple["Host", ...] = Field(
+        (), alias="<via>", exclude=True, description="its jump hosts, the nearest to us first"
+    )
 
 
 class SshSpec(Noun):
@@ -207,6 +223,12 @@ class Site(Noun):
     hosts: dict[Name, Host] = Field(
         default_factory=dict,
         description="its machines by role; a role has the same name at both sites",
+    )
+    jump: str | None = Field(
+        None,
+        pattern=JUMP_PATTERN,
+        description="the host through which all its other hosts are reached: a role of this site, or"
+        " `site/role`",
     )
     capacity: Capacity | None = Field(None, description="what the site offers to services")
 

@@ -37,7 +37,7 @@ from orchestrator.api.shapes import (
     StepStatus,
     WaitStatus,
 )
-from orchestrator.api.store_words import distrusted, keeper_warnings, store_warnings
+from orchestrator.api.store_words import distrusted, keeper_warnings, member_warnings, store_warnings
 from orchestrator.breaking_glass import without_quorum
 from orchestrator.certificates.words import certificate_warnings
 from orchestrator.clock import wall_text, wall_unix_seconds
@@ -64,7 +64,6 @@ DOWN = frozenset({Diagnosis.HANDED_OVER, Diagnosis.SITE_DARK, Diagnosis.PRIMARY_
 RIGHTLESS = frozenset({Diagnosis.ISOLATED, Diagnosis.UNKNOWN, Diagnosis.WORD_MISSING})
 FINE = frozenset({Diagnosis.HEALTHY, Diagnosis.WATCH_ONLY})
 WITNESS_FRESH_SECONDS = 10.0
-FULL_OF_QUOTA = 0.8
 
 
 def status(controller: Controller) -> Status:
@@ -113,7 +112,7 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     if controller.certificates is not None:
         lines += approval_warnings(controller.certificates.waiting())
         lines += controller.certificates.unreadable_keys()
-    lines += _store_warnings(controller)
+    lines += member_warnings(controller.store_status)
     lines += [line for found in controller.setting_findings.values() for line in found]
     lines += certificate_warnings(controller.certificate_ends, wall_unix_seconds())
     return lines
@@ -127,17 +126,6 @@ def _witness_warning(controller: Controller, view: View) -> list[str]:
     if witness not in ages:
         return [f"{witness} (witness) has not been heard since this controller started"]
     return [f"{witness} (witness) has been silent for {ages[witness]:.0f} s"]
-
-
-def _store_warnings(controller: Controller) -> list[str]:
-    """Members that do not answer, and stores that fill up."""
-    lines = []
-    for member in controller.store_status.members if controller.store_status is not None else ():
-        if not member.reachable:
-            lines.append(f"the store's member {member.endpoint} does not answer: {member.problem}")
-        elif member.quota_bytes and (member.database_bytes or 0) > FULL_OF_QUOTA * member.quota_bytes:
-            lines.append(f"the store's member {member.endpoint} is nearly full: compact and defragment it")
-    return lines
 
 
 def _site_status(controller: Controller, view: View, name: str) -> SiteStatus:
@@ -456,11 +444,11 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         steps=sorted(steps, key=lambda step: step.number),
         pause=pause,
         report=list(record.report),
+        whole_site=record.whole_site,
         waits=[_wait(record, wait) for wait in record.waits],
         orders=[_order(order) for order in record.orders],
         last_order=record.orders[-1].number if record.orders else 0,
         left=list(record.left),
-        whole_site=record.whole_site,
     )
 
 

@@ -4,7 +4,7 @@ Adds nothing to `orchestrator.api.client` but an event loop of its own, kept fro
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,6 +23,7 @@ from orchestrator.api.shapes import (
     MoveOrder,
     MovePlan,
     MoveRequest,
+    OutputLine,
     QuietRequest,
     ReconcileRequest,
     RunDetail,
@@ -147,16 +148,21 @@ class Controller:
 
     def follow(self, run: str) -> Iterator[RunDetail]:
         """See Client.follow."""
-        stream = self._client.follow(run)
+        return self._each(self._client.follow(run))
 
-        async def following() -> RunDetail | None:
+    def output(self, run: str) -> Iterator[OutputLine]:
+        """See Client.output."""
+        return self._each(self._client.output(run))
+
+    def _each(self, stream: AsyncIterator[Result]) -> Iterator[Result]:
+        async def following() -> Result | None:
             return await anext(stream, None)
 
         async def closing() -> None:
             await stream.aclose()  # type: ignore[attr-defined]  # an async generator, typed as its protocol
 
         try:
-            while (detail := self._run(following())) is not None:
-                yield detail
+            while (each := self._run(following())) is not None:
+                yield each
         finally:
             self._run(closing())

@@ -29,6 +29,7 @@ from orchestrator.api.shapes import (
     MoveOrder,
     MovePlan,
     MoveRequest,
+    OutputLine,
     QuietRequest,
     ReconcileRequest,
     Refusal,
@@ -217,6 +218,13 @@ class Client:
                 raise NobodyAnswers(self.socket, f"nothing was heard of the run for {LOST_SECONDS:g} s")
             if last is None or last.state in GOING_ON:
                 await asyncio.sleep(0.3)  # ask anew, but not in a spin
+
+    async def output(self, run: str) -> AsyncIterator[OutputLine]:
+        """What the run's commands say, line by line, until it has ended; ends too when the controller goes
+        silent. The last lines come first."""
+        async for line in self._stream(f"/v1/runs/{quote(run, safe='')}/output", OutputLine):
+            if line.step:
+                yield line
 
     async def _read(self, path: str, kind: type[Answer]) -> Answer:
         return await self._ask("GET", path, None, kind, READ_DEADLINE_SECONDS, changes=False)

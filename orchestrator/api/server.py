@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.api import answers
 from orchestrator.api.history_words import history_entry
+from orchestrator.api.output_stream import output_of
 from orchestrator.api.shapes import (
     AdoptRequest,
     ApproveOrder,
@@ -99,6 +100,7 @@ class LocalApi:
                 web.get("/v1/runs/{run}/follow", self._follow),
                 web.post("/v1/runs/{run}/steer", self._steer),
                 web.post("/v1/runs/{run}/adopt", self._adopt),
+                web.get("/v1/runs/{run}/output", self._output),
                 web.post("/v1/plan", self._plan),
                 web.post("/v1/moves", self._move),
                 web.post("/v1/sites/plan", self._plan_site),
@@ -182,6 +184,10 @@ class LocalApi:
     async def _adopt(self, request: web.Request) -> web.StreamResponse:
         asked = await _body(request, AdoptRequest)
         return _json(self._orders.steering.adopt(request.match_info["run"], asked.reason, self._who(request)))
+
+    async def _output(self, request: web.Request) -> web.StreamResponse:
+        await self._await_run(request.match_info["run"])
+        return await output_of(self._controller, request)
 
     async def _await_run(self, name: str) -> None:
         """A run just ordered is on its way through the store; give it a moment."""

@@ -10,6 +10,7 @@ UTC strings, for people only.
     GET  /v1/runs/{run}/follow         RunDetail per line (NDJSON), one at each change, until it has ended
     POST /v1/runs/{run}/steer          SteerRequest -> Steered       (follows it, or refuses with a code)
     POST /v1/runs/{run}/adopt          AdoptRequest -> Steered       (number 0: it is no order of the run)
+    GET  /v1/runs/{run}/output         OutputLine per line (NDJSON), as the run's commands speak
     POST /v1/plan                      MoveRequest -> MovePlan        (changes nothing)
     POST /v1/moves                     MoveOrder -> MoveAccepted      (starts the run of that very plan)
     POST /v1/pause, /v1/resume, /v1/acknowledge    QuietRequest -> Acted
@@ -31,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Shape(BaseModel):
     """A frozen JSON object."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # built when it is first sent or read
 
 
 class Refusal(Shape):
@@ -291,10 +292,9 @@ class OrderStatus(Shape):
 
 
 class RunDetail(Shape):
-    """One run. `whole_site`: the site that it moves; its steps are services then, each with a run of its
-    own. `state` waiting: it goes on when a person has said how (`waits`). `orders`: what people ordered of
-    it; `last_order` the number of the last. `left`: what an end before the end leaves, and what to do
-    next."""
+    """One run. `whole_site`: the site that it moves; its steps are services then, each with a run of its own.
+    `state` waiting: it goes on when a person has said how (`waits`). `orders`: what people ordered of it;
+    `last_order` the number of the last. `left`: what an end before the end leaves, and what to do next."""
 
     run: str
     kind: str
@@ -344,6 +344,16 @@ class Steered(Shape):
     run: str
     number: int
     executor: str
+
+
+class OutputLine(Shape):
+    """One line: what a step's command said (`out`, `err`), or how the step goes (`state`). `missed`: so many
+    lines before it were lost, not being taken in time. A line without a step is a sign of life."""
+
+    step: str
+    stream: Literal["out", "err", "state"]
+    text: str
+    missed: int = 0
 
 
 class RunList(Shape):

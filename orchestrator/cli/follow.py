@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from orchestrator.api.client import NobodyAnswers
-from orchestrator.api.shapes import RunDetail
+from orchestrator.api.shapes import OutputLine, RunDetail
 from orchestrator.cli import views
 from orchestrator.cli.failures import INTERRUPTED, SILENT, Failure, silent
 from orchestrator.cli.output import NARROWEST_TABLE, console, duration, on_terminal, say, width, wrapped
@@ -46,6 +46,18 @@ def follow(asked: "Controller", run: str) -> RunDetail:
         raise Failure(f"Nothing was told of run {run}: see twinsite runs show {run}", 1)
     say(views.run_ended(last))
     return last
+
+
+def follow_output(lines: Iterator[OutputLine]) -> None:
+    """Print what the run's commands say until it has ended, or until Ctrl-C."""
+    try:
+        for line in lines:
+            if line.missed:
+                click.echo(f"[… {line.missed} lines were lost: they came faster than they were shown …]")
+            mark = {"out": "|", "err": "!", "state": "="}[line.stream]
+            click.echo(f"{line.step} {mark} {line.text}")
+    except KeyboardInterrupt:
+        click.echo("Stopped looking; the run goes on without you.")
 
 
 @contextmanager

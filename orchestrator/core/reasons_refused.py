@@ -133,6 +133,12 @@ GATES = ReasonGroup(
             "Find out why (`twinsite lag`), or accept it by name: `--accept-loss any --reason …`.",
         ),
         Reason(
+            "proof-awaited",
+            "The other site gave the service up, and looks once more on its host whether nothing was written "
+            "there since the database died; that takes a second.",
+            "Nothing to do: it is claimed when that has come. Ordered by hand: order it again in a moment.",
+        ),
+        Reason(
             "loss-not-accepted",
             "The loss that was accepted is smaller than what may be lost.",
             "Read the plan's statement and accept at least that much, or wait for the standby to catch up.",

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
+from orchestrator.core.adapters import adapter
 from sites.replication.words import Position
 
 SITES = "sites/"
@@ -169,10 +168,11 @@ class RunRecord:
 
     `whole_site`: the site whose services it moves, each in a run of its own; the steps are then services, and
     `service` is empty. `automatic`: a controller started it by itself, so that it counts as such a move for
-    gate 6. `report`: what each side had accepted since they parted, as far as this run found out. `waits`:
-    what only a person can end; `orders`: those that were accepted; `asks`: those that the other site has put
-    here for the executor, `answers` what it said to the last of them. `left`: what an end before the end
-    leaves, and what to do next. `values`: what steps left for later ones, as far as there is room.
+    gate 6. `accepted_loss_seconds`: what whoever ordered it accepted by name. `report`: what each side had
+    accepted since they parted, as far as this run found out. `waits`: what only a person can end; `orders`:
+    those that were accepted; `asks`: those that the other site has put here for the executor, `answers` what
+    it said to the last of them. `left`: what an end before the end leaves, and what to do next. `values`:
+    what steps left for later ones, as far as there is room.
     """
 
     run: str
@@ -190,6 +190,7 @@ class RunRecord:
     started: str
     started_unix_seconds: float = 0.0
     loss_bound_seconds: float | None = None
+    accepted_loss_seconds: float | None = None
     ended: str = ""
     outcome: str = ""
     automatic: bool = False
@@ -210,8 +211,22 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StillSeen:
+    """By proof of its own site nothing was written by an instance for `for_seconds`, until `age_seconds` ago
+    (see `core.standstill`); ages are as of sending. `behind_gate`: it may run, and is cut off."""
+
+    mark: str
+    for_seconds: float
+    age_seconds: float
+    evidence: str
+    behind_gate: bool = False
+    given_up_epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSeen:
-    """One instance as an observer lately saw it; ages are as of sending."""
+    """One instance as an observer lately saw it; ages are as of sending. `still`: only an instance's own site
+    can know."""
 
     service: str
     site: str
@@ -223,6 +238,7 @@ class InstanceSeen:
     replayed: Position | None = None
     system_id: str = ""
     timeline: int = 0
+    still: StillSeen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,9 +290,6 @@ class ObservationRecord:
 
 
 Record = TypeVar("Record", SiteRecord, ServiceRecord, RunRecord, ObservationRecord)
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (SiteRecord, ServiceRecord, RunRecord, ObservationRecord)
-}
 
 
 class RecordUnreadable(ValueError):
@@ -285,13 +298,13 @@ class RecordUnreadable(ValueError):
 
 def encode(record: SiteRecord | ServiceRecord | RunRecord | ObservationRecord) -> bytes:
     """The record as JSON."""
-    return _ADAPTERS[type(record)].dump_json(record)
+    return adapter(type(record)).dump_json(record)
 
 
 def decode(kind: type[Record], value: bytes) -> Record:
     """The record in `value`. Raises RecordUnreadable with what is wrong."""
     try:
-        record: Record = _ADAPTERS[kind].validate_json(value)
+        record: Record = adapter(kind).validate_json(value)
     except ValueError as fault:
         raise RecordUnreadable(f"not a {kind.__name__}: {fault}") from fault
     return record

@@ -31,6 +31,7 @@ from tests.core.views import (
     Scene,
     at,
     probe,
+    still,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +196,27 @@ CASES: dict[str, Case] = {
     ),
     "what died at the other site is not claimed when too much would be lost": Case(
         216, Act.REFUSE, "lag-above-limit", GIVEN_UP.but(safe_seconds_ago=90.0)
+    ),
+    "what died long before it was given up is claimed once that is proven": Case(
+        216, Act.REFUSE, "proof-awaited", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0))
+    ),
+    "what died long before it was given up is claimed when it is proven": Case(
+        216, Act.CLAIM, "claim", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0, given_up_epoch=7))
+    ),
+    "a proof that does not come is not waited for": Case(
+        216,
+        Act.REFUSE,
+        "lag-above-limit",
+        GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0), nobody_for_seconds=3.1),
+    ),
+    "a proof that would not be enough is not waited for": Case(
+        216, Act.REFUSE, "lag-above-limit", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(29.0))
+    ),
+    "a proof that is not needed is not waited for": Case(
+        216, Act.CLAIM, "claim", GIVEN_UP.but(still=still(0.4))
+    ),
+    "a proof of what is not known is not waited for": Case(
+        216, Act.REFUSE, "lag-unknown", GIVEN_UP.but(safe_seconds_ago=None, still=still(85.0))
     ),
     "when a run has failed and the site that gave up is lost, the rest is claimed if all of it is here": Case(
         216, Act.CLAIM, "claim", HANDED.but(**GONE, run_failed=True)

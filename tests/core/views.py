@@ -15,6 +15,7 @@ from orchestrator.core.decision import Decision, decide
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.records import Mode, Movement, ServiceRecord, SiteRecord
+from orchestrator.core.standstill import Still
 from orchestrator.core.view import OutsideWord, ServiceView, View
 from sites.model import FailoverPolicy, FencePolicy, Service
 from sites.replication.words import Position, Role, Sample
@@ -113,6 +114,7 @@ class Scene:
     clocks: tuple[ClockWord, ...] = ()
     lag_seconds: float | None = 0.2
     safe_seconds_ago: float | None = 0.5
+    still: Still | None = None
     history_seen: str = HISTORY
     # the controller's own
     run_here: str = ""
@@ -201,6 +203,7 @@ class Scene:
             dead_here=self.dead_here,
             lag_seconds=self.lag_seconds,
             safe_until_ns=None if safe is None else NOW_NS - int(safe * SECOND_NS),
+            still=self.still,
             final_primary_history=self.history_seen,
             outside=self.outside,
             run_here=self.run_here,
@@ -273,6 +276,24 @@ def word(observer: str, site: str, *, writable: bool | None = True, age_seconds:
     role = "primary" if writable else "unknown"
     return OutsideWord(
         observer=observer, site=site, role=role, writable=writable, reason="", age_seconds=age_seconds
+    )
+
+
+def still(
+    since_seconds_ago: float,
+    *,
+    seen_seconds_ago: float = 1.0,
+    behind_gate: bool = False,
+    given_up_epoch: int | None = None,
+) -> Still:
+    """The proof of the primary's site that nothing was written there since. The scene's epoch is 7."""
+    return Still(
+        mark="m",
+        since_ns=NOW_NS - int(since_seconds_ago * SECOND_NS),
+        seen_ns=NOW_NS - int(seen_seconds_ago * SECOND_NS),
+        evidence="no process of it is left",
+        behind_gate=behind_gate,
+        given_up_epoch=given_up_epoch,
     )
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from runbooks.actions import shipped_actions
-from runbooks.catalogue import ActionCatalogue, Arguments, FileText
+from runbooks.catalogue import ActionCatalogue
 from runbooks.checking import Bound, Checked, check_file
-from runbooks.context import ActionContext, Call, Result
 from runbooks.library import Library
 from runbooks.plan import facts_of
 from runbooks.rules import GROUPS, RULES, Severity, severity_of
@@ -24,18 +23,8 @@ STEP = (
 )
 
 
-class ScriptArguments(Arguments):
-    """An action that ships a file along."""
-
-    file: FileText
-
-
-async def _nothing(context: ActionContext, call: Call) -> Result:
-    return Result("")
-
-
 def catalogue() -> ActionCatalogue:
-    return shipped_actions().with_action("script", ScriptArguments, _nothing)
+    return shipped_actions()
 
 
 def estate(runbook: str = "own/promote", role: str = "promote") -> Estate:
@@ -263,6 +252,6 @@ def test_faults_are_what_has_a_runbook_refused_and_warnings_are_not() -> None:
     for path in INVALID:
         checked = check(path, bound="cannot-be-planned" in path.name)
         refused = any(severity_of(one.code) is Severity.FAULT for one in checked.findings)
-        later = {"unknown-host", "cannot-be-planned", "script-missing"}
+        later = {"unknown-host", "cannot-be-planned", "nested-parameter"}
         known_later = any(one.code in later for one in checked.findings)
         assert (checked.runbook is None) == (refused and not known_later), path.name
