@@ -147,8 +147,8 @@ def written_out_text() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan, and what it took: by the clock, and of that by the processor for us alone, which others on a busy
-    machine do not lengthen much."""
+    """A plan, and what it took: by the clock, and of that by the processor for us alone, which others on a
+    busy machine do not lengthen much."""
 
     plan: Plan
     read_seconds: float
@@ -194,8 +194,9 @@ async def plan_drawing(folder: Path) -> Figure:
                 seconds.setdefault(f"{name}_{what}", []).append(getattr(made, what))
     values = {name: statistics.median(found) for name, found in seconds.items()}
     ways = [
-        f"in {values[f'{name}_drawn_seconds']:.2f} s {words} ({values[f'{name}_drawn_processor_seconds']:.2f} s of "
-        f"it on the processor; read in {values[f'{name}_read_seconds']:.2f} s)"
+        f"in {values[f'{name}_drawn_seconds']:.2f} s {words} "
+        f"({values[f'{name}_drawn_processor_seconds']:.2f} s of it on the processor; "
+        f"read in {values[f'{name}_read_seconds']:.2f} s)"
         for name, words in (("for_each", "with `for_each`"), ("written_out", "with every step written out"))
     ]
     sentence = (
