@@ -195,8 +195,9 @@ async def plan_drawing(folder: Path) -> Figure:
                 seconds.setdefault(f"{name}_{what}", []).append(getattr(made, what))
     values = {name: statistics.median(found) for name, found in seconds.items()}
     ways = [
-        f"in {values[f'{name}_drawn_seconds']:.2f} s {words} ({values[f'{name}_drawn_processor_seconds']:.2f} s of "
-        f"it on the processor; read in {values[f'{name}_read_seconds']:.2f} s)"
+        f"in {values[f'{name}_drawn_seconds']:.2f} s {words} "
+        f"({values[f'{name}_drawn_processor_seconds']:.2f} s of it on the processor; "
+        f"read in {values[f'{name}_read_seconds']:.2f} s)"
         for name, words in (("for_each", "with `for_each`"), ("written_out", "with every step written out"))
     ]
     sentence = (

@@ -179,8 +179,7 @@ class _Layout:
 
 
 def on_its_host(title: str, host: HostRef | None, place: str = "") -> str:
-    """The title of a step that is carried out for each host, with the host where it does not name it
-    itself."""
+    """The title of a step that is carried out for each host, with that host where it does not name it."""
     if host is None or host.name in title:
         return title
     return f"{title} on {place or f'{host.site}/{host.name}'}"

@@ -89,8 +89,7 @@ def bind(runbook: Runbook, scope: Scope, facts: Facts, catalogue: ActionCatalogu
 
 
 def without_what_was_left_out(dumped: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys as the plan holds them: lists and mappings that nobody wrote are empty, and only in the
-    way."""
+    """The keys as the plan holds them: empty lists and mappings that nobody wrote are in the way."""
     kept: dict[str, Any] = {}
     for key, value in dumped.items():
         before = written.get(key)

@@ -1,5 +1,4 @@
-"""The engine's benchmark measures what it says: every step is carried out, both records of it are on the
-disk."""
+"""The engine's benchmark measures what it says: every step is carried out, and recorded on the disk."""
 
 import json
 from pathlib import Path
