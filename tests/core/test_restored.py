@@ -118,6 +118,14 @@ def test_a_record_that_cannot_be_read_is_replaced_and_told_of() -> None:
         (word("morpeth", 3, serves=True), peers(word("morpeth", 3)), "durham", ""),
         (word("morpeth", 3, serves=True), peers(word("morpeth", 3, serves=True)), "durham", "owner-serves"),
         (word("durham", 3), None, "derwentside", "unknown-site"),
+        (
+            word("durham", 3),
+            peers(word("durham", 3, serves=True, glass=True)),
+            "morpeth",
+            "glass-broken-there",
+        ),
+        (word("durham", 3), peers(word("durham", 3, serves=True, glass=True)), None, "glass-broken-there"),
+        (word("durham", 3, serves=True, glass=True), peers(word("durham", 3)), "durham", ""),
         (word("durham", 3), None, "morpeth", ""),
         (word(None, 3), peers(word(None, 3)), "morpeth", ""),
     ],
@@ -135,6 +143,14 @@ def test_what_the_other_site_has_put_right_stays_and_cannot_be_certified_differe
     answer = proposed(found, word("durham", 3), trusting)
     assert (answer.owner, answer.epoch, answer.writes, code(answer)) == ("morpeth", 5, False, "")
     assert code(proposed(found, word("durham", 3), trusting, "durham")) == "owner-certified"
+
+
+def test_glass_that_the_other_site_has_ended_by_accepting_stands_in_nobody_s_way() -> None:
+    """P31: its certificate is in the store, and its disk knew of that before."""
+    found = item("morpeth", 6, 70, kind="certified")
+    ended = peers(word("morpeth", 6, serves=True, glass=True), trusted=True)
+    answer = proposed(found, word("durham", 3), ended)
+    assert (answer.owner, answer.writes, code(answer)) == ("morpeth", False, "")
 
 
 def test_what_the_other_site_certified_too_low_is_certified_again_with_its_owner() -> None:
