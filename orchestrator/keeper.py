@@ -105,6 +105,7 @@ class Keeper:
             inherited_deadline_ns=deadline_ns,
             guarded=guarded & frozenset(services),
             note=self._rights.read(),
+            certifiable=bool(estate.access.operators),  # guards open by what these have signed, without us
         )
         self._state.next_incarnation = self._known.next_incarnation
         election_seconds = estate.store.election_timeout_seconds

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from runbooks.attempt import check_right
 from runbooks.catalogue import ActionCatalogue, Arguments, AtSite, VerbatimText
 from runbooks.check import CheckArguments, check_step, least_seconds
-from runbooks.conditions import ask_until, described
+from runbooks.conditions import Answer, ask_until, described
 from runbooks.context import ActionContext, Call, Result, bounded
-from runbooks.errors import ActionMisused, StepFailed
+from runbooks.errors import ActionMisused, LostRight, Overtaken, StepFailed
 from runbooks.http_request import HttpDeed, changes, repeats
 from runbooks.model import Side
 from runbooks.nested import RunbookArguments, never_carried_out
@@ -30,6 +31,7 @@ from sites.replication.words import Position, Rejoined, ReplicationDriver, Role,
 FINAL_POSITION = "final_position"
 """The key under which a step hands on the last position of a closed primary."""
 _POSITION: TypeAdapter[Position] = TypeAdapter(Position)
+RIGHT_EVERY_SECONDS = 1.0
 _LOOKING = frozenset({Word.VERIFY, Word.SAMPLE})
 
 
@@ -140,7 +142,10 @@ async def _verify(context: ActionContext, call: Call) -> Result:
     """The role, and that both sites still are one cluster: promoting a copy of another one is no failover."""
     driver, site = _driver(context), call.step.site
     asked = PlannedCondition("role", call.arguments.role, site)
-    answer = await ask_until(asked, context, within_seconds=call.timeout_seconds)
+    if call.arguments.role == Role.STANDBY:
+        answer = await _ask_while_right(asked, context, call)
+    else:
+        answer = await ask_until(asked, context, within_seconds=call.timeout_seconds)
     if not answer.holds:
         raise StepFailed(f"expected {call.arguments.role}; {answer.evidence}")
     here = await driver.sample(site)
@@ -150,6 +155,22 @@ async def _verify(context: ActionContext, call: Call) -> Result:
             f"{here.site} and {there.site} are not the same cluster: {here.system_id} and {there.system_id}"
         )
     return Result(described(here))
+
+
+async def _ask_while_right(asked: PlannedCondition, context: ActionContext, call: Call) -> Answer:
+    """As `ask_until`. A primary that died meanwhile feeds nobody, and whoever is to take the service over
+    waits for the end of this run."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + call.timeout_seconds
+    while True:
+        within_seconds = min(due - loop.time(), RIGHT_EVERY_SECONDS)
+        answer = await ask_until(asked, context, within_seconds=within_seconds)
+        if answer.holds or loop.time() >= due:
+            return answer
+        try:
+            await check_right(call)
+        except LostRight as lost:
+            raise Overtaken(f"{lost}; until then: {answer.evidence}") from lost  # it has only looked
 
 
 async def _caught_up(context: ActionContext, call: Call) -> Result:

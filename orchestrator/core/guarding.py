@@ -27,7 +27,7 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     if service is None or service.guard is None:
         return []
     guard = service.guard
-    guard.connected, guard.open = True, message.open
+    guard.connected, guard.heard, guard.open = True, True, message.open
     guard.says_closed, guard.certified = not message.open, message.certified
     guard.incarnation, guard.epoch = message.incarnation, message.epoch
     _hold_was_unbroken(state, message)
@@ -185,7 +185,7 @@ def connected(state: OwnershipState, name: str) -> None:
     """It is there: what was ordered before may not have reached it."""
     guard = state.services[name].guard
     if guard is not None:
-        guard.connected = True
+        guard.connected, guard.heard = True, False
         guard.ordered_at_ns = guard.nudged_at_ns = 0
 
 

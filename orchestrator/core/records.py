@@ -42,6 +42,8 @@ class SiteRecord:
 
     `keeper` is unique to the keeper process: two that start at once may choose the same incarnation, and
     the one whose registration lost must not take the other's beat for its own (P3).
+    `glass_unknown`: a guard that may open by a certificate alone has not said whether it has (P31), so that
+    this beat is no word that no glass was broken here (P32).
     """
 
     incarnation: int
@@ -53,6 +55,7 @@ class SiteRecord:
     witness_seen: bool | None = None
     peer_incarnation: int = 0
     break_glass: bool = False
+    glass_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

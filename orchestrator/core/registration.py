@@ -105,6 +105,7 @@ def own_record(state: OwnershipState) -> SiteRecord:
         witness_seen=state.witness_seen,
         peer_incarnation=state.peer_item.record.incarnation if state.peer_item else 0,
         break_glass=state.glass_here(),
+        glass_unknown=state.glass_unknown(),
     )
 
 
@@ -177,7 +178,7 @@ def hear_word(state: OwnershipState, now_ns: int) -> list[Order]:
     if not state.word_needed or not state.registered or peer is None or state.phase is not Phase.ACTIVE:
         return []
     named = peer.record.peer_incarnation >= state.word_from_incarnation > 0
-    if not named or peer.record.break_glass:
+    if not named or peer.record.break_glass or peer.record.glass_unknown:
         return []
     state.word_needed = False
     return register(state, now_ns)

@@ -54,8 +54,9 @@ class ServiceState:
 class GuardState:
     """What is known of one service's guard at this site, from its own word and what it was told.
 
-    `known_incarnation`: the highest it has acknowledged (P21). `told_until_ns`: until when, at the latest, it
-    may stay open on what it was answered, our clock. `told_manual`: it may stay open for ever.
+    `heard`: it has asked since it came. `known_incarnation`: the highest it has acknowledged (P21).
+    `told_until_ns`: until when, at the latest, it may stay open on what it was answered, our clock.
+    `told_manual`: it may stay open for ever.
     `fence_order`, `automatic_order`, `learn_order`: numbers of orders not acknowledged yet, 0 for none.
     `cut`: it has acknowledged a fence, and was answered nothing since that would open it; `cut_since_ns`:
     since when. `says_closed`: the same by its own last question. `certified`: it says that a certificate
@@ -63,6 +64,7 @@ class GuardState:
     """
 
     connected: bool = False
+    heard: bool = False
     open: bool = False
     incarnation: int = 0
     epoch: int = 0
@@ -189,6 +191,7 @@ class OwnershipState:
     word_from_incarnation: int = 0
     inherited_deadline_ns: int = 0
     may_be_unbroken: bool = False
+    certifiable: bool = False
     glass: dict[str, Glass] = field(default_factory=dict)
     glass_in_question: frozenset[str] = frozenset()
     next_guard_order: int = 1
@@ -240,6 +243,12 @@ class OwnershipState:
             or any(note.glass for note in self.notes_possible)
             or any(guard.certified for guard in guards)
         )
+
+    def glass_unknown(self) -> bool:
+        """P32: a site answers only from its whole journal, and a guard that an operator's signed certificate
+        opens keeps a part of it: one that has not been heard since it came may be open by one."""
+        guards = [service.guard for service in self.services.values() if service.guard is not None]
+        return self.certifiable and not all(guard.connected and guard.heard for guard in guards)
 
     def epoch(self, service: str) -> int:
         """The epoch at which this site would act for `service`."""
@@ -301,11 +310,13 @@ def new_state(
     inherited_deadline_ns: int = 0,
     guarded: frozenset[str] = frozenset(),
     note: Note = EMPTY,
+    certifiable: bool = False,
 ) -> OwnershipState:
     """A keeper that starts. `inherited_*`: what the keeper before it on this boot had open, and until when;
     it gives no right, it only says by when to fence if no right comes, and whether the lease was unbroken
     (P32). `guarded`: services whose host here has a guard. `note`: what stands on the disk (P16, P30, P31);
-    without `hold_*` if it is of another boot, after which nothing is open."""
+    without `hold_*` if it is of another boot, after which nothing is open. `certifiable`: a guard here may be
+    opened by a certificate that we never saw (P31)."""
     services = {
         name: ServiceState(
             automatic=mode is Mode.AUTOMATIC,
@@ -330,6 +341,7 @@ def new_state(
         inherited_deadline_ns=inherited_deadline_ns,
         notes_possible=(note,),
         start_note=note,
+        certifiable=certifiable,
         may_be_unbroken=note.hold_incarnation > 0,
         glass={glass.service: glass for glass in note.glass},
         glass_in_question=frozenset(glass.service for glass in note.glass if glass.reconciling),

@@ -362,7 +362,7 @@ def test_the_loss_stops_growing_only_while_it_is_proven_that_nothing_is_written(
     view, service = scene.see()
     assert loss_bound_seconds(view, service) == pytest.approx(bound_seconds)
     gate = _answers(scene, ITSELF)[3]
-    assert gate.ok is (bound_seconds <= 60.0)
+    assert gate.open is (bound_seconds <= 60.0)
     assert ("by its own site's proof" in gate.evidence) is (standing_still(view, service) is not None)
 
 
