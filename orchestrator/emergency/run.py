@@ -5,11 +5,12 @@ When a step fails, the engine's verdict that the run has failed is held back unt
 they decide goes into the journal, and the run goes on from there. Ctrl-C leaves a run that can be resumed.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.certified import Certificate
-from orchestrator.clock import boottime_ns
+from orchestrator.clock import boottime_ns, wall_text
 from orchestrator.emergency.terminal import Person, Verb
 from orchestrator.journal import SqliteJournal
 from runbooks.catalogue import ActionCatalogue
@@ -28,7 +29,10 @@ from runbooks.journal import (
     StepStarted,
 )
 from runbooks.planned import Plan, PlannedStep
-from runbooks.progress import Progress, fold, plan_of
+from runbooks.progress import Progress, WaitKind, fold, plan_of
+from runbooks.steered import Order
+from runbooks.steered import Verb as Steering
+from runbooks.steering import Refused
 from sites.model import Estate
 from sites.output import Said, last_lines
 from sites.replication.words import ReplicationDriver
@@ -80,6 +84,7 @@ class Hands:
     who: str
     probes: Callable[[str], WaitHealthy | None] = lambda service: None
     sql: dict[str, Sql] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def carry_out(
         self, plan: Plan, *, why: str, certificate: Certificate | None, signer: str = ""
@@ -108,7 +113,7 @@ class Hands:
             self.catalogue,
             may_act=_always,
             now_ns=boottime_ns,
-            on_progress=lambda progress, record: self._tell(progress, record),
+            on_progress=lambda progress, record: self._progressed(engine, progress, record),
         )
         context = self._context(plan, executor)
         if executor == 1:
@@ -169,6 +174,39 @@ class Hands:
             self.person.tell([f"    {'!' if stream == 'err' else '|'} {bounded(line)}"])
 
         return said
+
+    def _progressed(self, engine: Engine, progress: Progress, record: Record) -> None:
+        self._tell(progress, record)
+        for wait in progress.waits:
+            # A step that failed ends the walk, and is asked about then; one in doubt is waited for in it.
+            if wait.kind is WaitKind.IN_DOUBT and wait.step is not None and wait.step.id not in self._asking:
+                asking = asyncio.create_task(self._settle(engine, progress, wait.step))
+                self._asking[wait.step.id] = asking
+
+    async def _settle(self, engine: Engine, progress: Progress, step: PlannedStep) -> None:
+        """Ask about a step whose end nobody knows, until an order about it is followed."""
+        run, verbs = progress.plan.id, (Verb.RETRY, Verb.DONE, Verb.SKIP, Verb.ABORT)
+        try:
+            while True:
+                verdict = await self.person.decide(step, progress.steps[step.id].evidence, verbs)
+                order = Order(
+                    verb=Steering(verdict.verb.value),
+                    who=self.who,
+                    site="by hand",
+                    at=wall_text(),
+                    reason=verdict.reason or "decided at the terminal",
+                    step="" if verdict.verb is Verb.ABORT else step.id,
+                    evidence=verdict.reason,
+                    seen=progress.last_order,
+                )
+                answer = await engine.steer(run, order)
+                if not isinstance(answer, Refused):
+                    break
+                self.person.tell([f"Not followed ({answer.code}): {answer.message}"])
+        except EOFError as nobody:
+            engine.stand_down(run, str(nobody))
+        finally:
+            self._asking.pop(step.id, None)
 
     def _tell(self, progress: Progress, record: Record) -> None:
         event, steps = record.event, progress.plan.steps
