@@ -412,7 +412,8 @@ class Keeper:
     async def _accept_store(self, number: int, what: AcceptStore) -> None:
         """P33: trusted, it is the store for whoever starts, and this keeper starts anew in place (P4)."""
         state = self._state
-        self._take(m.StoreToBeAccepted())
+        if self._known.problem:
+            self._take(m.StoreToBeAccepted())
         trusted = await self._known.accept(
             what,
             lambda: self._known.writer(state),
@@ -420,13 +421,14 @@ class Keeper:
             self._server.reply,
             number,
         )
-        if (
-            trusted
-        ):  # nothing has run since it was: no answer of this store has met what was read in the former
-            for call in self._calls:
-                call.cancel()  # what the former store was asked must not be sent to this one
-            self._take(m.StoreAccepted(self._known.next_incarnation))
-            log.warning("keeper-starts-anew", why="the store was accepted", site=self._site)
+        if not trusted:
+            return
+        # Nothing has run since it is trusted, so no answer of this store has met what was read in the former;
+        # and what the former was asked must not be sent to this one.
+        for call in self._calls:
+            call.cancel()
+        self._take(m.StoreAccepted(self._known.next_incarnation))
+        log.warning("keeper-starts-anew", why="the store was accepted", site=self._site)
 
     def store_word(self) -> SiteWord:
         """What this site last knew of its store, for the other one (P33)."""
