@@ -23,12 +23,12 @@ from orchestrator.core.accepting import may_be_written
 from orchestrator.core.keeper_view import KeeperView, picture
 from orchestrator.core.lease import LeaseTiming, seconds
 from orchestrator.core.messages import Ask, Message, Order, ServiceItem, SiteItem
+from orchestrator.core.modes import mode_of
 from orchestrator.core.notes import Glass
 from orchestrator.core.ownership import step
 from orchestrator.core.records import (
     SERVICES,
     SITES,
-    Mode,
     RecordUnreadable,
     ServiceRecord,
     SiteRecord,
@@ -37,6 +37,7 @@ from orchestrator.core.records import (
 )
 from orchestrator.core.restored import AcceptStore, SiteWord
 from orchestrator.core.state import new_state
+from orchestrator.hands import Hands
 from orchestrator.keeper_disk import RightsFile
 from orchestrator.keeper_doors import Doors, NoDoors
 from orchestrator.keeper_note import KeeperNote
@@ -53,8 +54,7 @@ from orchestrator.store.base import (
 )
 from orchestrator.store.known import StoreDistrusted
 from sites.errors import SitesError
-from sites.model import Estate, FailoverPolicy, Service
-from sites.replication.words import ReplicationDriver
+from sites.model import Estate
 
 log = structlog.get_logger(__name__)
 
@@ -62,11 +62,6 @@ TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
 ENDING_SECONDS = 15.0  # drivers keep their own time; one that does not is not waited for much longer
-
-
-def mode_of(service: Service) -> Mode:
-    """How the estate's policy stands in the store: `followed` is stored as manual and never moved by us."""
-    return Mode.AUTOMATIC if service.failover is FailoverPolicy.AUTOMATIC else Mode.MANUAL
 
 
 class Keeper:
@@ -77,7 +72,7 @@ class Keeper:
         estate: Estate,
         site: str,
         store: Store,
-        drivers: dict[str, ReplicationDriver],
+        hands: Hands,
         directory: Path,
         socket: Path,
         doors: Doors | None = None,
@@ -89,7 +84,7 @@ class Keeper:
         self._site = site
         self._known = KeeperStore(store, directory, site, estate.other_data_site(site))
         self._store: Store = self._known.store
-        self._drivers = drivers
+        self._hands = hands
         self._doors = doors or NoDoors()
         self._rights = RightsFile(directory / "rights.json")
         self._note_problem = ""
@@ -97,7 +92,7 @@ class Keeper:
         self._cabinet = Cabinet(directory)
         self._handed: set[Glass] = set()
         deadline_ns, open_here = self._note.read()
-        services = {name: estate.services[name] for name in drivers}
+        services = {name: each for name, each in estate.services.items() if name in hands.services}
         self._state = new_state(
             site=site,
             peer=estate.other_data_site(site),
@@ -138,6 +133,7 @@ class Keeper:
             asyncio.create_task(self._tick()),
             asyncio.create_task(self._follow(SITES, self._see_site)),
             asyncio.create_task(self._follow(SERVICES, self._see_service)),
+            asyncio.create_task(self._have_hands()),
         ]
         try:
             self._take(m.Ticked())
@@ -149,8 +145,7 @@ class Keeper:
             await self._doors.aclose()
             await self._server.aclose()
             await self._store.aclose()
-            for driver in self._drivers.values():
-                await driver.aclose()
+            await self._hands.aclose()
         log.info("keeper-ended", site=self._site)
         return self._exit_code
 
@@ -176,6 +171,11 @@ class Keeper:
         left_seconds = seconds(max(0, self._state.deadline_ns - boottime_ns()))
         log.warning("keeper-stopping", open_here=left, lease_left_seconds=round(left_seconds, 3))
         self._take(m.StopRequested())
+
+    async def _have_hands(self) -> None:
+        """Before they are needed: a fence has little time. A keeper that could cut nothing off is none."""
+        await self._hands.ready()
+        await asyncio.Event().wait()
 
     async def _tick(self) -> None:
         shown_at = 0.0
@@ -474,7 +474,8 @@ class Keeper:
         within_seconds = self._estate.ownership.fence_within_seconds
         try:
             async with asyncio.timeout(within_seconds + ENDING_SECONDS):
-                fenced = await self._drivers[order.service].fence(self._site, within_seconds=within_seconds)
+                driver = await self._hands.of(order.service)
+                fenced = await driver.fence(self._site, within_seconds=within_seconds)
             verified, evidence = fenced.verified, fenced.evidence
         except Exception as fault:  # noqa: BLE001 - whatever becomes of it, the core must hear, or it tries no more
             verified, evidence = False, _said(fault)
@@ -482,10 +483,11 @@ class Keeper:
         self._take(m.FenceEnded(order.service, verified, evidence))
 
     async def _close(self, order: m.CloseInstance) -> None:
-        driver = self._drivers[order.service]
-        within_seconds: float = getattr(driver, "close_within_seconds", 5.0)
-        log.info("closing", service=order.service, within_seconds=within_seconds)
         try:
+            async with asyncio.timeout(ENDING_SECONDS):
+                driver = await self._hands.of(order.service)
+            within_seconds: float = getattr(driver, "close_within_seconds", 5.0)
+            log.info("closing", service=order.service, within_seconds=within_seconds)
             async with asyncio.timeout(within_seconds + ENDING_SECONDS):
                 closed = await driver.close(self._site, within_seconds=within_seconds)
         except Exception as fault:  # noqa: BLE001 - as of a fence

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
-from pydantic import TypeAdapter
 
+from orchestrator.core.adapters import adapter
 from orchestrator.core.messages import Reply
 from orchestrator.core.records import SERVICES, SITES
 from orchestrator.core.restored import (
@@ -34,17 +34,16 @@ TRIES = 5
 NOTED_LOOKS = 250
 NOTED_EVERY_SECONDS = 0.02
 
-_SITE_WORD = TypeAdapter(SiteWord)
-
 
 def encoded(word: SiteWord) -> bytes:
     """A site's word as it is sent to the other one."""
-    return _SITE_WORD.dump_json(word)
+    return adapter(SiteWord).dump_json(word)
 
 
 def decoded(raw: bytes) -> SiteWord:
     """The same as it arrived. Raises ValueError."""
-    return _SITE_WORD.validate_json(raw)
+    word: SiteWord = adapter(SiteWord).validate_json(raw)
+    return word
 
 
 class KeeperStore:

@@ -8,21 +8,28 @@ belong to whoever keeps the lease, who adds words of its own to the catalogue.
 import asyncio
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from runbooks.catalogue import ActionCatalogue, Arguments, AtSite, VerbatimText
+from runbooks.check import CheckArguments, check_step, least_seconds
 from runbooks.conditions import ask_until, described
 from runbooks.context import ActionContext, Call, Result, bounded
 from runbooks.errors import ActionMisused, StepFailed
+from runbooks.http_request import HttpDeed, changes, repeats
 from runbooks.model import Side
+from runbooks.nested import RunbookArguments, never_carried_out
+from runbooks.people import with_people
 from runbooks.planned import PlannedCondition
 from runbooks.remote import ENDING_GRACE_SECONDS, SshArguments, carry_out_on_host, settle_on_host
+from runbooks.script import ScriptArguments, run_script
+from runbooks.web import http_step
 from sites.errors import CommandTimedOut
 from sites.quantities import Seconds, parse_duration
 from sites.replication.words import Position, Rejoined, ReplicationDriver, Role, Word
 
 FINAL_POSITION = "final_position"
 """The key under which a step hands on the last position of a closed primary."""
+_POSITION: TypeAdapter[Position] = TypeAdapter(Position)
 _LOOKING = frozenset({Word.VERIFY, Word.SAMPLE})
 
 
@@ -151,7 +158,7 @@ async def _caught_up(context: ActionContext, call: Call) -> Result:
         raise StepFailed(
             "no final position is known: no earlier step of this run closed the service in order"
         )
-    position = Position(**final)
+    position = _POSITION.validate_python(final)
     site = call.step.site
     if not await _driver(context).caught_up(site, position, timeout_seconds=call.timeout_seconds):
         raise StepFailed(f"{site} has not replayed up to {position.text} within {call.timeout_seconds:g} s")
@@ -189,8 +196,9 @@ async def _notify(context: ActionContext, call: Call) -> Result:
 
 
 def dumped_position(position: Position) -> dict[str, Any]:
-    """A position as a step's value; `Position(**value)` reads it."""
-    return {"text": position.text, "history": position.history, "offset_bytes": position.offset_bytes}
+    """A position as a step's value."""
+    value = {"text": position.text, "history": position.history, "offset_bytes": position.offset_bytes}
+    return value | {"parts": [dumped_position(part) for part in position.parts]} if position.parts else value
 
 
 def _words(*words: Word) -> frozenset[Word]:
@@ -199,7 +207,7 @@ def _words(*words: Word) -> frozenset[Word]:
 
 def shipped_actions() -> ActionCatalogue:
     """The catalogue of every word in this module."""
-    catalogue = ActionCatalogue()
+    catalogue = with_people(ActionCatalogue())
     catalogue = catalogue.with_action(
         "ssh",
         SshArguments,
@@ -207,6 +215,39 @@ def shipped_actions() -> ActionCatalogue:
         summary="run a command on a host",
         settle=settle_on_host,
         ending_grace_seconds=ENDING_GRACE_SECONDS,
+    )
+    catalogue = catalogue.with_action(
+        "script",
+        ScriptArguments,
+        run_script,
+        summary="run a file that is shipped along on a host",
+        settle=settle_on_host,
+        ending_grace_seconds=ENDING_GRACE_SECONDS,
+    )
+    catalogue = catalogue.with_action(
+        "http",
+        HttpDeed,
+        http_step,
+        summary="send a request to an address",
+        changes_by=changes,
+        repeats_by=repeats,
+    )
+    catalogue = catalogue.with_action(
+        "check",
+        CheckArguments,
+        check_step,
+        summary="make sure of what must hold",
+        idempotent=True,
+        changes=False,
+        least_seconds=least_seconds,
+    )
+    catalogue = catalogue.with_action(
+        "runbook",
+        RunbookArguments,
+        never_carried_out,
+        summary="carry out another runbook's steps",
+        idempotent=True,
+        changes=False,
     )
     for word, arguments, act, summary, needs in (
         ("prepare", FromSite, _prepare, "shorten a close that is to come", Word.PREPARE),

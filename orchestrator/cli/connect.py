@@ -151,3 +151,18 @@ def names_for_completion(params: Mapping[str, Any], kind: str) -> list[str]:
     if estate is None:
         return []
     return list(estate.services if kind == "service" else estate.sites)
+
+
+def runs_for_completion(params: Mapping[str, Any], run: str | None) -> list[str]:
+    """Ids of runs for a shell to complete, or the steps of `run`; none when no controller answers here."""
+    import contextlib
+    import io
+
+    try:
+        settings = Settings(config=params.get("config"), site=params.get("site"))
+        with contextlib.redirect_stderr(io.StringIO()), controller(settings) as asked:
+            if run is not None:
+                return [step.step for step in asked.run(run).steps]
+            return [found.run for found in asked.runs(50).runs]
+    except Exception:  # noqa: BLE001 - a completion has nobody to tell
+        return []

@@ -226,9 +226,9 @@ def _proven_shut(state: OwnershipState, name: str) -> None:
         service.giving_up = True
 
 
-def guard_acknowledged(state: OwnershipState, message: GuardAcknowledged) -> list[Order]:
+def guard_acknowledged(state: OwnershipState, message: GuardAcknowledged, now_ns: int) -> list[Order]:
     """P20, P23: the guard's own word that it has cut the instance off."""
-    if guarding.acknowledged(state, message):
+    if guarding.acknowledged(state, message, now_ns):
         state.services[message.service].fence_evidence = message.evidence
         _proven_shut(state, message.service)
     return []

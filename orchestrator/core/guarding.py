@@ -160,7 +160,7 @@ def _order(state: OwnershipState, name: str, kind: str, why: str) -> list[Order]
     return [OrderGuard(name, number, kind, state.confirmed_incarnation, why)]
 
 
-def acknowledged(state: OwnershipState, message: GuardAcknowledged) -> bool:
+def acknowledged(state: OwnershipState, message: GuardAcknowledged, now_ns: int) -> bool:
     """Take an acknowledgement in; true if it proves that the instance is cut off (P20, P23)."""
     service = state.services.get(message.service)
     if service is None or service.guard is None:
@@ -176,7 +176,7 @@ def acknowledged(state: OwnershipState, message: GuardAcknowledged) -> bool:
     if message.number != guard.fence_order or not message.fenced:
         return False
     guard.fence_order = 0
-    guard.cut = True
+    guard.cut, guard.cut_since_ns = True, now_ns
     guard.open = False
     return True
 

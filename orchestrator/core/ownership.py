@@ -98,7 +98,7 @@ def _take_in(state: OwnershipState, message: Message, now_ns: int) -> list[Order
         case GuardAsked():
             return guarding.asked(state, message, now_ns)
         case GuardAcknowledged():
-            return asking.guard_acknowledged(state, message)
+            return asking.guard_acknowledged(state, message, now_ns)
         case GuardConnected():
             guarding.connected(state, message.service)
         case GuardGone():

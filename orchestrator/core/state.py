@@ -57,8 +57,9 @@ class GuardState:
     `known_incarnation`: the highest it has acknowledged (P21). `told_until_ns`: until when, at the latest, it
     may stay open on what it was answered, our clock. `told_manual`: it may stay open for ever.
     `fence_order`, `automatic_order`, `learn_order`: numbers of orders not acknowledged yet, 0 for none.
-    `cut`: it has acknowledged a fence, and was answered nothing since that would open it. `says_closed`: the
-    same by its own last question. `certified`: it says that a certificate keeps it open (P31).
+    `cut`: it has acknowledged a fence, and was answered nothing since that would open it; `cut_since_ns`:
+    since when. `says_closed`: the same by its own last question. `certified`: it says that a certificate
+    keeps it open (P31).
     """
 
     connected: bool = False
@@ -69,6 +70,7 @@ class GuardState:
     told_until_ns: int = 0
     told_manual: bool = False
     cut: bool = False
+    cut_since_ns: int = 0
     says_closed: bool = False
     certified: bool = False
     automatic: bool = False

@@ -164,6 +164,8 @@ def _too_eagerly(view: View, service: ServiceView, act: Act) -> Iterator[str]:
         yield "claims as a loss what it gave up itself"
     if act in (Act.CLAIM, Act.CARRY_OUT) and service.run_in_doubt:
         yield "goes on with a run of which a step is in doubt"
+    if act is Act.CARRY_OUT and service.run_waits:
+        yield "goes on with a run that waits for a person"
     if act is Act.CARRY_OUT and (record is None or record.target != view.site):
         yield "carries out another site's run"
     if act is Act.RELEASE and not view.peer_lease_over:
