@@ -49,3 +49,17 @@ def write_result(path: str | None, text: str) -> None:
         fresh.replace(place)
     except OSError as fault:
         raise ResultNotWritten(f"{path}: the result cannot be written there: {fault.strerror}") from fault
+
+
+def put_between(page: Path, marks: tuple[str, str], text: str) -> None:
+    """Put a text between two marks, each a line of a page that has them. Raises ResultNotWritten."""
+    begin, end = marks
+    try:
+        old = page.read_text(encoding="utf-8")
+    except OSError as fault:
+        raise ResultNotWritten(f"{page}: cannot be read: {fault.strerror}; name the page") from fault
+    before, found, rest = old.partition(f"{begin}\n")
+    _, ended, after = rest.partition(f"{end}\n")
+    if not found or not ended:
+        raise ResultNotWritten(f"{page}: has no lines {begin} and {end}, between which the text would stand")
+    write_result(str(page), f"{before}{begin}\n{text}{end}\n{after}")

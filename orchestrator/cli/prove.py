@@ -8,7 +8,15 @@ import click
 from orchestrator.cli import lab_faults
 from orchestrator.cli.failures import wrong
 
-STORIES = ("tour", "site-loss", "database-loss", "switchover", "controller-loss", "link-loss")
+STORIES = (
+    "tour",
+    "site-loss",
+    "database-loss",
+    "switchover",
+    "controller-loss",
+    "link-loss",
+    "follower-loss",
+)
 _JSON = click.option(
     "--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it."
 )
@@ -18,6 +26,7 @@ _JSON = click.option(
 @click.option("--story", type=click.Choice(STORIES), default="tour", show_default=True, help="Which story.")
 @click.option("--keep", is_flag=True, help="Leave it running, to try every other verb on it.")
 @click.option("--netns", is_flag=True, help="Each site in a network namespace of its own; as root.")
+@click.option("--gates", is_flag=True, help="Clients come by gates, which guards keep open.")
 @click.option("--rows", metavar="NAMES", help="Instead of a story: corner cases, all or some; with --netns.")
 @click.option(
     "--times",
@@ -40,6 +49,7 @@ def lab(
     story: str,
     keep: bool,
     netns: bool,
+    gates: bool,
     rows: str | None,
     times: int,
     soak: float | None,
@@ -66,14 +76,34 @@ def lab(
     if soak is not None:
         from orchestrator.lab.soak import run_soak
 
-        ctx.exit(run_soak(soak, json_path=json_path))
+        ctx.exit(run_soak(soak, json_path=json_path, gates=gates))
     if rows is not None:
         from orchestrator.lab.matrix import run_rows
 
-        ctx.exit(run_rows(rows, times=times, json_path=json_path))
+        ctx.exit(run_rows(rows, times=times, json_path=json_path, gates=gates))
     from orchestrator.lab.run import run_lab
 
-    ctx.exit(run_lab(story, keep=keep, json_path=json_path, netns=netns))
+    ctx.exit(run_lab(story, keep=keep, json_path=json_path, netns=netns, gates=gates))
+
+
+@lab.command("table")
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=click.Path(path_type=Path))
+@click.option("--markdown", metavar="FILE", help="Put it between its marks in this page, and print nothing.")
+@click.pass_context
+def _table(ctx: click.Context, results: tuple[Path, ...], markdown: str | None) -> None:
+    """Make one table of several results of --rows.
+
+    Each RESULT is a file that `lab --rows … --json FILE` has written, complete or cut short. Plays of one row
+    count together, whatever file they are in. Exit code 0 only if all of them held.
+
+    \b
+    Examples:
+      twinsite lab table monday.json tuesday.json
+      twinsite lab table *.json --markdown docs/corner-cases.md
+    """
+    from orchestrator.lab.matrix import table_command
+
+    ctx.exit(table_command(results, markdown=markdown))
 
 
 for _fault in lab_faults.COMMANDS:

@@ -6,6 +6,7 @@ Each act works on a stage and knows nothing of what was done to the sites.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from orchestrator.lab.errors import StoryFailed
 from orchestrator.lab.measure import EventFigures
 from orchestrator.lab.places import DATA_SITES, HOME
 from orchestrator.lab.stage import Stage
@@ -15,6 +16,7 @@ STEADY_WITHIN_SECONDS = 120.0
 TAKEN_WITHIN_SECONDS = 60.0
 REJOINED_WITHIN_SECONDS = 150.0
 REPLAY_LOOKS = 20
+LEADER_LOOKS = 20
 SERVICES = tuple(sorted(HOME))
 MOVED = "ebs"  # the service that moves in stories and rows
 KEPT = next(service for service in SERVICES if service != MOVED)
@@ -113,7 +115,7 @@ def nothing_by_mistake(stage: Stage, taken: LabNow, after: LabNow) -> None:
 async def figures(stage: Stage, event: str, service: str, taker: str) -> EventFigures:
     """An unplanned move's cost, and whether the product said the truth about it."""
     run = await stage.view.last_run(service, taker, UNPLANNED)
-    found = await stage.measure(event, service, None if run is None else run.loss_bound_seconds)
+    found = await stage.measure(event, service, None if run is None else run.loss_bound_seconds, at=taker)
     report(stage, found)
     reported = found.reported_loss_seconds
     lost = f"{found.lost_rows} rows over {found.lost_span_seconds:.3f} s lost"
@@ -210,16 +212,40 @@ def lag_seconds(now: LabNow, service: str) -> float | None:
     return max((seconds for seconds in known if seconds is not None), default=None)
 
 
-async def unharmed(stage: Stage, event: str, service: str, site: str) -> EventFigures:
-    """Nothing happened to a service: no write failed at its primary, no row is lost, nobody else took one."""
+def not_one_failed(stage: Stage, event: str, service: str, site: str) -> None:
+    """No write of a service failed at its primary, for any client."""
     failed = stage.failed_writes(service, site)
-    found = await stage.measure(event, service, 0.0)
-    report(stage, found)
+    stage.failed[service] = stage.failed.get(service, 0) + len(failed)
     stage.check(
         f"{event}: not one write of {service} failed",
         not failed,
         "; ".join(f"{one.detail} after row {one.last_n}" for one in failed[:3]),
     )
+
+
+async def store_leader(stage: Stage) -> str:
+    """The site whose member of the store leads. Raises StoryFailed when nobody says."""
+    for _ in range(LEADER_LOOKS):  # an election may be on
+        if (found := await stage.sites.store_leader()) is not None:
+            return found
+        await stage.view.next_look()
+    raise StoryFailed("no member of the store says which of them leads")
+
+
+def store_silence(stage: Stage, figures: EventFigures) -> None:
+    """Put on file how long the store answered nobody."""
+    stage.events.append(figures)
+    stage.screen.say(
+        f"the store answered {figures.acknowledged_rows} times, its longest silence was "
+        f"{figures.outage_seconds:.3f} s"
+    )
+
+
+async def unharmed(stage: Stage, event: str, service: str, site: str) -> EventFigures:
+    """Nothing happened to a service: no write failed at its primary, no row is lost, nobody else took one."""
+    not_one_failed(stage, event, service, site)
+    found = await stage.measure(event, service, 0.0)
+    report(stage, found)
     stage.check(f"{event}: no row of {service} was lost", found.lost_rows == 0, f"{found.lost_rows} lost")
     never_two(stage, found)
     return found

@@ -18,6 +18,7 @@ from orchestrator.lab.client import (
     INSIDE_FIRST_N,
     INSIDE_WRITE_EVERY_SECONDS,
     OUTSIDE_ASK_EVERY_SECONDS,
+    PATIENT_SECONDS,
     ClientSpec,
 )
 from orchestrator.lab.errors import LabTrouble
@@ -86,7 +87,8 @@ async def assemble(lab: RunningLab, say: Callable[[str], None]) -> None:
     for site in SITES:
         programs = (*_first_programs(parts, site), *_second_programs(parts, site))
         lab.extend_tree(_description(parts, site, programs))
-    lab.databases = {service: _addresses(parts, service) for service in HOME}
+    for service in HOME:
+        lab.databases[service] = _addresses(parts, service, lab.network.instance_port(service))
     for description in _clients(parts):
         lab.start_tree(description)
     say("databases, controllers, witness and clients are starting")
@@ -267,7 +269,10 @@ async def _make_pair(parts: Parts, service: str) -> None:
     home, other = (site for site in sorted(DATA_SITES, key=lambda site: site != HOME[service]))
     places = {
         site: postgres.LabInstance(
-            site, lab.network.address(site), lab.network.port(service), lab.layout.data(site, service)
+            site,
+            lab.network.address(site),
+            lab.network.instance_port(service),
+            lab.layout.data(site, service),
         )
         for site in DATA_SITES
     }
@@ -296,11 +301,11 @@ async def _make_pair(parts: Parts, service: str) -> None:
             file.write("dynamic_shared_memory_type = mmap\n")
 
 
-def _addresses(parts: Parts, service: str) -> dict[str, dict[str, Any]]:
+def _addresses(parts: Parts, service: str, port: int) -> dict[str, dict[str, Any]]:
     return {
         site: {
             "host": parts.lab.network.address(site),
-            "port": parts.lab.network.port(service),
+            "port": port,
             "user": SUPER,
             "password": parts.secrets["postgres"],
             "database": "postgres",
@@ -329,7 +334,7 @@ def _client_tree(parts: Parts, inside: str, namespace: str) -> Description:
 
 def _client(parts: Parts, service: str, inside: str) -> Program:
     layout = parts.lab.layout
-    places = _addresses(parts, service)
+    places = _addresses(parts, service, parts.lab.network.port(service))
     spec = ClientSpec(
         service=service,
         databases={inside: places[inside]} if inside else places,
@@ -347,6 +352,9 @@ def _client(parts: Parts, service: str, inside: str) -> Program:
             write_every_seconds=INSIDE_WRITE_EVERY_SECONDS,
             ask_every_seconds=INSIDE_ASK_EVERY_SECONDS,
         )
+        if parts.lab.network.gates:
+            # What was sent before a pause waits for its answer until the host has woken.
+            spec = replace(spec, answer_within_seconds=PATIENT_SECONDS)
     path = layout.records(service, inside).with_suffix(".json")
     path.touch(mode=0o600)
     path.write_text(spec.to_json(), encoding="utf-8")

@@ -37,6 +37,7 @@ STANDBY = "select pg_is_in_recovery()"
 
 CONNECT_WITHIN_SECONDS = 0.5
 ANSWER_WITHIN_SECONDS = 2.0
+PATIENT_SECONDS = 60.0  # inside a site with gates: longer than any pause of its hosts
 RECONNECT_AFTER_SECONDS = (0.005, 0.05)  # at first, and at most
 KNOCK_EVERY_SECONDS = 0.5  # a real write where only a standby is expected
 FLUSH_EVERY_SECONDS = 0.02
@@ -72,6 +73,7 @@ class ClientSpec:
     write_every_seconds: float = 0.005
     ask_every_seconds: float = 0.0  # a standby, whether it still is one; at least as long as between writes
     first_n: int = 1  # of its rows: every client of a service has numbers of its own
+    answer_within_seconds: float = ANSWER_WITHIN_SECONDS
 
     def to_json(self) -> str:
         """What `from_json` reads."""
@@ -220,7 +222,7 @@ class Writer:
         standby, knock_at, due = True, time.monotonic() + KNOCK_EVERY_SECONDS, time.monotonic()
         while True:
             if standby:
-                async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
+                async with asyncio.timeout(self._spec.answer_within_seconds):
                     standby = await connection.fetchval(STANDBY)
             if not standby or time.monotonic() >= knock_at:
                 knock_at = time.monotonic() + KNOCK_EVERY_SECONDS
@@ -237,7 +239,7 @@ class Writer:
         self._asked_ns[site] = sent_ns
         self._next_n += 1
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
+            async with asyncio.timeout(self._spec.answer_within_seconds):
                 await connection.execute(INSERT, n, site, sent_ns)
         except asyncpg.ReadOnlySQLTransactionError as refusal:
             self._met(site, "refused", refusal)
@@ -255,7 +257,7 @@ class Writer:
     async def _create(self, site: str, connection: Any) -> bool:
         """The table, where it can be made: at the primary."""
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
+            async with asyncio.timeout(self._spec.answer_within_seconds):
                 await connection.execute(CREATE)
         except asyncpg.ReadOnlySQLTransactionError as refusal:
             self._met(site, "refused", refusal)

@@ -159,7 +159,7 @@ def _service(network: Network, layout: Layout, service: str, programs: Path) -> 
     instances = "\n".join(
         f"        {site}:\n"
         f"          host: {HOST}\n"
-        f"          port: {network.port(service)}\n"
+        f"          port: {network.instance_port(service)}\n"
         f"          data: {layout.data(site, service)}\n"
         f"          bin: {programs}"
         for site in DATA_SITES
@@ -171,6 +171,7 @@ def _service(network: Network, layout: Layout, service: str, programs: Path) -> 
         standby=standby,
         rank=sorted(HOME).index(service) + 1,
         guard_state=layout.guards,
+        gate=_gate(network, service) if network.gates else "",
         addresses=addresses,
         instances=instances,
         user=SUPER,
@@ -178,6 +179,15 @@ def _service(network: Network, layout: Layout, service: str, programs: Path) -> 
         password=_relative(layout, layout.secret("postgres")),
         replication_password=_relative(layout, layout.secret("replication")),
     )
+
+
+def _gate(network: Network, service: str) -> str:
+    lines = "".join(
+        f"        {site}: {{listen: {network.place(site, service)}, "
+        f"to: {network.address(site)}:{network.instance_port(service)}}}\n"
+        for site in DATA_SITES
+    )
+    return f"      proxy:                       # clients come by it; closed unless it keeps it open\n{lines}"
 
 
 _HEAD = """
@@ -267,7 +277,7 @@ _SERVICE = """
     rank: {rank}
     guard:                         # the dead man's switch on its database host: ends its processes
       state: {guard_state}
-    replication:
+{gate}    replication:
       driver: postgres
       user: {user}
       password: !file {password}

@@ -185,9 +185,12 @@ class Faults:
         chosen = self._running(site, process)
         for one in chosen:
             _send(one, signal.SIGKILL)
-        _, rest = psutil.wait_procs(chosen, timeout=GONE_WITHIN_SECONDS)
-        if any(_status(one) not in (psutil.STATUS_ZOMBIE, "") for one in rest):
-            raise LabTrouble(f"{process} at {site} does not end though it was killed")
+        deadline = time.monotonic() + GONE_WITHIN_SECONDS
+        # An init that stands still takes note of no death: what has ended is then still there by name.
+        while any(_status(one) not in (psutil.STATUS_ZOMBIE, "") for one in chosen):
+            if time.monotonic() > deadline:
+                raise LabTrouble(f"{process} at {site} does not end though it was killed")
+            time.sleep(0.002)
         return len(chosen)
 
     def _signal(self, site: str, process: str, number: int) -> int:
@@ -201,6 +204,20 @@ class Faults:
         if not chosen:
             raise LabMisuse(f"no {process} runs at {site} now; `twinsite lab heal {site}` starts a dead site")
         return chosen
+
+    def hold_init(self, site: str) -> None:
+        """The site's init stands still: what dies there stays dead."""
+        for one in self._init(site):
+            _send(one, signal.SIGSTOP)
+
+    def release_init(self, site: str) -> None:
+        """It goes on, and starts what has died meanwhile."""
+        for one in self._init(site):
+            _send(one, signal.SIGCONT)
+
+    def _init(self, site: str) -> list[psutil.Process]:
+        check_site(site)
+        return processes.members(self.state.trees[site])[:1]
 
     def keep_store(self) -> None:
         """A backup of all members of the store, as they are now: files of processes that stand still."""
@@ -234,14 +251,12 @@ class Faults:
     def _store_files(self, site: str) -> Path:
         return self.layout.site(site) / "etcd"
 
-    def set_between_failovers(self, service: str, text: str) -> None:
-        """Write how long after a failover a service may not move by itself; controllers read it when they
-        start."""
+    def set_policy(self, service: str, key: str, text: str) -> None:
+        """Write another value of a key of the service (`hold_down`, `min_time_between_failovers`) into the
+        estate file; controllers read it when they start."""
         path = self.layout.estate
         head, name, rest = path.read_text(encoding="utf-8").partition(f"\n  {service}:\n")
-        rest = re.sub(
-            r"min_time_between_failovers: \S+", f"min_time_between_failovers: {text}", rest, count=1
-        )
+        rest = re.sub(rf"\b{key}: \S+", f"{key}: {text}", rest, count=1)
         path.write_text(head + name + rest, encoding="utf-8")
 
     def spoil(self, site: str, service: str) -> None:

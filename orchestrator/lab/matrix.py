@@ -1,24 +1,23 @@
 """`twinsite lab --netns --rows`: corner cases on real processes, each as often as asked, and one table.
 
-All rows are played on one lab after the other, everything at home in between; after a play that failed a new
-lab is built, and the old one's logs stay. Says also which rows were not played, and why.
+All rows are played on one lab after the other, everything at home in between. A new one is built after a play
+that failed (the old one's logs stay), and for rows whose clients come by gates. Says also which rows were not
+played, and why.
 """
 
 import asyncio
-import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from orchestrator.lab import acts, namespaces
+from orchestrator.lab.cases import NOT_SHOWN
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.picture import check_lines
-from orchestrator.lab.rows import NOT_SHOWN, Row, rows_named
+from orchestrator.lab.played import Play, Played, read_results, result
+from orchestrator.lab.rows import Row, rows_named
+from orchestrator.lab.rows_table import measured, put_measured, table
 from orchestrator.lab.run import INTERRUPTED, running_lab, told, write_json
 from orchestrator.lab.stage import Stage
 from orchestrator.result_file import check_result
@@ -26,79 +25,11 @@ from orchestrator.result_file import check_result
 TABLE_COLUMNS = 110
 
 
-@dataclass(slots=True)
-class Played:
-    """One row and every play of it."""
-
-    row: Row
-    stages: list[Stage] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was played, and everything held."""
-        return bool(self.stages) and all(stage.ok for stage in self.stages)
-
-    @property
-    def held(self) -> int:
-        """In how many plays everything held."""
-        return sum(stage.ok for stage in self.stages)
-
-    @property
-    def moved_outages(self) -> list[float]:
-        """Of the service that the row is about, in seconds."""
-        return [one.outage_seconds for one in self._events() if one.service == acts.MOVED]
-
-    @property
-    def kept_outages(self) -> list[float]:
-        """Of the other service, where it was measured."""
-        return [one.outage_seconds for one in self._events() if one.service == acts.KEPT]
-
-    @property
-    def two_writable_seconds(self) -> float:
-        """The longest that two sites took writes at the same time."""
-        return max((one.two_writable_seconds for one in self._events()), default=0.0)
-
-    @property
-    def lost_rows(self) -> int:
-        """Acknowledged and gone, in all plays."""
-        return sum(one.lost_rows for one in self._events())
-
-    @property
-    def margins(self) -> list[float]:
-        """From the proof that the old primary was cut off to the first row that the new one took."""
-        return [margin for stage in self.stages for margin in stage.margins]
-
-    def _events(self) -> Iterator[Any]:
-        return chain.from_iterable(stage.events for stage in self.stages)
-
-    def to_json(self) -> dict[str, Any]:
-        """For programs: everything that was measured and checked."""
-        return {
-            "row": self.row.name,
-            "case": self.row.case,
-            "expects": self.row.expects,
-            "goal": self.row.goal,
-            "played": len(self.stages),
-            "held": self.held,
-            "two_writable_seconds": self.two_writable_seconds,
-            "plays": [
-                {
-                    "ok": stage.ok,
-                    "margins_seconds": stage.margins,
-                    "events": [event.to_json() for event in stage.events],
-                    "spans": stage.told_spans,
-                    "checks": [
-                        {"name": check.name, "ok": check.ok, "found": check.found} for check in stage.checks
-                    ],
-                }
-                for stage in self.stages
-            ],
-        }
-
-
-def run_rows(names: str, *, times: int = 1, json_path: str | None = None) -> int:
+def run_rows(names: str, *, times: int = 1, json_path: str | None = None, gates: bool = False) -> int:
     """Play rows and print the table. 0: everything that was played held; 1: something did not; 130:
-    interrupted. Raises LabMisuse, LabTrouble, ResultNotWritten."""
+    interrupted. `json_path`, unless it is "-", holds what has been played after every play, so that an
+    interruption leaves that; `gates`: every row on a lab with gates. Raises LabMisuse, LabTrouble,
+    ResultNotWritten."""
     namespaces.require()
     chosen = rows_named(names)
     if times < 1:
@@ -109,37 +40,50 @@ def run_rows(names: str, *, times: int = 1, json_path: str | None = None) -> int
     check_result(json_path)
     console = Console(stderr=json_path == "-", highlight=False)
     played = [Played(row) for row in wanted]
+    waiting = [row for row in chosen if row.missing]
+
+    def keep() -> None:
+        if json_path != "-":
+            write_json(json_path, result(played, waiting, finished=False))
+
     interrupted = False
     try:
-        asyncio.run(_play_all(console, played, times))
+        asyncio.run(_play_all(console, in_turn(played, times, gates=gates), keep, gates=gates))
     except (KeyboardInterrupt, asyncio.CancelledError):
         interrupted = True
         console.print("Interrupted: the lab has been ended. What had been played by then:")
-    _show(console, played, [row for row in chosen if row.missing])
-    ok = not interrupted and all(one.ok for one in played)
-    waiting = {row.name: list(row.missing) for row in chosen if row.missing}
-    rows = [one.to_json() for one in played]
-    write_json(json_path, {"ok": ok, "rows": rows, "waiting": waiting, "not_shown": dict(NOT_SHOWN)})
-    return INTERRUPTED if interrupted else 0 if ok else 1
+    _show(console, played, waiting)
+    found = result(played, waiting, finished=not interrupted)
+    write_json(json_path, found)
+    return INTERRUPTED if interrupted else 0 if found["ok"] else 1
 
 
-async def _play_all(console: Console, played: Sequence[Played], times: int) -> None:
-    """Round by round, so that an interruption leaves something of every row."""
-    queue = [one for _ in range(times) for one in played]
+def in_turn(played: Sequence[Played], times: int, *, gates: bool) -> list[Played]:
+    """Round by round, so that an interruption leaves something of every row; those that need gates together,
+    and every other round the other way round, so that labs are built as seldom as can be."""
+    without = [one for one in played if not (gates or one.row.gates)]
+    behind = [one for one in played if gates or one.row.gates]
+    return [one for turn in range(times) for one in (behind + without if turn % 2 else without + behind)]
+
+
+async def _play_all(console: Console, queue: list[Played], keep: Callable[[], None], *, gates: bool) -> None:
+    times = {one.row.name: queue.count(one) for one in queue}
     while queue:
-        async with running_lab(console, netns=True) as lab:
-            while queue:
+        behind = gates or queue[0].row.gates
+        async with running_lab(console, netns=True, gates=behind) as lab:
+            while queue and (gates or queue[0].row.gates) == behind:
                 one = queue.pop(0)
-                number = len(one.stages) + 1
-                lab.screen.say(f"--- {one.row.name}, {number} of {times}: {one.row.case}")
+                turn = f"{one.row.name}, {len(one.plays) + 1} of {times[one.row.name]}"
+                lab.screen.say(f"--- {turn}: {one.row.case}")
                 stage = Stage(lab.sites, lab.view, lab.screen, lost_before=lab.lost_before)
-                one.stages.append(stage)
                 if await told(acts.go_home, stage):
                     await told(one.row.play, stage)
                 stage.keep_spans(acts.SERVICES)
+                one.plays.append(Play.of(stage, gates=behind))
+                keep()
                 for line in check_lines([check for check in stage.checks if not check.ok]):
                     lab.screen.say(line)
-                lab.check(f"{one.row.name}, {number} of {times}", stage.ok)
+                lab.check(turn, stage.ok)
                 if not stage.ok:
                     break  # on a lab that was hurt nothing else is tried
 
@@ -153,8 +97,8 @@ def _show(console: Console, played: Sequence[Played], waiting: Sequence[Row]) ->
     wide = Console(file=console.file, width=max(console.width, TABLE_COLUMNS), highlight=False)
     wide.print(table(played))
     for one in played:
-        for number, stage in enumerate(one.stages, 1):
-            for line in check_lines([check for check in stage.checks if not check.ok]):
+        for number, play in enumerate(one.plays, 1):
+            for line in check_lines([check for check in play.checks if not check.ok]):
                 console.print(f"{one.row.name}, play {number}: {line}", markup=False, soft_wrap=True)
     if waiting:
         console.print("Not played, because the product does not have yet what they need:")
@@ -165,29 +109,16 @@ def _show(console: Console, played: Sequence[Played], waiting: Sequence[Row]) ->
         console.print(f"  {case}: {reason}", soft_wrap=True)
 
 
-def table(played: Sequence[Played]) -> Table:
-    """A line a row. The outage is that of the service that the row is about."""
-    found = Table(
-        title="Corner cases on real processes, seen by clients outside and inside both sites",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    found.add_column("row", no_wrap=True)
-    for heading in ("held", "outage, s\nmin", "\nmedian", "\nmax", "other's\nmax", "cut off\nbefore, s"):
-        found.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("rows\nlost", "two sites\nwritable, s"):
-        found.add_column(heading, justify="right", no_wrap=True)
-    for one in played:
-        outages, others, margins = one.moved_outages, one.kept_outages, one.margins
-        found.add_row(
-            one.row.name,
-            f"{one.held}/{len(one.stages)}",
-            *(f"{of(outages):.3f}" if outages else "-" for of in (min, statistics.median, max)),
-            f"{max(others):.3f}" if others else "-",
-            f"{min(margins):.3f}" if margins else "-",
-            str(one.lost_rows),
-            f"{one.two_writable_seconds:.3f}",
-        )
-    return found
+def table_command(paths: Sequence[Path], *, markdown: str | None = None) -> int:
+    """One table of several results: printed, or put between its marks in a page. 1 if anything did not hold.
+    Raises LabMisuse, ResultNotWritten."""
+    check_result(markdown)
+    played = read_results(paths)
+    if not played:
+        raise LabMisuse("nothing was played in these results")
+    if markdown is None:
+        print(measured(played), end="")
+    else:
+        put_measured(Path(markdown), played)
+        print(f"{sum(len(one.plays) for one in played)} plays of {len(played)} rows: {markdown}")
+    return 0 if all(one.ok for one in played) else 1

@@ -5,7 +5,7 @@ results are seconds. Nothing here believes what the product says of itself, but 
 the product's own statement of loss, which is passed through to stand beside what was measured.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -76,15 +76,26 @@ class EventFigures:
         """The object that `--json` prints."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "EventFigures":
+        """Raises TypeError for anything `to_json` did not make."""
+        return cls(**raw)
+
 
 def outage_seconds(records: Sequence[Acknowledged], window: Window) -> float:
     """The longest time in the window without an acknowledged commit, anywhere.
 
     The window's own ends count as its bounds: a service that never came back was out until the end.
     """
-    instants = [record.acknowledged_ns for record in window.records_of(records)]
-    bounds = [window.start_ns, *instants, window.end_ns]
-    return max(later - earlier for earlier, later in pairwise(bounds)) / NS
+    return silence_seconds([record.acknowledged_ns for record in window.records_of(records)], window)
+
+
+def silence_seconds(instants: Sequence[int], window: Window) -> float:
+    """The longest time between two of these instants, which are in order and within the window; its ends
+    count as well."""
+    return (
+        max(later - earlier for earlier, later in pairwise([window.start_ns, *instants, window.end_ns])) / NS
+    )
 
 
 def two_writable_seconds(records: Sequence[Acknowledged], window: Window) -> float:

@@ -33,6 +33,8 @@ WANTED_PORTS = {
     "ssh": 2222,
     "crm": 5432,
     "ebs": 5433,
+    "crm-db": 6432,  # where a database listens that has a gate before it
+    "ebs-db": 6433,
     "controller": 8300,
     "guards": 8301,
     "metrics": 9300,
@@ -45,12 +47,14 @@ PREFIX_BITS = 24
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A lab's addresses and ports, and the claim that keeps other labs off them."""
+    """A lab's addresses and ports, and the claim that keeps other labs off them. `gates`: clients come to
+    databases by a gate of their guards'."""
 
     second_octet: int
     ports: Mapping[str, int]
     claim: socket.socket
     namespaces: bool = False
+    gates: bool = False
 
     @property
     def cidr(self) -> str:
@@ -83,6 +87,11 @@ class Network:
     def port(self, role: str) -> int:
         """The port of a role, the same at every site."""
         return self.ports[role]
+
+    def instance_port(self, service: str) -> int:
+        """Where the service's databases listen; their clients come to `port(service)`, which is the same
+        unless there is a gate."""
+        return self.ports[f"{service}-db" if self.gates else service]
 
     def place(self, site: str, role: str) -> str:
         """`address:port`."""
@@ -129,7 +138,7 @@ def _unclaimed() -> Iterator[tuple[str, socket.socket]]:
             yield prefix_of(octet), claim
 
 
-def claim_network(*, namespaces: bool = False) -> Network:
+def claim_network(*, namespaces: bool = False, gates: bool = False) -> Network:
     """The first free network, with a port for every role that is free at all of its sites. In network
     namespaces every port is free; what a killed lab has left of the network is swept away.
 
@@ -143,14 +152,14 @@ def claim_network(*, namespaces: bool = False) -> Network:
             if left := sweep(prefix_of(octet)):
                 claim.close()
                 raise LabTrouble(f"a former lab has left what cannot be taken away: {'; '.join(left)}")
-            return Network(octet, WANTED_PORTS, claim, namespaces=True)
+            return Network(octet, WANTED_PORTS, claim, namespaces=True, gates=gates)
         addresses = [f"127.{octet}.{number}.1" for number in range(1, len(SITES) + 1)]
         try:
             ports = {role: _free_port(wanted, addresses) for role, wanted in WANTED_PORTS.items()}
         except LabTrouble:
             claim.close()
             raise
-        return Network(octet, ports, claim)
+        return Network(octet, ports, claim, gates=gates)
     raise LabTrouble(
         f"{len(NETWORKS)} labs are running on this machine, and there is no network left; `twinsite lab down`"
     )

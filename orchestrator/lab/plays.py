@@ -101,6 +101,13 @@ async def survives(
         await acts.figures(stage, event, service, acts.primary(after, service))
 
 
+def text(now: LabNow) -> str:
+    """Everything that the controllers say, as one text."""
+    return "\n".join(
+        status.model_dump_json().lower() for status in now.controllers.values() if status is not None
+    )
+
+
 async def ordered(stage: Stage, site: str, *words: str) -> str:
     """What a person orders is done; what was said."""
     code, said = await stage.sites.order(site, *words)

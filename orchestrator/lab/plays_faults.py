@@ -1,20 +1,19 @@
 """Plays about sites, processes, links, disks and clocks. A play begins and ends with a healthy lab."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
 from orchestrator.lab import acts, plays, stories
-from orchestrator.lab.acts import KEPT, MOVED, SERVICES, other
-from orchestrator.lab.errors import LabMisuse, LabTrouble
+from orchestrator.lab.acts import KEPT, MOVED, other
+from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.faults import STORE_PORTS
 from orchestrator.lab.places import DATA_SITES, WITNESS
 from orchestrator.lab.plays import stays, survives, takes_over, within_bound
 from orchestrator.lab.stage import Stage
-from orchestrator.lab.view import LabNow
 
 BLINK_SECONDS = 1.0
-SERVED_WITHIN_SECONDS = 90.0
+BACK_AFTER_LEASES = 2.0
+HOLD_DOWN = "30s"
 JUMP_SECONDS = 90.0
 
 
@@ -49,6 +48,19 @@ async def keeper_killed(stage: Stage) -> None:
     await survives(stage, "keeper-killed", hurt, lambda place: None, seconds=plays.QUIET_SECONDS)
 
 
+async def controller_gone(stage: Stage) -> None:
+    """Nothing starts them again: the site's init stands still."""
+
+    def hurt(place: str) -> None:
+        stage.sites.faults.hold_init(place)
+        for process in ("controller", "keeper"):
+            with suppress(LabMisuse):
+                stage.sites.faults.kill(place, process)
+        stage.screen.say(f"{place}'s controller and keeper are killed, and nothing starts them again")
+
+    await takes_over(stage, "controller-gone", hurt, lambda place: stage.sites.faults.release_init(place))
+
+
 def mend_all(stage: Stage) -> Callable[[str], object]:
     return lambda place: stage.sites.faults.mend_all()
 
@@ -74,6 +86,38 @@ async def reaches_neither(stage: Stage) -> None:
 
 async def blink(stage: Stage) -> None:
     await stays(stage, "blink", lambda place: cut_off(stage, place), mend_all(stage), seconds=BLINK_SECONDS)
+
+
+async def back_in_time(stage: Stage) -> None:
+    """Fenced when its lease ended, and back while the other site still waits for it: nothing moves."""
+    faults = stage.sites.faults
+    faults.set_policy(MOVED, "hold_down", HOLD_DOWN)
+    restart_controllers(stage)
+    try:
+        await acts.wait(stage, stage.sites.lease_duration_seconds)
+        before = await acts.begin(stage)
+        place = acts.primary(before, MOVED)
+        cut_off(stage, place)
+        try:
+            now = await acts.wait(stage, BACK_AFTER_LEASES * stage.sites.lease_duration_seconds)
+            stage.check(
+                f"{MOVED} was cut off at {place}", now.taken_at(MOVED) == [], str(now.taken_at(MOVED))
+            )
+        finally:
+            faults.mend_all()
+        stage.screen.say(f"{place} is back before {HOLD_DOWN} have passed")
+        after = await acts.everything_steady(stage)
+        acts.nothing_by_mistake(stage, before, after)
+        found = await stage.measure("back-in-time", MOVED, 0.0)
+        acts.report(stage, found)
+        stage.check(f"no row of {MOVED} was lost", found.lost_rows == 0, f"{found.lost_rows} lost")
+        acts.never_two(stage, found)
+        await acts.unharmed(stage, "back-in-time", KEPT, acts.primary(before, KEPT))
+    finally:
+        faults.set_policy(MOVED, "hold_down", "0s")
+        restart_controllers(stage)
+    await acts.wait(stage, stage.sites.lease_duration_seconds)
+    await acts.everything_steady(stage)
 
 
 async def one_way_out(stage: Stage) -> None:
@@ -118,21 +162,10 @@ async def clock_jumps(stage: Stage) -> None:
     await stays(stage, "clock-jumps", hurt, lambda place: stage.sites.faults.clock(place, 0.0))
 
 
-async def host_paused(stage: Stage) -> None:
-    def hurt(place: str) -> None:
-        count = stage.sites.faults.freeze(place)
-        stage.screen.say(f"{place}'s hosts are paused: {count} processes")
-
-    def heal(place: str) -> None:
-        stage.sites.faults.thaw(place)
-
-    await takes_over(stage, "host-paused", hurt, heal)
-
-
 async def flapping(stage: Stage) -> None:
     """A service that moved by itself does not move by itself again soon, unless a person has seen it."""
     faults = stage.sites.faults
-    faults.set_between_failovers(MOVED, "1h")
+    faults.set_policy(MOVED, "min_time_between_failovers", "1h")
     restart_controllers(stage)
     try:
         await acts.wait(stage, stage.sites.lease_duration_seconds)
@@ -153,7 +186,7 @@ async def flapping(stage: Stage) -> None:
         found = await stage.measure("flapping", MOVED, None)
         acts.report(stage, found)
     finally:
-        faults.set_between_failovers(MOVED, "0s")
+        faults.set_policy(MOVED, "min_time_between_failovers", "0s")
         restart_controllers(stage)
     await acts.wait(stage, stage.sites.lease_duration_seconds)
     await acts.everything_steady(stage)
@@ -164,86 +197,6 @@ def restart_controllers(stage: Stage) -> None:
         for process in ("controller", "keeper"):
             with suppress(LabMisuse):
                 stage.sites.faults.kill(site, process)
-
-
-async def comes_back(stage: Stage) -> None:
-    """The second half of a site's loss: nobody notices that it is back."""
-    before = await acts.begin(stage)
-    lost = acts.primary(before, MOVED)
-    survivor = other(lost)
-    stage.sites.kill_site(lost)
-    taken = await acts.taken_over(stage, MOVED, survivor, before)
-    await acts.wait(stage, stage.sites.lease_duration_seconds)
-    await stage.begin_window()
-    stage.sites.heal_site(lost)
-    stage.screen.say(f"{lost} comes back")
-    for service in SERVICES:
-        await acts.back_as_standby(stage, service, lost, f"{service} rejoined as standby")
-    after = await acts.everything_steady(stage)
-    acts.nothing_by_mistake(stage, taken, after)
-    for service in SERVICES:
-        await acts.unharmed(stage, "comes-back", service, survivor)
-
-
-async def two_operators(stage: Stage) -> None:
-    before = await acts.begin(stage)
-    source = acts.primary(before, MOVED)
-    target = other(source)
-    stage.screen.say(f"two operators order the switchover of {MOVED} to {target} at the same time")
-    orders = (stage.view.switchover(MOVED, target), stage.view.switchover(MOVED, target))
-    answers = await asyncio.gather(*orders, return_exceptions=True)
-    refused = [str(answer) for answer in answers if isinstance(answer, LabTrouble)]
-    runs = {answer.run for answer in answers if not isinstance(answer, BaseException)}
-    stage.check("the two orders are one move", len(runs) == 1, f"runs {runs}, refused {refused}")
-    await acts.served_at(stage, MOVED, target)
-    await acts.back_as_standby(stage, MOVED, source, "former primary became standby")
-    after = await acts.everything_steady(stage)
-    moves = after.epoch(MOVED) - before.epoch(MOVED)
-    stage.check("the service moved once", after.primary(MOVED) == target, f"epoch grew by {moves}")
-    found = await stage.measure("two-operators", MOVED, 0.0)
-    acts.report(stage, found)
-    stage.check("no acknowledged row was lost", found.lost_rows == 0, f"{found.lost_rows} lost")
-    acts.never_two(stage, found)
-
-
-async def half_done(stage: Stage) -> None:
-    before = await acts.begin(stage)
-    lost = acts.primary(before, MOVED)
-    survivor = other(lost)
-    stage.sites.kill_site(lost)
-    stage.screen.say(f"{lost} is killed")
-    await stage.until(
-        f"{survivor} is in the middle of the failover",
-        lambda now: (
-            (said := now.said_by(survivor, MOVED)) is not None
-            and (said.movement != "steady" or said.primary == survivor)
-        ),
-        within_seconds=acts.TAKEN_WITHIN_SECONDS,
-    )
-    stage.sites.faults.kill(survivor, "controller")
-    stage.screen.say(f"{survivor}'s controller is killed in the middle of the failover")
-    now = await stage.until(
-        f"{survivor} goes on with it, or waits for the other site's word because its lease is broken",
-        lambda now: now.taken_at(MOVED) == [survivor] or waits_for_word(now, survivor),
-        within_seconds=SERVED_WITHIN_SECONDS,
-        otherwise=lambda now: now.why_not_healthy(MOVED),
-    )
-    if waits_for_word(now, survivor):  # it was not back within its lease, and alone it opens nothing
-        stage.screen.say(f"{survivor} was not back within its lease: it waits for {lost}'s word")
-        stage.sites.heal_site(lost)
-        taken = await acts.taken_over(stage, MOVED, survivor, before)
-    else:
-        taken = await acts.taken_over(stage, MOVED, survivor, before)
-        stage.sites.heal_site(lost)
-    await acts.back_as_standby(stage, MOVED, lost, "old primary rejoined as standby")
-    after = await acts.everything_steady(stage)
-    acts.nothing_by_mistake(stage, taken, after)
-    await acts.figures(stage, "half-done", MOVED, survivor)
-
-
-def waits_for_word(now: LabNow, site: str) -> bool:
-    said = now.said_by(site, MOVED)
-    return said is not None and said.diagnosis == "peer-word-missing"
 
 
 async def both_bad(stage: Stage) -> None:

@@ -1,93 +1,22 @@
-"""Plays about the store, the witness, cold starts and what people certify."""
+"""Plays about the store and its members, and about cold starts."""
 
 import asyncio
 from contextlib import suppress
 
 from orchestrator.clock import boottime_ns
-from orchestrator.lab import acts, plays
+from orchestrator.lab import acts, plays, stories
 from orchestrator.lab.acts import KEPT, MOVED, SERVICES, other
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.places import DATA_SITES, SITES, WITNESS
-from orchestrator.lab.plays import stays
+from orchestrator.lab.plays import stays, text
 from orchestrator.lab.stage import Stage
 from orchestrator.lab.view import LabNow
 
 STORE_LOST_SECONDS = 60.0
 LEADER_EVERY_SECONDS = 5.0
+SLOW_FOR_SECONDS = 20.0
+STANDS_STILL_SECONDS = 0.33
 SERVED_WITHIN_SECONDS = 90.0
-HOLD_WITHIN_SECONDS = 30.0
-
-
-async def witness_lost(stage: Stage) -> None:
-    def hurt(place: str) -> None:
-        stage.sites.kill_site(WITNESS)
-        stage.screen.say(f"{WITNESS} is killed")
-
-    def during(stage: Stage, now: LabNow) -> None:
-        said = text(now)
-        stage.check(f"{WITNESS}'s loss is said", WITNESS in said and "degraded" in said)
-
-    await stays(stage, "witness-lost", hurt, lambda place: stage.sites.heal_site(WITNESS), during=during)
-
-
-def text(now: LabNow) -> str:
-    """Everything that the controllers say, as one text."""
-    return "\n".join(
-        status.model_dump_json().lower() for status in now.controllers.values() if status is not None
-    )
-
-
-def holds(now: LabNow, place: str) -> bool:
-    status = now.controllers.get(place)
-    # By the words of one that knows that its hold was committed: carried alone it keeps nothing going yet.
-    return status is not None and any("goes on without contact" in line for line in status.warnings)
-
-
-async def hold(stage: Stage, *places: str) -> None:
-    await stage.until(
-        f"{' and '.join(places)} rely on hold",
-        lambda now: all(holds(now, place) for place in places),
-        within_seconds=HOLD_WITHIN_SECONDS,
-    )
-    stage.screen.say(f"{' and '.join(places)} say that they rely on hold")
-
-
-async def witness_then_link(stage: Stage) -> None:
-    before = await acts.begin(stage)
-    stage.sites.kill_site(WITNESS)
-    stage.screen.say(f"{WITNESS} is killed")
-    try:
-        await hold(stage, *DATA_SITES)
-        stage.sites.faults.cut(*DATA_SITES)
-        stage.screen.say("then the link between the data sites is cut")
-        await acts.wait(stage, plays.QUIET_SECONDS)
-    finally:
-        stage.sites.faults.mend_all()
-        stage.sites.heal_site(WITNESS)
-    after = await acts.everything_steady(stage)
-    acts.nothing_by_mistake(stage, before, after)
-    for service in SERVICES:
-        await acts.unharmed(stage, "witness-then-link", service, acts.primary(before, service))
-
-
-async def witness_and_site(stage: Stage) -> None:
-    before = await acts.begin(stage)
-    lost = acts.primary(before, MOVED)
-    survivor = other(lost)
-    stage.sites.kill_site(WITNESS)
-    stage.screen.say(f"{WITNESS} is killed")
-    try:
-        await hold(stage, survivor)
-        stage.sites.kill_site(lost)
-        stage.screen.say(f"then {lost} is killed")
-        now = await acts.wait(stage, plays.QUIET_SECONDS)
-        stage.check(f"{survivor} goes on serving {KEPT}", now.taken_at(KEPT) == [survivor])
-        stage.check(f"nobody serves {MOVED}: there is no majority to ask", now.taken_at(MOVED) == [])
-    finally:
-        stage.sites.heal_site(WITNESS)
-        stage.sites.heal_site(lost)
-    await acts.everything_steady(stage)
-    await acts.unharmed(stage, "witness-and-site-lost", KEPT, survivor)
 
 
 async def store_lost(stage: Stage) -> None:
@@ -112,6 +41,23 @@ def start_store(stage: Stage) -> None:
     stage.screen.say("the store goes on")
 
 
+async def store_dead(stage: Stage) -> None:
+    """The same with members that are gone and not silent, and that nothing starts again."""
+
+    def hurt(place: str) -> None:
+        for site in SITES:
+            stage.sites.faults.hold_init(site)
+            stage.sites.faults.kill(site, "etcd")
+        stage.screen.say("all three members of the store are stopped")
+
+    def heal(place: str) -> None:
+        for site in SITES:
+            stage.sites.faults.release_init(site)
+        stage.screen.say("they start again")
+
+    await stays(stage, "store-dead", hurt, heal, seconds=STORE_LOST_SECONDS)
+
+
 async def promiser_restarts(stage: Stage) -> None:
     def hurt(place: str) -> None:
         stop_store(stage)
@@ -126,7 +72,11 @@ async def promiser_restarts(stage: Stage) -> None:
     place = acts.primary(before, MOVED)
     hurt(place)
     try:
-        await acts.wait(stage, STORE_LOST_SECONDS / 2)
+        now = await acts.wait(stage, STORE_LOST_SECONDS / 2)
+        taken = now.taken_at(KEPT)
+        stage.check(
+            f"{KEPT} is closed: nobody promises anything to a keeper that is new", not taken, str(taken)
+        )
     finally:
         start_store(stage)
     await acts.everything_steady(stage)
@@ -196,47 +146,6 @@ async def alone(stage: Stage, event: str, *, certified: bool) -> None:
         acts.never_two(stage, found)
 
 
-async def break_glass(stage: Stage) -> None:
-    """No quorum and no other site: a person opens the service, and reconciles it when the others are back."""
-    before = await acts.begin(stage)
-    lost = acts.primary(before, MOVED)
-    survivor = other(lost)
-    stage.sites.kill_site(WITNESS)
-    stage.screen.say(f"{WITNESS} is killed")
-    try:
-        await hold(stage, survivor)
-        stage.sites.kill_site(lost)
-        stage.screen.say(f"then {lost} is killed")
-        await acts.wait(stage, stage.sites.lease_duration_seconds * 2)
-        words = ("failover", MOVED, "--certify-down", lost, "--accept-loss", "any", *plays.BECAUSE)
-        await plays.ordered(stage, survivor, *words)
-        await acts.served_at(stage, MOVED, survivor)
-        stage.screen.say(f"{survivor} serves {MOVED} by broken glass")
-    finally:
-        stage.sites.heal_site(WITNESS)
-    stage.screen.say(f"{WITNESS} is back: there is a quorum")
-    await stage.until(
-        f"{survivor} reaches a store with a quorum",
-        lambda now: (status := now.controllers.get(survivor)) is not None and not unreachable(status.store),
-        within_seconds=SERVED_WITHIN_SECONDS,
-    )
-    await plays.ordered(stage, survivor, "reconcile", MOVED, *plays.BECAUSE[:2])
-    stage.sites.heal_site(lost)
-    stage.screen.say(f"{lost} starts again")
-    await acts.back_as_standby(stage, MOVED, lost, "old primary rejoined as standby")
-    after = await acts.everything_steady(stage)
-    stage.check(f"{survivor} is primary", after.primary(MOVED) == survivor, str(after.primary(MOVED)))
-    found = await stage.measure("break-glass", MOVED, None)
-    acts.report(stage, found)
-    acts.never_two(stage, found)
-    await acts.copies_agree(stage, MOVED, lost)
-    await acts.unharmed(stage, "break-glass", KEPT, survivor)
-
-
-def unreachable(store: str) -> bool:
-    return "unreachable" in store or "does not answer" in store or "no answer" in store
-
-
 async def store_restored(stage: Stage) -> None:
     """The store is wiped and restored from an older backup: owners and epochs go back. Nothing is promoted by
     it, and both sites go on; a person accepts it at each site, and neither closes what it serves."""
@@ -271,11 +180,36 @@ async def store_restored(stage: Stage) -> None:
 
 async def leader_changes(stage: Stage) -> None:
     before = await acts.begin(stage)
-    for site in (WITNESS, *DATA_SITES):
-        stage.sites.faults.kill(site, "etcd")
-        stage.screen.say(f"the store's member at {site} is killed, and starts again")
-        await asyncio.sleep(LEADER_EVERY_SECONDS)
+    async with stage.sites.store_watched(WITNESS) as watch:
+        for site in (WITNESS, *DATA_SITES):
+            await asyncio.to_thread(stage.sites.faults.kill, site, "etcd")
+            stage.screen.say(f"the store's member at {site} is killed, and starts again")
+            await asyncio.sleep(LEADER_EVERY_SECONDS)
+        acts.store_silence(stage, watch.figures("store-leader-changes"))
+    await _nothing_happened(stage, "leader-changes", before)
+
+
+async def slow_member(stage: Stage) -> None:
+    """The leader, which a slow disk would hurt most."""
+    before = await acts.begin(stage)
+    leader = await acts.store_leader(stage)
+    stage.screen.say(f"the store's leader, at {leader}, stands still for a third of every second")
+    async with stage.sites.store_watched(leader) as watch:
+        for _ in range(int(SLOW_FOR_SECONDS)):
+            await asyncio.to_thread(stage.sites.faults.stop, leader, "etcd")
+            await asyncio.sleep(STANDS_STILL_SECONDS)
+            await asyncio.to_thread(stage.sites.faults.go, leader, "etcd")
+            await asyncio.sleep(1.0 - STANDS_STILL_SECONDS)
+        acts.store_silence(stage, watch.figures("store-slow-member"))
+    await _nothing_happened(stage, "slow-member", before)
+
+
+async def follower_lost(stage: Stage) -> None:
+    await stories.follower_loss(stage)
+
+
+async def _nothing_happened(stage: Stage, event: str, before: LabNow) -> None:
     after = await acts.everything_steady(stage)
     acts.nothing_by_mistake(stage, before, after)
     for service in SERVICES:
-        await acts.unharmed(stage, "leader-changes", service, acts.primary(before, service))
+        await acts.unharmed(stage, event, service, acts.primary(before, service))

@@ -1,49 +1,37 @@
-"""The corner cases that one machine can show, as a table: the case, what must come of it, and the play.
+"""The corner cases that one machine can show, as rows: the case, what must come of it, and the play.
 
 Every row begins from a healthy lab with every service at home and ends with one that is healthy again. X is
-the home of the service that moves, Y the other data site, W the witness. What a row needs of the product and
-is not there yet stands in `MISSING`; what one machine cannot show stands in `NOT_SHOWN`.
+the home of the service that moves, Y the other data site, W the witness. What the product has not yet that a
+row needs stands in `MISSING`; what of a case one machine cannot show, in `cases.NOT_SHOWN`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from orchestrator.lab import plays_faults, plays_store, stories
+from orchestrator.lab import plays_back, plays_faults, plays_gate, plays_quorum, plays_store, stories
 from orchestrator.lab.acts import Story
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.estate import GUARDED
 
 # What the product must have for a row, by the name that rows use; those that are not there yet.
-MISSING: frozenset[str] = frozenset({*(() if GUARDED else ("guard",)), "gate"})
-
-NOT_SHOWN: Mapping[str, str] = MappingProxyType(
-    {
-        "guard stopped too": "needs a watchdog or fencing device, which a namespace has not",
-        "X cut off from clients but not from the store": (
-            "clients and replication come to one port of one address in a lab; played in the tests, with two "
-            "whole sites in one process"
-        ),
-        "clock rate wrong": "all clocks of one machine are one clock; the simulation has this row",
-        "host suspended and resumed, as a virtual machine": (
-            "stopping all processes is not a paused machine: its clocks and timers go on; the row "
-            "host-paused shows that much and no more"
-        ),
-        "slow store disk": "needs a block device that is slow on purpose; see leader-changes",
-    }
-)
+MISSING: frozenset[str] = frozenset(() if GUARDED else ("guard",))
+OFTEN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `case` as the table has it, `needs` of the product, `goal` is how often it is to be shown."""
+    """One row. `of`: the case that it plays, by its name in `cases`; `needs` of the product, `goal` is how
+    often it is to be shown, `gates`: it needs a lab whose clients come by gates."""
 
     name: str
+    of: str
     case: str
     expects: str
     play: Story
     needs: tuple[str, ...] = ()
     goal: int = 3
+    gates: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -51,144 +39,286 @@ class Row:
         return tuple(need for need in self.needs if need in MISSING)
 
 
+def _row(
+    name: str,
+    of: str,
+    expects: str,
+    play: Story,
+    *,
+    case: str = "",
+    needs: tuple[str, ...] = (),
+    goal: int = 3,
+    gates: bool = False,
+) -> Row:
+    return Row(name, of, case or of, expects, play, needs, goal, gates)
+
+
 _ROWS = (
-    Row(
+    _row(
         "site-loss",
         "site X lost whole",
         "Y takes over within the bound; X rejoins",
         plays_faults.site_loss,
-        goal=20,
+        goal=OFTEN,
     ),
-    Row(
+    _row(
         "database-loss",
         "only the database of S dies at X",
         "given up, and claimed by Y without a wait",
         plays_faults.database_loss,
     ),
-    Row(
+    _row(
         "controller-killed",
         "X's controller dies, database healthy",
         "back in time, or Y takes over",
         plays_faults.controller_killed,
     ),
-    Row(
+    _row(
         "keeper-killed",
         "X's controller dies, database healthy",
         "the same for its keeper",
         plays_faults.keeper_killed,
+        case="X's keeper dies, database healthy",
     ),
-    Row(
+    _row(
+        "controller-gone",
+        "X's controller dies, database healthy",
+        "the guard fences before Y promotes",
+        plays_faults.controller_gone,
+        case="X's controller and keeper die, and nobody starts them again",
+        needs=("guard",),
+    ),
+    _row(
         "controller-stopped",
         "X's controller stopped, wakes later",
         "the guard fences before Y promotes",
         plays_faults.controller_stopped,
-        ("guard",),
-        20,
+        needs=("guard",),
+        goal=OFTEN,
     ),
-    Row(
+    _row(
+        "guard-stopped",
+        "guard stopped too",
+        "nothing passes the gate; Y sees its database, and promotes nothing",
+        plays_gate.guard_stopped,
+        case="X's controller, keeper and guards stopped, with a gate",
+        needs=("guard",),
+        gates=True,
+    ),
+    _row(
+        "guard-stopped-no-gate",
+        "guard stopped too",
+        "X goes on; Y sees it writable, and promotes nothing",
+        plays_gate.guard_stopped_no_gate,
+        case="X's controller, keeper and guards stopped, without a gate",
+        needs=("guard",),
+    ),
+    _row(
         "link-down",
         "link X-Y down, both reach the store",
         "no failover; said so; then replication catches up",
         stories.link_loss,
-        goal=20,
+        goal=OFTEN,
     ),
-    Row(
+    _row(
         "store-out-of-reach",
         "X cannot reach the store, reaches Y",
         "promises; no outage",
         plays_faults.store_out_of_reach,
     ),
-    Row(
+    _row(
         "reaches-neither",
         "X reaches neither",
         "fenced by T, Y takes over after it",
         plays_faults.reaches_neither,
-        goal=20,
+        goal=OFTEN,
     ),
-    Row(
-        "blink", "X reaches neither, and is back before T", "X resumes with nothing lost", plays_faults.blink
+    _row(
+        "blink",
+        "X reaches neither",
+        "X goes on, not one write fails",
+        plays_faults.blink,
+        case="X reaches neither, and is back before T",
     ),
-    Row("witness-lost", "W lost", "alarm; both go on", plays_store.witness_lost),
-    Row(
+    _row(
+        "back-in-time",
+        "X reaches neither",
+        "fenced by T; X opens again with nothing lost",
+        plays_faults.back_in_time,
+        case="X reaches neither, and is back before `hold_down` has passed",
+    ),
+    _row("witness-lost", "W lost", "alarm; both go on", plays_quorum.witness_lost),
+    _row(
         "witness-then-link",
         "W lost, then link down",
         "each relies on its hold and goes on",
-        plays_store.witness_then_link,
+        plays_quorum.witness_then_link,
     ),
-    Row(
+    _row(
+        "witness-and-link",
+        "W lost, then link down",
+        "both fence; when they are back, all goes on",
+        plays_quorum.witness_and_link,
+        case="W lost and link down within T of each other",
+    ),
+    _row(
         "store-lost",
         "store lost whole",
         "promises keep both going, not one write fails",
         plays_store.store_lost,
+        case="store lost whole: all members stand still for 60 s",
     ),
-    Row(
+    _row(
+        "store-dead",
+        "store lost whole",
+        "promises keep both going, not one write fails",
+        plays_store.store_dead,
+        case="store lost whole: all members are stopped for 60 s",
+    ),
+    _row(
         "promiser-restarts",
-        "store lost whole, the promiser restarts",
-        "it promises on its note",
+        "store lost whole",
+        "it promises on its note; its own services are fenced",
         plays_store.promiser_restarts,
+        case="store lost whole, the promiser restarts",
     ),
-    Row(
+    _row(
         "witness-and-site-lost",
         "W and X lost together",
         "Y goes on serving its own",
-        plays_store.witness_and_site,
+        plays_quorum.witness_and_site,
+        case="W and X lost, hold set before",
     ),
-    Row(
+    _row(
+        "witness-and-site-at-once",
+        "W and X lost together",
+        "Y fences; a person opens both services there",
+        plays_quorum.witness_and_site_at_once,
+        case="W and X lost at once, no hold set before",
+    ),
+    _row(
+        "break-glass",
+        "W and X lost together",
+        "opened by a person, reconciled",
+        plays_quorum.break_glass,
+        case="no quorum at the survivor",
+    ),
+    _row(
+        "clients-cut-off",
+        "X cut off from clients but not from the store",
+        "X gives its service up in order; nothing is lost",
+        plays_gate.clients_cut_off,
+        gates=True,
+    ),
+    _row(
         "one-way-out",
-        "one-way partition: X is not heard",
+        "one-way or non-transitive partition",
         "Y takes over after T, never two",
         plays_faults.one_way_out,
+        case="one-way partition: X is not heard",
     ),
-    Row(
+    _row(
         "one-way-in",
-        "one-way partition: X does not hear",
+        "one-way or non-transitive partition",
         "Y takes over after T, never two",
         plays_faults.one_way_in,
+        case="one-way partition: X does not hear",
     ),
-    Row("one-way-link", "one-way partition of the link", "no failover", plays_faults.one_way_link),
-    Row(
+    _row(
+        "one-way-link",
+        "one-way or non-transitive partition",
+        "no failover",
+        plays_faults.one_way_link,
+        case="one-way partition of the link",
+    ),
+    _row(
         "not-transitive",
-        "X does not reach W, Y reaches both",
+        "one-way or non-transitive partition",
         "no failover, no failed write",
         plays_faults.not_transitive,
+        case="X does not reach W, Y reaches both",
     ),
-    Row("clock-jumps", "wall clock jumps", "nothing happens", plays_faults.clock_jumps),
-    Row(
+    _row("clock-jumps", "wall clock jumps", "nothing happens", plays_faults.clock_jumps),
+    _row(
         "host-paused",
         "host suspended and resumed",
-        "Y takes over; X takes no write when it wakes",
-        plays_faults.host_paused,
-        ("gate",),
+        "Y takes over; X acknowledges nothing when it wakes",
+        plays_gate.host_paused,
+        case="all processes of X's hosts paused and resumed, with a gate",
+        needs=("guard",),
+        gates=True,
     ),
-    Row("cold-start", "both sites start cold", "the last steady assignment", plays_store.cold_start),
-    Row(
+    _row("cold-start", "both sites start cold", "the last steady assignment", plays_store.cold_start),
+    _row(
         "restarts-alone",
         "X restarts while Y is gone",
         "closed until certified or Y is back",
         plays_store.restarts_alone,
     ),
-    Row(
+    _row(
         "certified-alone",
-        "X restarts while Y is gone, and is certified",
+        "X restarts while Y is gone",
         "X serves its own",
         plays_store.certified_alone,
+        case="X restarts while Y is gone, and is certified",
     ),
-    Row(
-        "break-glass", "no quorum at the survivor", "opened by a person, reconciled", plays_store.break_glass
+    _row(
+        "comes-back",
+        "the lost site or link comes back",
+        "no second outage",
+        plays_back.comes_back,
+        case="the lost site comes back",
     ),
-    Row(
+    _row(
+        "link-comes-back",
+        "the lost site or link comes back",
+        "no second outage",
+        plays_back.link_comes_back,
+        case="the links of a site that was taken over come back",
+    ),
+    _row(
+        "leader-changes",
+        "store leader changes, slow store disk",
+        "not one write fails",
+        plays_store.leader_changes,
+        case="store leader changes",
+    ),
+    _row(
+        "follower-lost",
+        "store leader changes, slow store disk",
+        "the store answers on; not one write fails",
+        plays_store.follower_lost,
+        case="a follower of the store is lost",
+    ),
+    _row(
+        "slow-member",
+        "store leader changes, slow store disk",
+        "not one write fails",
+        plays_store.slow_member,
+        case="a member of the store stands still, again and again",
+    ),
+    _row(
         "store-restored",
         "store restored from a backup",
         "refused and said; both go on, also while it is accepted: not one write fails",
         plays_store.store_restored,
     ),
-    Row("flapping", "flapping site", "moves once, then asks a person", plays_faults.flapping),
-    Row("comes-back", "the lost site comes back", "no second outage", plays_faults.comes_back),
-    Row("leader-changes", "store leader changes", "not one write fails", plays_store.leader_changes),
-    Row("bad-release", "the same fault at both sites (bad release)", "no ping-pong", plays_faults.both_bad),
-    Row("two-operators", "two operators, two commands", "one move", plays_faults.two_operators),
-    Row("half-done", "failover half done, controller dies", "the run is resumed", plays_faults.half_done),
-    Row(
+    _row("flapping", "flapping site", "moves once, then asks a person", plays_faults.flapping),
+    _row("bad-release", "the same fault at both sites (bad release)", "no ping-pong", plays_faults.both_bad),
+    _row("two-operators", "two operators, two commands", "one move", plays_back.two_operators),
+    _row(
+        "half-done",
+        "failover half done, controller dies",
+        "the run is resumed, and done",
+        plays_back.half_done,
+    ),
+    _row(
+        "old-primary-boots",
+        "old primary boots after a failover",
+        "closed, its epoch too low; its tail is saved, it rejoins",
+        plays_back.old_primary_boots,
+    ),
+    _row(
         "disk-full",
         "disk full where the controller keeps its state",
         "both services go on",

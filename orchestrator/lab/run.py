@@ -43,15 +43,16 @@ def run_lab(
     json_path: str | None = None,
     directory: Path | None = None,
     netns: bool = False,
+    gates: bool = False,
 ) -> int:
     """Build a lab, play a story on it, print what it cost. 0: all of it held; 1: something did not;
     130: interrupted. `json_path` "-" is standard output, `netns`: each site in a network namespace of its
-    own. Raises LabMisuse, LabTrouble, ResultNotWritten."""
+    own, `gates`: clients come by gates. Raises LabMisuse, LabTrouble, ResultNotWritten."""
     played = story_named(story)
     check_result(json_path)
     console = Console(stderr=json_path == "-", highlight=False)
     try:
-        stage = asyncio.run(_play(played, console, keep=keep, directory=directory, netns=netns))
+        stage = asyncio.run(_play(played, console, keep=keep, directory=directory, netns=netns, gates=gates))
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("Interrupted: the lab has been ended.")
         return INTERRUPTED
@@ -69,8 +70,10 @@ def story_named(name: str) -> Story:
     return STORIES[name]
 
 
-async def _play(story: Story, console: Console, *, keep: bool, directory: Path | None, netns: bool) -> Stage:
-    async with running_lab(console, keep=keep, directory=directory, netns=netns) as stage:
+async def _play(
+    story: Story, console: Console, *, keep: bool, directory: Path | None, netns: bool, gates: bool
+) -> Stage:
+    async with running_lab(console, keep=keep, directory=directory, netns=netns, gates=gates) as stage:
         await told(story, stage)
     return stage
 
@@ -88,7 +91,12 @@ async def told(story: Story, stage: Stage) -> bool:
 
 @asynccontextmanager
 async def running_lab(
-    console: Console, *, keep: bool = False, directory: Path | None = None, netns: bool = False
+    console: Console,
+    *,
+    keep: bool = False,
+    directory: Path | None = None,
+    netns: bool = False,
+    gates: bool = False,
 ) -> AsyncIterator[Stage]:
     """A lab and its stage. At the end of the block the lab is ended and what it left behind is checked;
     with `keep` it goes on instead, unless the block was left by an error or an interruption."""
@@ -96,7 +104,7 @@ async def running_lab(
         namespaces.require()
     _end_on_sigterm()
     temporary = directory is None
-    network = claim_network(namespaces=netns)
+    network = claim_network(namespaces=netns, gates=gates)
     lab = RunningLab(Layout(make_directory(directory)), network, {}, kept=keep)
     stage: Stage | None = None
     finished = False

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import asyncpg
 
 from orchestrator.clock import boottime_ns
-from orchestrator.lab import namespaces, processes, wan
+from orchestrator.lab import namespaces, processes, store_watch, wan
 from orchestrator.lab.client import BROKEN, TABLE, read_ends, read_records
 from orchestrator.lab.errors import LabMisuse, LabTrouble
 from orchestrator.lab.estate import LEASE_DURATION_SECONDS, Layout
@@ -42,11 +43,12 @@ Connect = Mapping[str, Any]  # what asyncpg.connect takes
 
 @dataclass(slots=True)
 class RunningLab:
-    """The lab in one directory. `databases`: by service and site, how its clients connect."""
+    """The lab in one directory. `databases`: by service and site, how to connect to the instance itself, past
+    any gate."""
 
     layout: Layout
     network: Network
-    databases: Mapping[str, Mapping[str, Connect]]
+    databases: dict[str, Mapping[str, Connect]]
     kept: bool
     trees: dict[str, Tree] = field(default_factory=dict)
     ropes: dict[str, int] = field(default_factory=dict)
@@ -138,12 +140,16 @@ class RunningLab:
 
     def given_up(self) -> list[str]:
         """Programs that died so often that their supervisor does not start them any more."""
-        found = []
-        for site in SITES:
-            with contextlib.suppress(FileNotFoundError):
-                text = self.layout.log(site, "supervisor").read_text(encoding="utf-8", errors="replace")
-                found += [line.split(maxsplit=1)[1] for line in text.splitlines() if line.endswith(LEFT_DEAD)]
-        return found
+        lines = (line for site in SITES for line in self.log_lines(site, "supervisor"))
+        return [line.split(maxsplit=1)[1] for line in lines if line.endswith(LEFT_DEAD)]
+
+    def log_lines(self, site: str, program: str) -> list[str]:
+        """What a program of a site has said so far."""
+        try:
+            text = self.layout.log(site, program).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        return text.splitlines()
 
     def kill_site(self, site: str) -> Blow:
         """Every process of the site, at once."""
@@ -220,6 +226,18 @@ class RunningLab:
                 f"the rows of {service} at {site} cannot be counted: {type(fault).__name__}: {fault}"
             ) from fault
         return {record["n"] for record in found}
+
+    async def store_leader(self) -> str | None:
+        """The site whose member of the store leads; None: nobody knows of one."""
+        store = store_watch.open_store(self.layout, self.network)
+        try:
+            return await store_watch.leading_site(store, self.network)
+        finally:
+            await store.aclose()
+
+    def store_watched(self, first: str) -> AbstractAsyncContextManager[store_watch.StoreWatch]:
+        """The store is asked all the time within the block, the member of the site `first` before others."""
+        return store_watch.watched(store_watch.open_store(self.layout, self.network, first))
 
     def close(self) -> list[str]:
         """End everything: databases in order, whatever is left by force. Returns what could not be ended."""

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ RESTART_AFTER_SECONDS = 0.2
 RESTARTS_AT_MOST = 20  # of one program; one that dies that often has a fault that starting does not cure
 LEFT_DEAD = ", and is left dead"
 STOP_WITHIN_SECONDS = 8.0
-READY_WITHIN_SECONDS = 5.0
+READY_WITHIN_SECONDS = 15.0
 TURN_SECONDS = 0.5
 
 
@@ -97,11 +98,7 @@ class Supervisor:
             signal.signal(number, self._stop_asked)
         signal.signal(signal.SIGHUP, self._reading_asked)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for program in self.description.programs:
-            if program.notifies:
-                self._start_and_wait(program)
-            else:
-                self._start(program)
+        self._start_in_order(self.description.programs)
         while not self._stopping:
             self._wait(self._seconds_to_next())
             self._reap()
@@ -125,27 +122,42 @@ class Supervisor:
         except (OSError, ValueError, KeyError, TypeError) as fault:
             self._note(f"{self._path} cannot be read again: {fault}")
             return
-        for program in self.description.programs:
-            if program.name not in known:
-                self._start(program)
+        self._start_in_order(program for program in self.description.programs if program.name not in known)
 
     def _note(self, text: str) -> None:
         print(f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {self.description.site}: {text}", flush=True)
 
-    def _start_and_wait(self, program: Program) -> None:
-        """What comes after it starts when it says that it is ready, or is given up on."""
+    def _start_in_order(self, programs: Iterable[Program]) -> None:
+        """What comes after programs that say when they are ready starts when they have said so, or are given
+        up on; they themselves start side by side."""
+        waited_for: list[tuple[Program, socket.socket]] = []
+        for program in programs:
+            if program.notifies:
+                waited_for.append((program, self._start_to_hear(program)))
+                continue
+            self._hear(waited_for)
+            self._start(program)
+        self._hear(waited_for)
+
+    def _start_to_hear(self, program: Program) -> socket.socket:
         path = self._path.with_name(f"{program.name}.ready")
         path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-            heard.bind(str(path))
-            heard.settimeout(READY_WITHIN_SECONDS)
-            self._start(program, {"NOTIFY_SOCKET": str(path)})
+        heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        heard.bind(str(path))
+        heard.settimeout(READY_WITHIN_SECONDS)
+        self._start(program, {"NOTIFY_SOCKET": str(path)})
+        return heard
+
+    def _hear(self, waited_for: list[tuple[Program, socket.socket]]) -> None:
+        for program, heard in waited_for:
             try:
                 while b"READY=1" not in heard.recv(4096):
                     pass
             except TimeoutError:
                 self._note(f"{program.name} has not said within {READY_WITHIN_SECONDS:g} s that it is ready")
-        path.unlink(missing_ok=True)
+            Path(heard.getsockname()).unlink(missing_ok=True)
+            heard.close()
+        waited_for.clear()
 
     def _start(self, program: Program, more: dict[str, str] | None = None) -> None:
         environment = {**os.environ, **program.environment, **(more or {})}

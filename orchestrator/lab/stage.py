@@ -6,6 +6,7 @@ and where the logs are.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,7 @@ from orchestrator.lab.measure import (
     writable_spans,
 )
 from orchestrator.lab.processes import Blow
+from orchestrator.lab.store_watch import StoreWatch
 from orchestrator.lab.view import LabNow
 
 QUIET_SECONDS = 1.0
@@ -57,6 +59,10 @@ class Sites(Protocol):
 
     def given_up(self) -> list[str]:
         """Programs that died so often that nobody starts them any more, a line each."""
+        ...
+
+    def log_lines(self, site: str, program: str) -> list[str]:
+        """What a program of a site has said so far."""
         ...
 
     def kill_site(self, site: str) -> Blow:
@@ -91,6 +97,14 @@ class Sites(Protocol):
         """The numbers of the rows that the database at `site` holds, from one to another."""
         ...
 
+    async def store_leader(self) -> str | None:
+        """The site whose member of the store leads."""
+        ...
+
+    def store_watched(self, first: str) -> AbstractAsyncContextManager[StoreWatch]:
+        """The store is asked all the time within the block, the member of the site `first` before others."""
+        ...
+
 
 class View(Protocol):
     """What can be seen, and the one thing that can be asked for."""
@@ -107,6 +121,10 @@ class View(Protocol):
 
     async def last_run(self, service: str, asked_at: str, kinds: tuple[str, ...]) -> RunDetail | None:
         """The newest run."""
+        ...
+
+    async def run_of(self, run: str, asked_at: str) -> RunDetail | None:
+        """One run, as the controller of `asked_at` has it on file."""
         ...
 
 
@@ -140,6 +158,7 @@ class Stage:
     lost_before: set[tuple[str, int]] = field(default_factory=set)  # service and row
     margins: list[float] = field(default_factory=list)  # from the cut to the first row elsewhere
     told_spans: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)  # writes that failed where none may, by service
 
     @property
     def ok(self) -> bool:
@@ -202,8 +221,11 @@ class Stage:
         self.window_start_ns = boottime_ns()
         await asyncio.sleep(QUIET_SECONDS)
 
-    async def measure(self, event: str, service: str, reported_loss_seconds: float | None) -> EventFigures:
-        """The figures of the event that ends now, from what clients recorded and what the primary holds.
+    async def measure(
+        self, event: str, service: str, reported_loss_seconds: float | None, *, at: str | None = None
+    ) -> EventFigures:
+        """The figures of the event that ends now, from what clients recorded and what the primary holds: the
+        one that all agree on, or the one `at` a site, while another site knows nothing of it yet.
 
         A row counts as lost by this event whenever it was acknowledged, unless an earlier one had lost it.
         """
@@ -213,7 +235,7 @@ class Stage:
             [record for record in records if record.acknowledged_ns <= window.end_ns]
             for records in (self.sites.records(service), self.sites.inside(service))
         )
-        primary = self.view.now.primary(service)
+        primary = at or self.view.now.primary(service)
         if primary is None:
             raise StoryFailed(f"nobody agrees who is primary for {service}, so its rows cannot be counted")
         found = await self.sites.rows(service, primary, max((r.n for r in outside), default=0))

@@ -4,6 +4,7 @@ Each is a story of one event, from a healthy lab to a healthy lab, so that they 
 order; the tour is all of them in a row. They act on processes and ask the product by its public face.
 """
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -18,6 +19,9 @@ from orchestrator.lab.view import LabNow
 __all__ = ["STORIES", "Story", "go_home"]
 
 WORDS_WITHIN_SECONDS = 30.0
+BEFORE_IT_IS_LOST_SECONDS = 1.0
+FOLLOWER_LOST_SECONDS = 5.0
+STORE_SILENT_SECONDS = 0.5
 LINK_DOWN_SECONDS = 10.0  # more than three times the lease: whoever would fail over has done so
 
 
@@ -128,6 +132,34 @@ async def link_loss(stage: Stage) -> None:
         await acts.copies_agree(stage, service, other(acts.primary(before, service)))
 
 
+async def follower_loss(stage: Stage) -> None:
+    """A follower of the store is lost, the one that is asked first. The store answers on by the others."""
+    before = await acts.begin(stage)
+    leader = await acts.store_leader(stage)
+    lost = next(site for site in sorted(DATA_SITES, reverse=True) if site != leader)
+    faults = stage.sites.faults
+    async with stage.sites.store_watched(lost) as watch:
+        await acts.wait(stage, BEFORE_IT_IS_LOST_SECONDS)
+        faults.hold_init(lost)
+        try:
+            await asyncio.to_thread(faults.kill, lost, "etcd")  # the asking goes on meanwhile
+            stage.screen.say(f"the store's member at {lost} is killed and stays dead; {leader}'s leads")
+            await acts.wait(stage, FOLLOWER_LOST_SECONDS)
+            figures = watch.figures("store-follower-loss")
+        finally:
+            faults.release_init(lost)
+    acts.store_silence(stage, figures)
+    stage.check(
+        f"the store was silent for less than {STORE_SILENT_SECONDS:g} s",
+        figures.outage_seconds < STORE_SILENT_SECONDS,
+        f"{figures.outage_seconds:.3f} s",
+    )
+    after = await acts.everything_steady(stage)
+    acts.nothing_by_mistake(stage, before, after)
+    acts.not_one_failed(stage, "follower-loss", KEPT, acts.primary(before, KEPT))
+    await acts.unharmed(stage, "follower-loss", MOVED, acts.primary(before, MOVED))
+
+
 def _says_link_down(now: LabNow) -> bool:
     said = [status.model_dump_json().lower() for status in now.controllers.values() if status is not None]
     return any("link down" in text or "link-down" in text for text in said)
@@ -152,5 +184,6 @@ STORIES: Mapping[str, Story] = MappingProxyType(
         "switchover": switchover,
         "controller-loss": controller_loss,
         "link-loss": link_loss,
+        "follower-loss": follower_loss,
     }
 )

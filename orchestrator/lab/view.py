@@ -186,3 +186,11 @@ class LabView:
         except (OrchestratorError, TimeoutError):
             return None
         return next((run for run in runs if run.service == service and run.kind in kinds), None)
+
+    async def run_of(self, run: str, asked_at: str) -> RunDetail | None:
+        """One run, as the controller of `asked_at` has it on file; None: it does not say."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_SECONDS * 3):
+                return await self._clients[asked_at].run(run)
+        except (OrchestratorError, TimeoutError):
+            return None

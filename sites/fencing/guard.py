@@ -836,6 +836,7 @@ _HARMLESS = re.compile(
     r"^(logger|checkpointer|background writer|walreceiver\b.*|io worker\b.*|stats collector|archiver\b.*"
     r"|slotsync worker\b.*)$"
 )
+UNNAMED_LOOKS = 5  # in a row, after which a child without a name of its own is doubt like any other
 ARCHIVE_RECOVERY = 5  # pg_control's state of a standby; a primary that recovers from a crash says 4
 
 
@@ -849,11 +850,17 @@ def title_of(pid: int) -> str:
 
 
 def judge_postgres(titles: List[str]) -> str:
-    """none, starting, recovering (a standby, or a primary after a crash) or writable. Doubt is writable."""
+    """none, starting, recovering (a standby, or a primary after a crash), unnamed or writable.
+
+    Doubt is writable; or unnamed, while beside the parent there is a child that was born this moment and is
+    still called as the parent is: it may be the one that recovers.
+    """
     parts = []
+    unnamed = 0
     for title in titles:
         if " --single" in title:
             continue  # a server of one, which listens to nobody: a crashed one recovering before a rewind
+        unnamed += bool(title) and not title.startswith("postgres: ")
         if title.startswith("postgres: "):
             said = title[len("postgres: ") :]
             # With cluster_name set, that stands first.
@@ -863,7 +870,8 @@ def judge_postgres(titles: List[str]) -> str:
     if any(_STARTUP.match(one) for said in parts for one in said):
         return "recovering"
     if any(not any(_HARMLESS.match(one) for one in said) for said in parts):
-        return "writable"  # backends without a parent, or a server that needs no recovery
+        # Backends without a parent, or a server that needs no recovery.
+        return "unnamed" if unnamed > 1 else "writable"
     return "starting" if titles else "none"
 
 
@@ -882,6 +890,7 @@ class Stop:
         self._lock = threading.Lock()
         self._closed = True
         self._was_open = False
+        self._unnamed = 0
 
     def start(self) -> None:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -985,6 +994,13 @@ class Stop:
         except (OSError, struct.error):
             return False
 
+    def _writable(self, found: List[int]) -> bool:
+        if not self._postgres:
+            return True
+        verdict = judge_postgres([title_of(pid) for pid in found])
+        self._unnamed = self._unnamed + 1 if verdict == "unnamed" else 0
+        return verdict == "writable" or self._unnamed > UNNAMED_LOOKS
+
     def _close_next_start(self, owner: int) -> None:
         """Whatever starts this server from now on, by itself or by mistake, starts a standby."""
         signal_file = self._data + "/standby.signal"
@@ -1009,9 +1025,7 @@ class Stop:
             if not self._closed:
                 continue
             found = self.pids()
-            if not found:
-                continue
-            if self._postgres and judge_postgres([title_of(pid) for pid in found]) != "writable":
+            if not found or not self._writable(found):
                 continue
             with self._lock:
                 if not self._closed:
@@ -1123,9 +1137,10 @@ class Shared:
 
     @property
     def until_ns(self) -> int:
-        """Open until then. Written twice: half of a number is never taken for a whole one."""
-        first, second = self._page[0], self._page[1]
-        return first if first == second else 0
+        """Open until then. It stands twice, written one after the other: at any instant one of the two is
+        whole. The earlier one is therefore never too late, and while the deadline is being moved on it is the
+        one that held until now: a look in that instant must not cut off who may go on."""
+        return min(self._page[0], self._page[1])
 
     @until_ns.setter
     def until_ns(self, value: int) -> None:

@@ -43,7 +43,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
             "certs", "certs init", "certs issue", "certs renew", "certs show", "certs operator",
             "lab", "lab kill", "lab heal", "lab down", "bench", "simulate",
             "lab stop", "lab go", "lab freeze", "lab thaw", "lab cut", "lab delay", "lab mend", "lab links",
-            "lab fill", "lab clock",
+            "lab fill", "lab clock", "lab table",
         )
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The estate file that a lab writes: loadable, free of faults, and an example for people."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -9,6 +10,7 @@ from orchestrator.lab.certs import CertificateFiles
 from orchestrator.lab.estate import Layout, estate_text, write_secrets
 from orchestrator.lab.places import SITES, Network, claim_network
 from probes.catalogue import SETTINGS
+from sites.fencing.config import guard_settings
 from sites.inventory import load_estate
 from sites.model import Estate, FailoverPolicy
 from sites.replication.postgres.config import PostgresSettings
@@ -23,6 +25,10 @@ def network() -> Network:
 
 @pytest.fixture
 def written(tmp_path: Path, network: Network) -> Path:
+    return write(tmp_path, network)
+
+
+def write(tmp_path: Path, network: Network) -> Path:
     layout = Layout(tmp_path)
     write_secrets(layout)
     certificates = {
@@ -48,6 +54,30 @@ def test_the_estate_file_of_a_lab_has_neither_faults_nor_warnings(written: Path)
     assert estate.lab
     assert estate.data_sites == ("durham", "morpeth")
     assert estate.witness == "derwentside"
+
+
+def test_with_gates_clients_come_to_the_known_ports_and_the_databases_are_behind_them(
+    tmp_path: Path, network: Network
+) -> None:
+    estate = load(write(tmp_path, replace(network, gates=True)))
+    for service, behind in (("crm", "crm-db"), ("ebs", "ebs-db")):
+        for site in ("durham", "morpeth"):
+            kinds = guard_settings(estate, service, site, tmp_path)
+            assert kinds["proxy"]["listen"] == network.place(site, service)
+            assert kinds["proxy"]["to"] == network.place(site, behind)
+            assert "stop" in kinds
+            replication = estate.services[service].replication
+            assert replication is not None
+            instances = PostgresSettings.model_validate(replication.settings).instances
+            assert instances[site].port == network.port(behind)
+        seen = [probe.settings["address"] for probe in estate.services[service].probes if probe.kind == "tcp"]
+        assert seen == [{site: network.place(site, service) for site in ("durham", "morpeth")}]
+
+
+def test_without_gates_clients_come_to_the_databases_themselves(written: Path, network: Network) -> None:
+    estate = load(written)
+    assert "proxy" not in guard_settings(estate, "ebs", "morpeth", written.parent)
+    assert network.instance_port("ebs") == network.port("ebs")
 
 
 def test_both_services_move_by_themselves_and_are_each_others_mirror(written: Path) -> None:

@@ -77,6 +77,26 @@ def test_a_killed_process_is_gone_when_the_command_ends_and_init_starts_what_it_
         lab.kill("durham", "keeper")
 
 
+def test_while_init_stands_still_what_dies_stays_dead_and_killing_does_not_wait_for_init(lab: Faults) -> None:
+    lab.hold_init("durham")
+    begun = time.monotonic()
+    assert lab.kill("durham", "controller") == 1
+    assert time.monotonic() - begun < faults.GONE_WITHIN_SECONDS
+    time.sleep(0.5)
+    assert lab.found("durham", "controller") == []
+    lab.release_init("durham")
+    wait_for(lambda: lab.found("durham", "controller"))
+
+
+def test_a_policy_is_written_for_one_service_alone(lab: Faults) -> None:
+    text = "services:\n  crm:\n    hold_down: 0s   # x\n  ebs:\n    hold_down: 0s   # y\n    rank: 2\n"
+    lab.layout.estate.write_text(text, encoding="utf-8")
+    lab.set_policy("ebs", "hold_down", "30s")
+    assert lab.layout.estate.read_text() == text.replace("0s   # y", "30s   # y")
+    lab.set_policy("ebs", "hold_down", "0s")
+    assert lab.layout.estate.read_text() == text
+
+
 def test_a_site_without_a_freezer_is_paused_process_by_process(lab: Faults) -> None:
     assert not lab.is_frozen("durham")
     assert lab.freeze("durham") >= 3

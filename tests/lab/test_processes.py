@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,19 @@ for _ in range(int(sys.argv[2])):
     if not os.fork():
         break
 time.sleep(300)
+"""
+SAYS_READY = """
+import os, socket, sys, time
+from pathlib import Path
+time.sleep(0.3)
+Path(sys.argv[1]).touch()
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+time.sleep(300)
+"""
+LOOKS = """
+import sys
+from pathlib import Path
+Path(sys.argv[2]).write_text("ready" if Path(sys.argv[1]).exists() else "too early")
 """
 SLEEPER = "import sys, time, os; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(300)"
 
@@ -121,6 +135,24 @@ def test_programs_can_be_added_to_a_running_site(folder: Path) -> None:
     processes.extend_tree(tree, more, folder / "durham.json")
     wait_for(lambda: second.exists() and second.read_text())
     assert len(first.read_text().split()) == 1
+    processes.kill_tree(tree)
+    os.close(rope or 0)
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["from the start", "added later"])
+def test_what_comes_after_a_guard_starts_when_the_guard_is_ready(added: bool, folder: Path) -> None:
+    """One that is started before it would be ended by the guard's first cut."""
+    ready, seen = folder / "ready", folder / "seen"
+    guard = replace(program(folder, "guard", SAYS_READY, str(ready)), notifies=True)
+    database = program(folder, "ebs", LOOKS, str(ready), str(seen))
+    etcd = program(folder, "etcd", SLEEPER, str(folder / "pids"))
+    tree, rope = start(folder, *((etcd,) if added else (etcd, guard, database)))
+    if added:
+        wait_for(lambda: (folder / "pids").exists() and (folder / "pids").read_text())
+        more = Description("durham", str(folder / "supervisor.log"), (etcd, guard, database))
+        processes.extend_tree(tree, more, folder / "durham.json")
+    wait_for(lambda: seen.exists() and seen.read_text())
+    assert seen.read_text() == "ready"
     processes.kill_tree(tree)
     os.close(rope or 0)
 

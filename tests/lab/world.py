@@ -4,8 +4,11 @@ It does what a sound product does, and with `faults` what an unsound one would d
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from orchestrator.api.shapes import InstanceStatus, LagStatus, RunDetail, ServiceStatus, Status
 from orchestrator.clock import boottime_ns
@@ -13,6 +16,7 @@ from orchestrator.lab.client import Live, SiteNow
 from orchestrator.lab.measure import Acknowledged, Broken
 from orchestrator.lab.places import DATA_SITES, HOME
 from orchestrator.lab.processes import Blow
+from orchestrator.lab.store_watch import StoreWatch
 from orchestrator.lab.view import LabNow
 
 MS = 1_000_000
@@ -20,8 +24,8 @@ MS = 1_000_000
 
 class World:
     """Sites, View and Screen of a stage in one. `faults`: two-writable, loses-rows, no-takeover, ping-pong,
-    no-rejoin, fences-late, silent-link, moves-on-link-down, fails-writes,
-    serves-inside, dies-for-good."""
+    no-rejoin, fences-late, silent-link, moves-on-link-down, fails-writes, serves-inside, dies-for-good,
+    not-resumed, stopped-run, answers-late, nothing-on-its-way, silent-store, unprotected."""
 
     def __init__(self, *faults: str) -> None:
         self.wrong: AbstractSet[str] = frozenset(faults)
@@ -39,6 +43,11 @@ class World:
         self.broken: dict[str, list[Broken]] = {service: [] for service in HOME}
         self.lost: set[int] = set()
         self.loss_said: float | None = 0.0
+        self.moving = ""  # the run that is on
+        self.held_inits: set[str] = set()
+        self.host_waits = False  # for orders at the host of the site that takes over
+        self.logs: list[str] = []
+        self.frozen_ns = 0
         self.number = 0
         self.write()
 
@@ -69,8 +78,33 @@ class World:
     def given_up(self) -> list[str]:
         return ["etcd has been started 21 times, and is left dead"] if "dies-for-good" in self.wrong else []
 
+    def log_lines(self, site: str, program: str) -> list[str]:
+        return self.logs
+
+    def began(self, run: str) -> None:
+        self.logs.append(f'{{"run": "{run}", "kind": "failover", "event": "run-started"}}')
+
+    async def store_leader(self) -> str | None:
+        return "derwentside"
+
+    @asynccontextmanager
+    async def store_watched(self, first: str) -> AsyncIterator[StoreWatch]:
+        watch = StoreWatch()
+
+        async def answer() -> None:
+            while True:
+                watch.answered_ns.append(boottime_ns())
+                await asyncio.sleep(0.001)
+
+        asked = asyncio.create_task(asyncio.sleep(60) if "silent-store" in self.wrong else answer())
+        yield watch
+        asked.cancel()
+
     def kill_site(self, site: str) -> Blow:
         self.dead = frozenset({site})
+        if self.host_waits:
+            self.moving = "r1"
+            self.began("r1")
         for service in HOME:
             self.following[service] = False
             if self.primary[service] == site and "no-takeover" not in self.wrong:
@@ -132,15 +166,18 @@ class World:
     async def last_run(self, service: str, asked_at: str, kinds: tuple[str, ...]) -> RunDetail | None:
         return self.run("failover", service)
 
-    def run(self, kind: str, service: str) -> RunDetail:
+    async def run_of(self, run: str, asked_at: str) -> RunDetail | None:
+        return self.run("failover", "ebs", "stopped" if "stopped-run" in self.wrong else "done")
+
+    def run(self, kind: str, service: str, state: Literal["done", "stopped"] = "done") -> RunDetail:
         return RunDetail(
             run="r1",
             kind=kind,
             service=service,
             from_site=None,
             to_site=self.primary[service],
-            state="done",
-            outcome="done",
+            state=state,
+            outcome=state,
             statement="",
             loss_bound_seconds=self.loss_said,
             who="",
@@ -163,7 +200,10 @@ class World:
             store_age_seconds=0.0,
             keeper="",
             overall="ok",
-            warnings=["link down: the sites are not"] if self.link_down else [],
+            warnings=[
+                *(["link down: the sites are not"] if self.link_down else []),
+                *(["guards do not protect against host-pause"] if "unprotected" in self.wrong else []),
+            ],
             sites=[],
             services=[self.service(service) for service in HOME],
         )
@@ -178,8 +218,8 @@ class World:
             primary=primary,
             epoch=self.epoch[service],
             mode="automatic",
-            movement="steady",
-            run="",
+            movement="moving" if self.moving and service == "ebs" else "steady",
+            run=self.moving if service == "ebs" else "",
             home=HOME[service],
             standby=standby,
             rank=1,
@@ -241,19 +281,51 @@ class WorldFaults:
         if "moves-on-link-down" in world.wrong and world.primary["ebs"] != "durham":
             world.move("ebs", "durham")
 
+    def hold_init(self, site: str) -> None:
+        self.world.held_inits.add(site)
+
+    def release_init(self, site: str) -> None:
+        self.world.held_inits.discard(site)
+        self.world.rejoin()
+
+    def freeze(self, site: str) -> int:
+        self.world.frozen_ns = boottime_ns()
+        self._cut_off(site)
+        return 30
+
+    def thaw(self, site: str) -> bool:
+        world = self.world
+        world.rejoin()
+        if "nothing-on-its-way" not in world.wrong:
+            world.broken["ebs"].append(Broken(site, world.frozen_ns, boottime_ns(), 1, "reset"))
+        if "answers-late" in world.wrong:
+            now_ns = boottime_ns()
+            world.within["ebs"].append(Acknowledged(10**12, site, now_ns - 10**9, now_ns + MS))
+        return True
+
     def stop(self, site: str, process: str) -> int:
-        if process == "keeper":
+        if process == "sshd":
+            self.world.host_waits = True
+        elif process == "keeper":
             self._cut_off(site)
         else:
             self._disturb()
         return 1
 
     def go(self, site: str, process: str | None = None) -> int:
-        self.world.rejoin()
+        if process == "sshd":
+            if "not-resumed" not in self.world.wrong:
+                self.world.began(self.world.moving)
+            self.world.moving = ""
+        else:
+            self.world.rejoin()
         return 2
 
     def kill(self, site: str, process: str) -> int:
-        self._disturb()
+        if process == "keeper" and site in self.world.held_inits:
+            self._cut_off(site)
+        else:
+            self._disturb()
         return 1
 
     def cut(self, one: str, other: str, *, one_way: bool = False, ports: object = ()) -> None:

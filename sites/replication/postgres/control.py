@@ -12,6 +12,7 @@ from sites.replication.words import Position
 
 CLEAN_PRIMARY = "shut down"
 CLEAN_STANDBY = "shut down in recovery"
+STANDBYS = frozenset({CLEAN_STANDBY, "in archive recovery"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,14 @@ _FIELDS = {
     "Min recovery ending loc's timeline": "recovery_timeline",
     "Bytes per WAL segment": "segment_bytes",
 }
+
+
+def of_standby(text: str) -> bool:
+    """Whether the data, by the output of `pg_controldata`, are those of a server that was a standby when it
+    ended. Data of which nothing is said are not."""
+    label = next(label for label, key in _FIELDS.items() if key == "state")
+    states = (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(f"{label}:"))
+    return any(state in STANDBYS for state in states)
 
 
 def parse_control(text: str) -> Control:

@@ -24,7 +24,13 @@ from sites.model import Estate, Service
 from sites.replication.deadline import Deadline, boottime_ns
 from sites.replication.postgres import sql
 from sites.replication.postgres.config import PostgresSettings
-from sites.replication.postgres.control import CLEAN_PRIMARY, final_position, parse_control, position
+from sites.replication.postgres.control import (
+    CLEAN_PRIMARY,
+    final_position,
+    of_standby,
+    parse_control,
+    position,
+)
 from sites.replication.postgres.host import GRACE_SECONDS, Values
 from sites.replication.postgres.rejoin import Rejoining, checkpoint_new_timeline, keep_slot
 from sites.replication.postgres.requirements import Finding, findings_of
@@ -259,9 +265,11 @@ class PostgresDriver:
     async def start(self, site: str, *, role: Role, timeout_seconds: float) -> None:
         """Start a stopped instance as a primary (local restart) or as a standby. Runs already: checked.
 
-        A primary's start is refused by the host when a fence was ordered after this was called, or without
-        its guard's permit (P19), and undone when a fence arrives while the server comes up. Raises
-        DriverTrouble, and what the transport raises.
+        One that was a standby when it ended becomes a primary by a promotion: started as one it would leave
+        out what it received since its last checkpoint on a newer line of history, and go on under the number
+        of the line before. A primary's start is refused by the host when a fence was ordered after this was
+        called, or without its guard's permit (P19), and undone when a fence arrives while the server comes
+        up. Raises DriverTrouble, and what the transport raises.
         """
         if role not in (Role.PRIMARY, Role.STANDBY):
             raise ValueError(f"a server is started as primary or standby, not as {role}")
@@ -275,8 +283,17 @@ class PostgresDriver:
             raise DriverTrouble(
                 f"{server.name}: an earlier rewind of {server.instance.data} was interrupted; rebuild it"
             )
-        given: Values = {"role": str(role), "within": centiseconds(deadline.left()), "mark": seen.get("mark")}
+        promoted = role is Role.PRIMARY and not seen.yes("running") and of_standby(seen.text)
+        given: Values = {
+            "role": str(Role.STANDBY if promoted else role),
+            "opens": "yes" if role is Role.PRIMARY else "no",
+            "within": centiseconds(deadline.left()),
+            "mark": seen.get("mark"),
+        }
         await server.host.run("start", given, timeout_seconds=deadline.left() + GRACE_SECONDS)
+        if promoted:
+            await self._wait_for(server, Role.STANDBY, deadline)
+            await self.promote(site, timeout_seconds=deadline.left())
         await self._wait_for(server, role, deadline)
 
     async def rejoin(self, site: str, *, primary_site: str, timeout_seconds: float) -> Rejoined:

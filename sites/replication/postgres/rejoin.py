@@ -290,7 +290,12 @@ class Rejoining:
 
         Raises NotStreaming when it runs and does not stream, DriverTrouble when it does not even run.
         """
-        given: dict[str, str | int] = {"role": "standby", "within": int(deadline.left() * 100), "mark": ""}
+        given: dict[str, str | int] = {
+            "opens": "no",
+            "role": "standby",
+            "within": int(deadline.left() * 100),
+            "mark": "",
+        }
         await server.host.run("start", given, timeout_seconds=deadline.left() + GRACE_SECONDS)
         await self._wait_streaming(server, source, deadline)
         await self._tidy(server, source)

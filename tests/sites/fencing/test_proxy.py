@@ -330,6 +330,27 @@ def test_a_chunk_that_was_announced_in_time_and_is_moved_too_late_does_not_pass(
         relay._poll.close()
 
 
+@pytest.mark.parametrize("written", [0, 1], ids=["the first", "the second"])
+@pytest.mark.parametrize(
+    ("before", "after", "read"),
+    [(1000, 2000, 1000), (1000, 0, 0), (0, 2000, 0)],
+    ids=["moved on", "closed", "opened"],
+)
+def test_a_look_while_the_deadline_is_being_written_finds_the_earlier_one(
+    before: int, after: int, read: int, written: int, tmp_path: Path
+) -> None:
+    """Neither open for longer than was said, nor closed while it is only moved on."""
+    with (tmp_path / "page").open("w+b") as page:
+        page.truncate(mmap.PAGESIZE)
+        shared = Shared(page.fileno())
+        shared.until_ns = before
+        assert shared.until_ns == before
+        shared._page[written] = after
+        assert shared.until_ns == read
+        shared.until_ns = after
+        assert shared.until_ns == after
+
+
 def _ends(relay: Relay) -> tuple[set[int], set[int]]:
     """The sockets to clients, and those to the database."""
     servers = set(relay._connecting)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sites.replication.postgres.control import final_position, parse_control, parse_said
+from sites.replication.postgres.control import final_position, of_standby, parse_control, parse_said
 
 FIFTEEN = """\
 pg_control version number:            1300
@@ -39,6 +39,25 @@ def test_a_standby_may_be_on_a_newer_timeline_than_its_last_checkpoint() -> None
     control = parse_control(STANDBY)
     assert not control.clean
     assert (control.timeline, control.newest_timeline, control.recovery_end_bytes) == (1, 2, 0x900028)
+
+
+@pytest.mark.parametrize(
+    ("state", "standby"),
+    [
+        ("shut down", False),
+        ("shut down in recovery", True),
+        ("in archive recovery", True),
+        ("in crash recovery", False),
+        ("in production", False),
+    ],
+)
+def test_whether_it_was_a_standby_is_known_by_its_state_when_it_ended(state: str, standby: bool) -> None:
+    said = "exists=yes\nmark=\n" + FIFTEEN.replace("shut down", state)
+    assert of_standby(said) is standby
+
+
+def test_data_of_which_nothing_is_said_were_not_a_standby_s() -> None:
+    assert not of_standby("exists=no\n")
 
 
 def test_what_is_missing_is_named_and_nothing_is_guessed() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sites.errors import DriverTrouble
+from sites.fencing import guard
 from sites.fencing.guard import Stop, boot_id, judge_postgres, title_of
 from sites.model import GuardSpec
 from sites.replication.catalogue import make_driver
@@ -295,11 +296,25 @@ async def test_primary_and_standby_are_told_apart_by_what_the_processes_call_the
         (["postgres: vera crm 10.0.0.1(5) idle"], "writable"),
         (["postgres -D /data", "postgres: startup recovering 10.0.0.1(5) idle"], "writable"),
         (["postgres -D /data", "postgres: something new"], "writable"),
+        (["postgres -D /data", "postgres -D /data", "postgres: vera crm 10.0.0.1(5) startup"], "unnamed"),
+        (["postgres -D /data", "postgres -D /data", "postgres: walwriter"], "writable"),
+        (["postgres -D /data", "postgres -D /data", "postgres: checkpointer"], "starting"),
+        (["postgres -D /data", "", "postgres: vera crm 10.0.0.1(5) idle"], "writable"),
         (["/usr/bin/postgres --single -D /data template1"], "starting"),
     ],
 )
 def test_doubt_is_writable(titles: list[str], word: str) -> None:
     assert judge_postgres(titles) == word
+
+
+def test_a_child_without_a_name_is_given_a_moment_to_get_one_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A standby that comes up while clients knock: the one that recovers may be named a moment after them."""
+    words = iter([*["unnamed"] * 5, "recovering", *["unnamed"] * 6, "starting", "writable"])
+    monkeypatch.setattr(guard, "judge_postgres", lambda titles: next(words))
+    stop = Stop(str(tmp_path), ["postgres"], True)
+    assert [stop._writable([1]) for _ in range(14)] == [*[False] * 11, True, False, True]
 
 
 async def test_root_made_files_belong_to_the_owner_of_the_data(pair: Pair, guard_of: MakeGuard) -> None:

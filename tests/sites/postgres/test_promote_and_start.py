@@ -82,6 +82,43 @@ async def test_a_crashed_primary_restarts_in_place_on_its_own_timeline(pair: Pai
         await pair.driver.start(DURHAM, role=Role.STANDBY, timeout_seconds=20)
 
 
+async def test_a_standby_that_was_ended_opens_with_all_that_it_had_received_on_a_line_of_its_own(
+    pair: Pair,
+) -> None:
+    """Started as a primary it would leave out the line that it followed, and go on under the number of the
+    one before; the other site, which has that line too, could then not be told apart from it."""
+    await pair.run(DURHAM, "insert into rows values (1)")
+    pair.kill_all(DURHAM)
+    await pair.driver.promote(MORPETH, timeout_seconds=20)
+    await pair.driver.rejoin(DURHAM, primary_site=MORPETH, timeout_seconds=60)
+    await pair.run(MORPETH, "insert into rows values (2)")
+    await pair.until_row(DURHAM, 2)
+    for site in (DURHAM, MORPETH):
+        pair.kill_all(site)
+    await pair.driver.start(DURHAM, role=Role.PRIMARY, timeout_seconds=20)
+    assert await pair.value(DURHAM, "select count(*) from rows where n in (1, 2)") == 2
+    assert (await pair.driver.sample(DURHAM)).timeline == 3
+    await pair.run(DURHAM, "insert into rows values (3)")
+    await pair.driver.settled()
+    assert (pair.data(DURHAM) / "standby.signal").exists()
+
+
+async def test_a_fence_that_arrives_while_such_a_standby_is_started_wins(any_pair: Pair) -> None:
+    for site in (DURHAM, MORPETH):
+        any_pair.kill_all(site)
+    other = any_pair.new_driver()
+
+    async def fence_first(command: str) -> None:
+        if "unfenced()" in command:
+            any_pair.transport.before = None
+            assert (await other.fence(MORPETH, within_seconds=5)).verified
+
+    any_pair.transport.before = fence_first
+    with pytest.raises(DriverTrouble, match="fenced after this start was ordered"):
+        await any_pair.driver.start(MORPETH, role=Role.PRIMARY, timeout_seconds=20)
+    assert any_pair.processes(MORPETH) == []
+
+
 async def test_a_start_after_only_the_postmaster_was_killed_ends_what_is_left_first(any_pair: Pair) -> None:
     client = await any_pair.connect(DURHAM)
     busy = any_pair.keep(client.execute("do $$ begin loop perform 1; end loop; end $$"))

@@ -1,5 +1,5 @@
-# Start a stopped server. Given: role (primary, standby), within (centiseconds), mark (what `fenced` held when
-# the start was decided).
+# Start a stopped server. Given: role (primary, standby), opens (yes: it is to be writable, a standby by the
+# promotion that follows), within (centiseconds), mark (what `fenced` held when the start was decided).
 need_data
 lock
 unfenced() { [ "$(cat -- "$beside/fenced" 2>/dev/null)" = "$mark" ]; }
@@ -11,8 +11,8 @@ if [ -n "$(pids)" ]; then
     cut_off 500 || die 70 "these processes of $data are still there: $(pids | tr '\n' ' ')"
 fi
 forget_the_dead
+[ "$opens" = no ] || unfenced || die 75 "$data was fenced after this start was ordered"
 if [ "$role" = primary ]; then
-    unfenced || die 75 "$data was fenced after this start was ordered"
     need_permit
     # For this start only, and back as soon as the server has looked, whatever becomes of us.
     trap put_signal EXIT
@@ -24,12 +24,13 @@ fi
 cd -- "$data" || exit 66
 launch
 wait_up "$within"
+if [ "$opens" = yes ] && ! unfenced; then
+    put_signal
+    cut_off 500
+    die 75 "$data was fenced while it was being started; it was stopped again"
+fi
 if [ "$role" = primary ]; then
     put_signal
-    if ! unfenced; then
-        cut_off 500
-        die 75 "$data was fenced while it was being started; it was stopped again"
-    fi
     if ! permitted; then
         cut_off 500
         die 75 "the permit of $data ended while it was being started; it was stopped again"
