@@ -75,7 +75,7 @@ def accepted(state: OwnershipState, message: StoreAccepted, now_ns: int) -> list
         modes={},
         timing=state.timing,
         now_ns=now_ns,  # P9: it waits afresh
-        inherited_deadline_ns=state.lease_left_to_next(),
+        inherited_deadline_ns=state.unbroken_until_ns,
         note=noting.wanted(state),
     )
     for name in _LIVES_ON:

@@ -280,10 +280,11 @@ class OwnershipState:
         where it was last seen, so what was seen then says nothing of how long the peer's lease lasts."""
         return not has_passed(self.store_answered_ns + self.timing.lease_duration_ns, now_ns)
 
-    def lease_left_to_next(self) -> int:
-        """P7, P32: until when whoever starts after this, on this boot, may count on what is open here; 0: not
-        at all. One that has not registered passes on what was left to it. A lease without the peer's word
-        entitles to nothing, and must not look unbroken to the next."""
+    @property
+    def unbroken_until_ns(self) -> int:
+        """P32: the deadline of a lease that the next keeper of this boot may count as unbroken; 0: none. One
+        without the peer's word entitles to nothing. A keeper that has not registered passes on what was left
+        to it."""
         if not self.registered:
             return self.inherited_deadline_ns
         return 0 if self.word_needed else self.deadline_ns

@@ -133,7 +133,7 @@ class KeeperNode:
 
     def _keep_note(self) -> None:
         note = self.world.sites[self.site].disk
-        note.deadline_ns = self.state.lease_left_to_next()
+        note.deadline_ns = self.state.unbroken_until_ns
         note.open_here = [name for name, held in self.state.services.items() if held.open_here]
 
     def _keep_seen(self) -> None:

@@ -269,9 +269,9 @@ def test_a_keeper_that_ends_before_it_has_registered_leaves_the_lease_to_the_nex
     keeper = serving()
     deadline_ns = keeper.state.deadline_ns
     accepted(keeper)
-    assert keeper.state.lease_left_to_next() == deadline_ns
+    assert keeper.state.unbroken_until_ns == deadline_ns
     keeper.register()
-    assert keeper.state.lease_left_to_next() == keeper.state.deadline_ns
+    assert keeper.state.unbroken_until_ns == keeper.state.deadline_ns
 
 
 def test_a_keeper_that_is_superseded_does_not_start_anew() -> None:
