@@ -33,6 +33,7 @@ from sites.transport import Completed
 
 DEED_SECONDS = 1.0
 HERE, THERE = "durham", "morpeth"
+BEGUN_BEFORE = "already-started"  # as hosts say it
 
 
 @dataclass
@@ -214,7 +215,7 @@ class CrashHosts:
         step, key = call.step.id, (call.step.id, call.attempt)
         self._enter(context.token.executor, step)
         if key in self._attempts:
-            raise CommandRefused(f"{step}: attempt {call.attempt} was begun before", code="already-started")
+            raise CommandRefused(f"{step}: attempt {call.attempt} was begun before", code=BEGUN_BEFORE)
         self._attempts[key], self._ended[key] = None, asyncio.Event()
         self._world.ran[step] += 1
 

@@ -110,6 +110,7 @@ def known() -> Readings:
                 rpo_seconds=60,
                 rto_seconds=1800,
                 owner_known=True,
+                run_waits=False,
                 primary="durham",
                 epoch=5,
                 glass_site="durham",

@@ -95,7 +95,7 @@ async def test_a_place_for_a_socket_that_cannot_be_had_is_named(tmp_path: Path) 
         await keeper.start()
     (tmp_path / "controller.sock").mkdir()
     nobody: object = None
-    api = LocalApi(nobody, nobody, lambda: ())  # type: ignore[arg-type]
+    api = LocalApi(nobody, nobody, nobody, lambda: ())  # type: ignore[arg-type]
     with pytest.raises(StateUnusable, match=r"controller\.sock: cannot be used: Is a directory"):
         async with api.serving(tmp_path / "controller.sock"):
             pass
@@ -106,7 +106,7 @@ async def test_a_socket_that_was_left_behind_gives_way(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(place))
     nobody: object = None
-    api = LocalApi(nobody, nobody, lambda: ())  # type: ignore[arg-type]
+    api = LocalApi(nobody, nobody, nobody, lambda: ())  # type: ignore[arg-type]
     async with api.serving(place):
         _, writer = await asyncio.open_unix_connection(str(place))
         writer.close()

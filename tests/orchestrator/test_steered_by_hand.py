@@ -107,7 +107,7 @@ async def test_a_run_is_paused_resumed_retried_skipped_and_another_one_undone(
     hosts = Hosts()
 
     async def run(
-        self: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = ""
+        self: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = "", said: Any = None
     ) -> Completed:
         return await hosts.run(self, host, command, timeout_seconds=timeout_seconds)
 

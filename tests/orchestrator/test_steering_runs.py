@@ -49,7 +49,7 @@ class Hosts:
         self.fails: dict[str, int] = {}
 
     async def run(
-        self, _: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = ""
+        self, _: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = "", said: Any = None
     ) -> Completed:
         word = next((each for each in ("appctl stop", "appctl start") if each in command), "")
         if not word:
@@ -94,7 +94,7 @@ async def waiting(
     hosts = Hosts()
 
     async def run(
-        self: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = ""
+        self: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = "", said: Any = None
     ) -> Completed:
         return await hosts.run(self, host, command, timeout_seconds=timeout_seconds)
 

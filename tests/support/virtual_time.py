@@ -3,10 +3,11 @@
 from orchestrator.simulate.virtual_time import (
     StoryStuck,
     VirtualTimeLoop,
+    never,
     now_ns,
     now_seconds,
     run,
     until,
 )
 
-__all__ = ["StoryStuck", "VirtualTimeLoop", "now_ns", "now_seconds", "run", "until"]
+__all__ = ["StoryStuck", "VirtualTimeLoop", "never", "now_ns", "now_seconds", "run", "until"]
