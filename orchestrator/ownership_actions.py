@@ -45,6 +45,7 @@ class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
     that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
     this site was the primary itself. `covers`: the services of which a certificate names every host.
+    `loss_until_ns`: the end of the old site's lease that the statement of loss reckons with.
     `report`: what to put on file of a run that was done; its lines are
     published with the run."""
 
@@ -54,6 +55,7 @@ class Errand:
     ordered_by_operator: bool = False
     certified_down: bool = False
     covers: tuple[str, ...] = ()
+    loss_until_ns: int = 0
     accept_loss: bool = False
     certificate: str = ""
     broken: bool = False
@@ -138,6 +140,7 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
             certified_down=errand.certified_down,
             covers=errand.covers,
             wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
+            loss_until_ns=errand.loss_until_ns,
         ),
         patience_seconds,
     )

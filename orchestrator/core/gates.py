@@ -82,16 +82,30 @@ def first_closed(answers: tuple[Gate, ...]) -> Gate | None:
     return next((gate for gate in answers if not gate.open), None)
 
 
-def loss_bound_seconds(view: View, service: ServiceView) -> float | None:
-    """At most so many seconds of writes would be lost by promoting the standby now; None: not known.
+def loss_bound_seconds(view: View, service: ServiceView, wish: Wish | None = None) -> float | None:
+    """At most so many seconds of writes would be lost by promoting the standby now; None: not known. For a
+    `wish` that waits for the old site's lease: when that is over.
 
     Once it was given up nothing was written any more, so the bound does not grow while it waits."""
-    if service.safe_until_ns is None:
+    until_ns = written_until_ns(view, service, wish)
+    if service.safe_until_ns is None or until_ns is None:
         return None
-    bound_seconds = (view.now_ns - service.safe_until_ns) / 1e9
+    bound_seconds = (until_ns - service.safe_until_ns) / 1e9
     if service.record is not None and service.record.primary is None:
         bound_seconds -= service.nobody_for_seconds
     return max(0.0, bound_seconds)
+
+
+def written_until_ns(view: View, service: ServiceView, wish: Wish | None) -> int | None:
+    """Until when the old primary may accept writes if this wish is carried out: a site that nobody hears from
+    may go on until its lease is over, and what it accepts meanwhile is lost too. None: not known."""
+    record = service.record
+    if wish is None or wish.planned or wish.certified_down or wish.holder_lives:
+        return view.now_ns
+    if record is None or record.primary != view.peer or view.keeper is None:
+        return view.now_ns
+    over_ns = view.keeper.peer_lease_over_ns
+    return max(view.now_ns, over_ns) if over_ns is not None else None
 
 
 def final_position(service: ServiceView) -> Position | None:
@@ -179,7 +193,7 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
     final = final_position(service)
     if final is not None:
         return _data_of_closed(view, service, wish, final)
-    bound = loss_bound_seconds(view, service)
+    bound = loss_bound_seconds(view, service, wish)
     accepted = wish.accept_loss_seconds
     if bound is None:
         if wish.any_loss_accepted:
@@ -201,7 +215,7 @@ def _data_of_closed(view: View, service: ServiceView, wish: Wish, final: Positio
     name = "data loss within the limit"
     if reaches(service, wish.to_site, final):
         return Gate(3, name, True, "", f"closed in order at {final.text}, and all of it is at {wish.to_site}")
-    bound, accepted = loss_bound_seconds(view, service), wish.accept_loss_seconds
+    bound, accepted = loss_bound_seconds(view, service, wish), wish.accept_loss_seconds
     words = f"closed in order at {final.text}, which {wish.to_site} is not seen to have reached"
     if accepted is None:
         return Gate(3, name, False, "below-final-position", words)
@@ -307,8 +321,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         3,
         "data loss within the limit",
-        "what could be lost, the age of what is known counted in, is within `max_data_loss`, or a person "
-        "accepted it by name; what was closed in order must be here to its end, or a person must say so; "
+        "what could be lost, the age of what is known counted in, and whatever a site that is still to lose "
+        "its lease may accept until then, is within `max_data_loss`, or a person accepted it by name; what was closed in order must be here to its end, or a person must say so; "
         "for a planned move the standby must be receiving, and no further behind than `max_data_loss`; of "
         "a service that is opened again where it was, nothing is lost",
         ("lag-unknown", "lag-above-limit", "loss-not-accepted", "below-final-position"),

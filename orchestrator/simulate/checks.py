@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.core.records import SERVICES, Mode, ServiceRecord
+from orchestrator.simulate.losses import Closed, Losses
+from orchestrator.simulate.rejoins import tail
 
 if TYPE_CHECKING:
     from orchestrator.simulate.hosts import Host
@@ -20,15 +22,6 @@ class Violation:
 
 
 @dataclass(slots=True)
-class Promise:
-    """A planned move's final position, which the claimant must have."""
-
-    giver: str
-    final_bytes: int
-    loss_accepted: bool = False
-
-
-@dataclass(slots=True)
 class Checks:
     """The invariants' memory. It outlives a restore of the store: an epoch is used once for ever."""
 
@@ -36,9 +29,12 @@ class Checks:
     violations: list[Violation] = field(default_factory=list)
     owners: dict[tuple[str, int], str] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
-    planned: dict[str, Promise] = field(default_factory=dict)
     healthy: set[tuple[str, str]] = field(default_factory=set)
     glass: dict[str, str] = field(default_factory=dict)
+    losses: Losses = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.losses = Losses(self)
 
     def violated(self, invariant: int, words: str) -> None:
         """Note it, and tell the story."""
@@ -55,17 +51,8 @@ class Checks:
             self.violated(
                 1, f"{host.service} accepts client writes at {host.site} and at {other.site} at once"
             )
-        planned = None if self.world.setting.eager else self.planned.get(host.service)
-        if planned is not None and planned.giver != host.site and not planned.loss_accepted:
-            if host.written() < planned.final_bytes:
-                lost = planned.final_bytes - host.written()
-                self.violated(3, f"the switchover of {host.service} loses {lost} acknowledged writes")
-            elif other.written() > planned.final_bytes:
-                lost = other.written() - planned.final_bytes
-                self.violated(
-                    3, f"{other.site} acknowledged {lost} writes to {host.service} after its final position"
-                )
-            del self.planned[host.service]
+        if not self.world.setting.eager:
+            self.losses.opened(host, other)
 
     def shut(self, host: "Host", why: str) -> None:
         """A host has stopped being writable."""
@@ -96,11 +83,16 @@ class Checks:
     def made_standby(self, host: "Host", other: "Host") -> None:
         """A step makes an instance a standby: never the owner's, with what only it has."""
         item = self.world.store.service(host.service)
-        lost = host.written() - other.written()
+        common, written = tail(host, other)
+        lost = written - common
         if item is not None and item.record.primary == host.site and lost > 0 and host.writable():
             self.violated(
                 3, f"{lost} acknowledged writes of {host.service} at {host.site} are lost by a late step"
             )
+
+    def overwritten(self, host: "Host", common: int, written: int) -> None:
+        """A rejoin brings an instance onto the other's line."""
+        self.losses.overwritten(host, common, written)
 
     # --- invariant 2: whenever services/S is written -------------------------------------------------
 
@@ -116,19 +108,20 @@ class Checks:
             del self.glass[service]
         if after.primary is not None:
             self.owns(service, after.epoch, after.primary)
+        closed = self.losses.closed
         if before is not None and before.primary is not None and after.primary is None:
             final = after.final_position
             if after.planned and final is not None and final.offset_bytes is not None:
-                self.planned[service] = Promise(before.primary, final.offset_bytes)
+                closed[service] = Closed(before.primary, final.offset_bytes)
             else:
-                self.planned.pop(service, None)
+                closed.pop(service, None)
         elif after.primary is not None and (before is None or before.primary not in (None, after.primary)):
-            self.planned.pop(service, None)
+            closed.pop(service, None)
 
     def glass_broken(self, service: str, site: str, epoch: int) -> None:
         """An operator's certificate opened it there."""
         self.glass[service] = site
-        self.planned.pop(service, None)
+        self.losses.closed.pop(service, None)
 
     def owns(self, service: str, epoch: int, site: str) -> None:
         """A site holds a service at an epoch, by the store or by a certificate."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core import messages as m
+from orchestrator.core.gates import Wish
 from orchestrator.core.records import Pause
 from orchestrator.simulate.clocks import MS
 from orchestrator.simulate.hosts import SHUT
@@ -386,11 +387,15 @@ def break_glass(world: World, site: str, service: str) -> None:
     guard = world.guards.get((site, service))
     known = item.record.epoch if item is not None else guard.memory.epoch if guard is not None else 0
     epoch, certificate = known + 1, f"glass-{world.number()}"
+    other = world.other(site)
+    wish = Wish(to_site=site, from_site=other, planned=False, automatic=False, certified_down=True)
+    said, _ = world.controllers[site].eyes.state_loss(keeper, service, wish)
 
     def broken(reply: m.Reply) -> None:
         if not reply.done:
             return
         world.checks.glass_broken(service, site, epoch)
+        world.checks.losses.glass[service] = said
         if guard is not None and guard.alive:
             guard.run(guard.life, guard.tell, g.Certified(service, epoch, certificate))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
 from orchestrator.simulate.clocks import MS, Clock
+from orchestrator.simulate.data import FIRST_LINE, Writes
 from sites.replication.words import Position
 
 if TYPE_CHECKING:
@@ -41,8 +42,14 @@ class Host:
         self.closed = False
         self.token = (0, 0)
         self.gate_until_ns = SHUT
+        self.line = FIRST_LINE
         self.position = 0
         self.writing_since_ns: int | None = None
+        self.writes = Writes()
+        self.saved: list[tuple[int, int]] = []
+        self.rejoins = False
+        self.streams = False
+        self.boots = 0
 
     def writable(self) -> bool:
         """Whether a client's write is acknowledged at this instant."""
@@ -64,6 +71,15 @@ class Host:
         since = self.writing_since_ns
         return self.position + ((self.world.now_ns - since) // MS if since is not None else 0)
 
+    def place(self) -> tuple[int, int]:
+        """The line of its history, and how far it has come on it."""
+        return self.line, self.written()
+
+    def said(self) -> Position:
+        """How far it has come, in its own words."""
+        written = self.written()
+        return Position(text=str(written), history=f"cluster/{self.line}", offset_bytes=written)
+
     def changed(self, why: str) -> None:
         """Something that clients could notice: the invariants are looked at."""
         writable = self.writable()
@@ -76,6 +92,7 @@ class Host:
         if writable:
             world.checks.opened(self)
             self.writing_since_ns = world.now_ns
+            self.writes.begin(self.position, world.now_ns)
         else:
             self.position = self.written()
             self.writing_since_ns = None
@@ -85,6 +102,8 @@ class Host:
         """It has booted: its clock began anew, and its gate is shut (P19)."""
         self.clock = clock
         self.gate_until_ns = SHUT
+        self.boots += 1
+        self.rejoins = False
 
     # --- the gate ------------------------------------------------------------------------------------
 
@@ -114,6 +133,8 @@ class Host:
     def open(self) -> None:
         """Promoted, and open to clients as far as the gate lets them."""
         if self.running:
+            if not self.promoted:
+                self.line = self.world.lines[self.service].begin(self.line, self.position)
             self.promoted = True
             self.closed = False
             self.changed("promoted")
@@ -134,7 +155,7 @@ class Host:
                 return
             self._shut_for_good()
             self.changed("closed in order")
-            ended = m.CloseEnded(self.service, True, position(self.written()), "closed")
+            ended = m.CloseEnded(self.service, True, self.said(), "closed")
             world.after(5 * MS, keeper.run, keeper.tell, ended)
 
         world.after(within_ns, done)
@@ -159,7 +180,3 @@ class Host:
         else:
             world.after(world.timeout_ns, fails)
 
-
-def position(written: int) -> Position:
-    """A position on the one history of the simulation."""
-    return Position(text=str(written), history="cluster/1", offset_bytes=written)

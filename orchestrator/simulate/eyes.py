@@ -1,0 +1,124 @@
+"""What a site's controller sees of the instances, and the picture that the deciding code makes its statements
+and decisions from. Samples are taken as the product takes them: its own instant before each question."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from orchestrator.core.gates import Wish
+from orchestrator.core.keeper_view import picture
+from orchestrator.core.statement import statement
+from orchestrator.core.view import ServiceView, View
+from orchestrator.simulate.losses import Said
+from sites.model import Service
+from sites.replication.positions import PositionHistory, received, safe_until_ns, written
+from sites.replication.words import Role, Sample
+
+if TYPE_CHECKING:
+    from orchestrator.simulate.hosts import Host
+    from orchestrator.simulate.keepers import KeeperNode
+    from orchestrator.simulate.world import World
+
+
+@lru_cache(maxsize=256)
+def noun(name: str, home: str) -> Service:
+    """A service as an estate says it."""
+    return Service(name=name, home=home, standby="y" if home == "x" else "x", failover="automatic")  # type: ignore[call-arg]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of one service: the primary's positions, the latest sample of each instance, the history
+    of the last that was writable, and since when nobody owns it."""
+
+    history: dict[str, PositionHistory] = field(default_factory=dict)
+    samples: dict[str, Sample] = field(default_factory=dict)
+    line: str = ""
+    nobody_since_ns: int | None = None
+
+
+class Eyes:
+    """One site's."""
+
+    def __init__(self, world: "World", site: str) -> None:
+        self.world = world
+        self.site = site
+        self.peer = world.other(site)
+        self.services = {name: Seen() for name in world.services}
+
+    def look(self, name: str) -> None:
+        """Sample both instances."""
+        world = self.world
+        now_ns = world.sites[self.site].clock.read(world.now_ns)
+        self._take(name, self.site, self._sample(world.hosts[self.site, name], now_ns))
+        if world.linked(self.site, self.peer):
+            self._take(name, self.peer, self._sample(world.hosts[self.peer, name], now_ns))
+
+    def _sample(self, host: "Host", now_ns: int) -> Sample:
+        if not host.running:
+            return Sample(host.service, host.site, Role.UNKNOWN, now_ns)
+        if not host.promoted:
+            place = host.said()
+            return Sample(
+                host.service,
+                host.site,
+                Role.STANDBY,
+                now_ns,
+                False,
+                place,
+                replayed=place,
+                streaming=host.streams,
+            )
+        if not host.writable():
+            return Sample(host.service, host.site, Role.DOWN, now_ns, False)
+        return Sample(host.service, host.site, Role.PRIMARY, now_ns, True, host.said())
+
+    def _take(self, name: str, site: str, sample: Sample) -> None:
+        seen = self.services[name]
+        seen.samples[site] = sample
+        note = written(sample)
+        if note is not None:
+            seen.history[site] = seen.history.get(site, PositionHistory()).add(note)
+            seen.line = note.line
+
+    def note_nobody(self, name: str, now_ns: int | None) -> None:
+        """Nobody owns it, as of now; None: somebody does."""
+        seen = self.services[name]
+        if now_ns is None or seen.nobody_since_ns is None:
+            seen.nobody_since_ns = now_ns
+
+    # --- the picture ---------------------------------------------------------------------------------
+
+    def view(self, keeper: "KeeperNode", name: str) -> tuple[View, ServiceView]:
+        """Everything about one service as it is known now."""
+        now_ns, seen = keeper.now(), self.services[name]
+        held = picture(keeper.state, now_ns)
+        record = keeper.state.services[name].item.record if keeper.state.services[name].item else None
+        primary = (record.primary or record.previous) if record is not None else None
+        primary = primary or self.world.services[name].home
+        standby = seen.samples.get(self.world.other(primary))
+        there = received(standby) if standby is not None else None
+        history = seen.history.get(primary)
+        service = ServiceView(
+            service=noun(name, self.world.services[name].home),
+            held=held.service(name),
+            samples=seen.samples,
+            safe_until_ns=safe_until_ns(history, there) if history is not None else None,
+            final_primary_history=seen.line,
+            nobody_for_seconds=(now_ns - seen.nobody_since_ns) / 1e9 if seen.nobody_since_ns else 0.0,
+        )
+        view = View(site=self.site, peer=self.peer, now_ns=now_ns, keeper=held, services=(service,))
+        return view, service
+
+    def state_loss(self, keeper: "KeeperNode", name: str, wish: Wish) -> tuple[Said, View]:
+        """The statement that the product would make of this wish at this moment."""
+        view, service = self.view(keeper, name)
+        words, bound_seconds = statement(view, service, wish)
+        if bound_seconds is None:
+            return Said(words, unknown=True), view
+        if bound_seconds == 0.0 or service.safe_until_ns is None:
+            return Said(words), view
+        clock = keeper.clock
+        since_ns = clock.when(service.safe_until_ns)
+        until_ns = clock.when(service.safe_until_ns + int(bound_seconds * 1e9))
+        return Said(words, since_ns, until_ns), view
