@@ -27,9 +27,10 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     if service is None or service.guard is None:
         return []
     guard = service.guard
-    guard.connected, guard.open = True, message.open
+    guard.connected, guard.open, guard.heard = True, message.open, True
     guard.says_closed, guard.certified = not message.open, message.certified
     guard.incarnation, guard.epoch = message.incarnation, message.epoch
+    _note_word(state, guard, message, now_ns)
     _hold_was_unbroken(state, message)
     if not state.decider_lives(now_ns) or state.phase is Phase.SUPERSEDED:  # P1
         return []
@@ -45,8 +46,11 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     incarnation = state.confirmed_incarnation
     if state.entitled(message.service, now_ns):
         left_ns = max(0, state.deadline_ns - now_ns)
-        if left_ns == 0 and not message.open and not _others_open(state, message.service):
-            # P32: hold alone keeps open what is open. It opens nothing that is closed while all is.
+        by_hold = left_ns == 0 or state.undark is not None
+        if by_hold and not message.open and not _others_open(state, message.service):
+            # P32: hold alone keeps open what is open. It opens nothing that is closed while all may be.
+            if left_ns and state.in_doubt_since_ns is None:
+                state.in_doubt_since_ns = now_ns
             return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)]
         if state.hold_relied:
             left_ns = max(left_ns, state.timing.lease_duration_ns)
@@ -58,24 +62,51 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)] if no else []
 
 
+def _note_word(state: OwnershipState, guard: GuardState, message: GuardAsked, now_ns: int) -> None:
+    """What its question says of the time before it: one that is open still has not been closed meanwhile."""
+    if not message.open:
+        guard.said_closed_ns = guard.said_closed_ns or now_ns
+        return
+    guard.said_open_ns, guard.said_closed_ns = now_ns, 0
+    if state.undark is not None and message.service in state.undark and not message.certified:
+        state.undark = state.in_doubt_since_ns = None
+
+
 def _others_open(state: OwnershipState, name: str) -> bool:
-    """Another service of ours is open here, by its guard's last word over a connection that is there."""
+    """Another service of ours is open here, by a word of its guard that is later than this one's that it is
+    closed: an older one may be of a host that is off by now."""
+    guard = state.services[name].guard
+    since_ns = guard.said_closed_ns if guard is not None else 0
     return any(
-        other != name and state.names_us(other) and service.guard.connected and service.guard.open
+        other != name
+        and state.names_us(other)
+        and service.guard.connected
+        and service.guard.open
+        and service.guard.said_open_ns > since_ns
         for other, service in state.services.items()
         if service.guard is not None
     )
 
 
 def dark(state: OwnershipState, now_ns: int) -> bool:
-    """P32: all that is ours here is certain to be closed, by its guards: then somebody may truthfully have
-    certified this site as off, and broken the glass."""
-    ours = [
-        service.guard
+    """P32: hold alone entitled for a time, and at some instant of it all that is ours here may have been closed:
+    then somebody may truthfully have certified this site as off, and broken the glass. A guard that says that
+    it is open has been so all the while; of a manual one nothing else is known, since nothing closes it in
+    time. Where the lease is back and nobody has said so for its length, the time counts as dark."""
+    ours = {
+        name: service.guard
         for name, service in state.services.items()
-        if state.names_us(name) and service.guard is not None
-    ]
-    return bool(ours) and all(_closed(state, guard, now_ns) for guard in ours)
+        if service.guard is not None and state.names_us(name)
+    }
+    alone = now_ns >= state.deadline_ns
+    if not ours or (state.undark is None and not alone):
+        return False
+    left = ours if state.undark is None else state.undark & ours.keys()
+    state.undark = {name for name in left if not _closed(state, ours[name], now_ns)}
+    if not state.undark:
+        return True
+    doubt_ns = state.in_doubt_since_ns
+    return not alone and doubt_ns is not None and has_passed(doubt_ns + state.timing.lease_duration_ns, now_ns)
 
 
 def _closed(state: OwnershipState, guard: GuardState, now_ns: int) -> bool:
@@ -225,6 +256,14 @@ def make_automatic(state: OwnershipState, name: str, now_ns: int) -> list[Order]
     guard.automatic_order = state.next_guard_order
     guard.ordered_at_ns = now_ns
     return _order(state, name, "automatic", "the service is being made automatic")
+
+
+def all_heard(state: OwnershipState, now_ns: int) -> bool:
+    """P32: every guard here has told this keeper whether a certificate keeps it open, which may have been carried
+    to it by hand while no keeper lived. One that cannot be heard in two leases is not waited for: a host that
+    is dead would keep the other site dark."""
+    waited = has_passed(state.started_at_ns + 2 * state.timing.lease_duration_ns, now_ns)
+    return waited or all(service.guard is None or service.guard.heard for service in state.services.values())
 
 
 def all_know(state: OwnershipState) -> bool:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from orchestrator.core.lease import LeaseTiming, fence_at, has_passed, takeover_after, wait_of
 from orchestrator.core.messages import Ask, ServiceItem, SiteItem
 from orchestrator.core.notes import EMPTY, Glass, Note
-from orchestrator.core.records import Mode
+from orchestrator.core.records import Mode, ServiceRecord
 from sites.replication.words import Position
 
 KEPT_BEATS = 256
@@ -59,9 +59,12 @@ class GuardState:
     `fence_order`, `automatic_order`, `learn_order`: numbers of orders not acknowledged yet, 0 for none.
     `cut`: it has acknowledged a fence, and was answered nothing since that would open it. `says_closed`: the
     same by its own last question. `certified`: it says that a certificate keeps it open (P31).
+    `said_open_ns`: when it last said that it is open; `said_closed_ns`: when it first said that it is closed
+    since then. `heard`: it has asked this keeper something.
     """
 
     connected: bool = False
+    heard: bool = False
     open: bool = False
     incarnation: int = 0
     epoch: int = 0
@@ -71,6 +74,8 @@ class GuardState:
     cut: bool = False
     says_closed: bool = False
     certified: bool = False
+    said_open_ns: int = 0
+    said_closed_ns: int = 0
     automatic: bool = False
     fence_order: int = 0
     automatic_order: int = 0
@@ -91,7 +96,8 @@ class Beat:
 @dataclass(slots=True)
 class Outstanding:
     """A transaction without an answer yet; one sent before the last `registration` is ignored (P5). `waited`:
-    when it was sent, the peer's lease was over by our clock (P9), not only by somebody's word (P28, P31)."""
+    when it was sent, the peer's lease was over by our clock (P9), not only by somebody's word (P28, P31).
+    `neutral`: it leaves owner, epoch and mode as they are, so that nobody's right depends on its outcome."""
 
     ask: int
     services: tuple[str, ...]
@@ -99,17 +105,19 @@ class Outstanding:
     writer: str
     takes: bool = False
     waited: bool = False
+    neutral: bool = False
 
 
 @dataclass(slots=True)
 class PendingAsk:
     """An ask without a reply yet. `peer_read_at`: where the read before P10 found the peer's key.
-    `committed`: a transaction of it was."""
+    `committed`: a transaction of it was; `unanswered`: of one of it nobody knows."""
 
     what: Ask
     tries: int = 0
     transaction: int | None = None
     committed: bool = False
+    unanswered: bool = False
     reading_peer: bool = False
     peer_read_at: int = 0
     peer_revision_at_start: int = 0
@@ -179,11 +187,15 @@ class OwnershipState:
     all_seen_since_ns: int | None = None
     own_voter_seen: bool | None = None
     peer_voter_seen: bool | None = None
-    # P31, P32: cold start and break-glass.
+    # P31, P32: cold start and break-glass. `undark`: since hold alone began to entitle, one of these services
+    # may have been open all the time; None: no such time is left to be judged. `in_doubt_since_ns`: since when
+    # a guard is kept closed for that.
     word_needed: bool = True
     word_from_incarnation: int = 0
     inherited_deadline_ns: int = 0
     may_be_unbroken: bool = False
+    undark: set[str] | None = None
+    in_doubt_since_ns: int | None = None
     glass: dict[str, Glass] = field(default_factory=dict)
     glass_in_question: frozenset[str] = frozenset()
     next_guard_order: int = 1
@@ -197,10 +209,24 @@ class OwnershipState:
             state.known
             and state.item is not None
             and state.item.record.primary == self.site
+            and self.let_go(state.item.record, now_ns)
             and not state.giving_up
             and not self.word_needed
             and (now_ns < self.deadline_ns or self.hold_relied)
         )
+
+    def let_go(self, record: ServiceRecord, now_ns: int) -> bool:
+        """P28: the keeper from which a certificate took this can open nothing by what it knew: it has registered
+        anew since, and read that it is ours, or its lease is over by our clock."""
+        if not record.unwaited_incarnation:
+            return True
+        peer = self.peer_item
+        if peer is None:
+            return False
+        if peer.record.incarnation > record.unwaited_incarnation:
+            return True
+        over_ns = takeover_after(self.peer_seen_ns, peer.record.lease_duration_ns, self.timing.clock_drift)
+        return has_passed(max(over_ns, self.promised_until_ns), now_ns)
 
     def ends_soon(self, service: str, now_ns: int) -> bool:
         """P7: the lease ends within D and nothing else entitles: the fence has begun or is about to, and may
@@ -261,6 +287,13 @@ class OwnershipState:
             self.peer_seen_ns + hold_down_ns,
             self.promised_until_ns,
         )
+
+    @property
+    def unbroken_until_ns(self) -> int:
+        """P32: the deadline of a lease that the next keeper of this boot may count as unbroken; 0: none. One
+        without the peer's word entitles to nothing, and one whose site may have been dark before it must not
+        look unbroken either."""
+        return 0 if self.word_needed or self.undark is not None else self.deadline_ns
 
     def decider_lives(self, now_ns: int) -> bool:
         """P1: the deciding loop has completed a turn within T/2."""

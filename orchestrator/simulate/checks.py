@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.core.records import SERVICES, Mode, ServiceRecord
-from orchestrator.simulate.losses import Closed, Losses
+from orchestrator.simulate.losses import Closed, Losses, Said
 from orchestrator.simulate.rejoins import tail
+from sites.replication.positions import reached
 
 if TYPE_CHECKING:
     from orchestrator.simulate.hosts import Host
@@ -59,9 +60,15 @@ class Checks:
         if (host.site, host.service) in self.healthy:
             self.violated(4, f"{host.service} at {host.site} is cut off though that site is healthy: {why}")
 
-    def watch_health(self, site: str) -> None:
-        """Invariant 4: from now on this site is healthy and reaches a majority or a promising peer."""
+    def watch_health(self, site: str, services: tuple[str, ...] = (), *, holds: bool = False) -> None:
+        """Invariant 4: from now on this site is healthy and reaches a majority or a promising peer, or relies
+        on hold. `services`: those of it that nothing befalls; empty: all that are at home there."""
+        keeper = self.world.keeper(site)
+        if holds and (keeper is None or not keeper.state.hold_relied):
+            return
         for name, service in self.world.services.items():
+            if services and name not in services:
+                continue
             if service.home == site and service.mode is Mode.AUTOMATIC:
                 self.healthy.add((site, name))
                 if not self.world.hosts[site, name].writable():
@@ -77,7 +84,10 @@ class Checks:
             item = self.world.store.service(name)
             if item is None or item.record.mode is not Mode.AUTOMATIC:
                 continue
-            if not self.world.hosts[site, name].writable():
+            host, final = self.world.hosts[site, name], item.record.final_position
+            if item.record.primary is None and final is not None and not reached(host.said(), final):
+                continue  # P24: closed in order, and its end is not here: a person decides
+            if not host.writable():
                 self.violated(5, f"{dead} is lost, and {name} is still not served at {site}")
 
     def made_standby(self, host: "Host", other: "Host") -> None:
@@ -118,9 +128,10 @@ class Checks:
         elif after.primary is not None and (before is None or before.primary not in (None, after.primary)):
             closed.pop(service, None)
 
-    def glass_broken(self, service: str, site: str, epoch: int) -> None:
-        """An operator's certificate opened it there."""
+    def glass_broken(self, service: str, site: str, epoch: int, said: Said | None = None) -> None:
+        """An operator's certificate opened it there. `said`: what it was said to lose; None: nobody knows."""
         self.glass[service] = site
+        self.losses.glass[service] = said or Said("nobody was there to say it", unknown=True)
         self.losses.closed.pop(service, None)
 
     def owns(self, service: str, epoch: int, site: str) -> None:

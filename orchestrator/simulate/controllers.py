@@ -180,7 +180,8 @@ class ControllerNode:
         if accept_loss:
             self.world.checks.losses.said[run] = Said("any loss was accepted by name", unknown=True)
         else:
-            self._state(name, run, Wish(to_site=self.site, from_site=self.peer, planned=False, automatic=True))
+            wish = Wish(to_site=self.site, from_site=self.peer, planned=False, automatic=True)
+            self._state(name, run, wish)
         return m.Claim(
             service=name,
             run=run,

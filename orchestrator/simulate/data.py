@@ -1,4 +1,4 @@
-"""What the databases hold: lines of history, when each write was acknowledged, what one has and another lacks.
+"""What databases hold: lines of history, when each write was acknowledged, what one has and another lacks.
 
 A write is a number on a line: the first write of a line has the number after the one that it forked at.
 """

@@ -120,5 +120,7 @@ class Eyes:
             return Said(words), view
         clock = keeper.clock
         since_ns = clock.when(service.safe_until_ns)
-        until_ns = clock.when(service.safe_until_ns + int(bound_seconds * 1e9))
+        if wish.certified_down:
+            return Said(words, since_ns), view
+        until_ns = clock.when(service.safe_until_ns + int(bound_seconds * 1e9) + 1)
         return Said(words, since_ns, until_ns), view

@@ -139,21 +139,22 @@ class Host:
             self.closed = False
             self.changed("promoted")
 
-    def _shut_for_good(self) -> None:
+    def _shut_for_good(self, epoch: int) -> None:
         """P26: no step that was ordered before this one opens it again."""
         self.closed = True
-        self.token = (self.token[0], self.world.number())
+        self.token = (max(self.token[0], epoch), self.world.number())
 
     def close(self, keeper: "KeeperNode") -> None:
         """P23: no client can write; the position after the last write is read."""
         world = self.world
         within_ns = world.random.randrange(world.timing.fence_within_ns)
+        epoch = keeper.state.epoch(self.service)
 
         def done() -> None:
             if not self.running:
                 keeper.run(keeper.tell, m.CloseEnded(self.service, False, None, "the host does not answer"))
                 return
-            self._shut_for_good()
+            self._shut_for_good(epoch)
             self.changed("closed in order")
             ended = m.CloseEnded(self.service, True, self.said(), "closed")
             world.after(5 * MS, keeper.run, keeper.tell, ended)
@@ -163,6 +164,7 @@ class Host:
     def fence_by_driver(self, keeper: "KeeperNode") -> None:
         """P7 by the driver, at the last allowed moment at times."""
         world = self.world
+        epoch = keeper.state.epoch(self.service)
 
         def fails() -> None:
             keeper.run(keeper.tell, m.FenceEnded(self.service, False, "its driver does not get through"))
@@ -171,7 +173,7 @@ class Host:
             if not self.running:
                 keeper.run(keeper.tell, m.FenceEnded(self.service, False, "the host does not answer"))
                 return
-            self._shut_for_good()
+            self._shut_for_good(epoch)
             self.changed("fenced by its keeper")
             keeper.run(keeper.tell, m.FenceEnded(self.service, True, "no write passes"))
 
@@ -179,4 +181,3 @@ class Host:
             world.after(world.fence_takes(), done)
         else:
             world.after(world.timeout_ns, fails)
-

@@ -126,8 +126,7 @@ class KeeperNode:
 
     def _keep_note(self) -> None:
         note = self.world.sites[self.site].disk
-        # P32: a lease without the peer's word must not look unbroken to the next keeper.
-        note.deadline_ns = 0 if self.state.word_needed else self.state.deadline_ns
+        note.deadline_ns = self.state.unbroken_until_ns
         note.open_here = [name for name, held in self.state.services.items() if held.open_here]
 
     def _plan(self) -> None:

@@ -1,7 +1,7 @@
 """How a standby gets what the primary writes, and how an old primary becomes a standby again.
 
-A rejoin goes as the drivers do it: stopped first, so that nothing is written any more; then what only it has is saved; then
-it is brought onto the other's line. A host that goes down, or a later step, ends it wherever it is.
+A rejoin goes as the drivers do it: stopped first, so that nothing is written any more; then what only it has
+is saved; then it is brought onto the other's line. A host that goes down, or a later step, ends it.
 """
 
 from collections.abc import Callable

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.simulate.families import NAMES
 from orchestrator.simulate.loader import Edit, EditFailed, edited, install
 from orchestrator.simulate.mutants import MUTANTS, Mutant
 from orchestrator.simulate.report import BEGIN, END, put_table, rows_of, table
-from orchestrator.simulate.scenario import NAMES
 from orchestrator.simulate.search import search
 
 NEAR = 6000
