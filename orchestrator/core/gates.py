@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.core.records import Mode
+from orchestrator.core.records import Mode, ServiceRecord
 from orchestrator.core.view import ServiceView, View
-from sites.model import FencePolicy
+from sites.model import FencePolicy, Service
 from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
@@ -264,6 +264,18 @@ def _history(view: View, service: ServiceView, wish: Wish) -> Gate:
         words = f"{wish.to_site} has {position.history}, the primary had {expected}"
         return Gate(4, name, False, "history-diverged", words)
     return Gate(4, name, True, "", position.history)
+
+
+def flap_left_seconds(service: Service, record: ServiceRecord | None, unix_seconds: float) -> float | None:
+    """How long gate 6 stays closed by itself. The time of day may be wrong, and then the wait is the whole time,
+    never less."""
+    if record is None or record.last_move is None or record.last_move.acknowledged_by:
+        return None
+    passed_seconds = unix_seconds - record.last_move.at_unix_seconds
+    if passed_seconds < 0:
+        return service.min_time_between_failovers_seconds or None
+    left_seconds = service.min_time_between_failovers_seconds - passed_seconds
+    return left_seconds if left_seconds > 0 else None
 
 
 def _flapping(view: View, service: ServiceView, wish: Wish) -> Gate:

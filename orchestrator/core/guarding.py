@@ -106,7 +106,9 @@ def dark(state: OwnershipState, now_ns: int) -> bool:
     if not state.undark:
         return True
     doubt_ns = state.in_doubt_since_ns
-    return not alone and doubt_ns is not None and has_passed(doubt_ns + state.timing.lease_duration_ns, now_ns)
+    return (
+        not alone and doubt_ns is not None and has_passed(doubt_ns + state.timing.lease_duration_ns, now_ns)
+    )
 
 
 def _closed(state: OwnershipState, guard: GuardState, now_ns: int) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.core.gates import Wish
-from orchestrator.core.keeper_view import picture
+from orchestrator.core.keeper_view import KeeperView, picture
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.simulate.losses import Said
@@ -89,17 +89,24 @@ class Eyes:
 
     # --- the picture ---------------------------------------------------------------------------------
 
-    def view(self, keeper: "KeeperNode", name: str) -> tuple[View, ServiceView]:
-        """Everything about one service as it is known now."""
-        now_ns, seen = keeper.now(), self.services[name]
+    def view(self, keeper: "KeeperNode", *names: str) -> View:
+        """Everything about these services as it is known now."""
+        now_ns = keeper.now()
         held = picture(keeper.state, now_ns)
-        record = keeper.state.services[name].item.record if keeper.state.services[name].item else None
+        services = tuple(self.service(keeper, held, name) for name in names)
+        return View(site=self.site, peer=self.peer, now_ns=now_ns, keeper=held, services=services)
+
+    def service(self, keeper: "KeeperNode", held: KeeperView, name: str) -> ServiceView:
+        """One service."""
+        now_ns, seen = held.at_ns, self.services[name]
+        known = keeper.state.services[name]
+        record = known.item.record if known.item is not None else None
         primary = (record.primary or record.previous) if record is not None else None
         primary = primary or self.world.services[name].home
         standby = seen.samples.get(self.world.other(primary))
         there = received(standby) if standby is not None else None
         history = seen.history.get(primary)
-        service = ServiceView(
+        return ServiceView(
             service=noun(name, self.world.services[name].home),
             held=held.service(name),
             samples=seen.samples,
@@ -107,12 +114,11 @@ class Eyes:
             final_primary_history=seen.line,
             nobody_for_seconds=(now_ns - seen.nobody_since_ns) / 1e9 if seen.nobody_since_ns else 0.0,
         )
-        view = View(site=self.site, peer=self.peer, now_ns=now_ns, keeper=held, services=(service,))
-        return view, service
 
     def state_loss(self, keeper: "KeeperNode", name: str, wish: Wish) -> tuple[Said, View]:
         """The statement that the product would make of this wish at this moment."""
-        view, service = self.view(keeper, name)
+        view = self.view(keeper, name)
+        service = view.services[0]
         words, bound_seconds = statement(view, service, wish)
         if bound_seconds is None:
             return Said(words, unknown=True), view
