@@ -106,7 +106,12 @@ def examine(state: OwnershipState, pending: PendingAsk, now_ns: int) -> Verdict:
             return Done()
         return Do(((what.service, replace(record, asked_to_give_up=True, refusal="")),))
     if isinstance(what, Settle):
-        return _settle(state, what, record, now_ns)
+        if record.run != what.run or record.movement is Movement.STEADY:
+            return (
+                Done() if record.run == what.run else Refuse("run-over", f"{record.run} holds {what.service}")
+            )
+        settled = replace(record, movement=Movement.STEADY, asked_to_give_up=False, target=None, why=what.why)
+        return Do(((what.service, settled),))
     if isinstance(what, SetPause):
         return (
             Done() if record.pause == what.pause else Do(((what.service, replace(record, pause=what.pause)),))
@@ -116,22 +121,6 @@ def examine(state: OwnershipState, pending: PendingAsk, now_ns: int) -> Verdict:
     if isinstance(what, SetMode):
         return _set_mode(state, what, record, now_ns)
     return Refuse("unknown-ask", type(what).__name__)
-
-
-def _settle(state: OwnershipState, what: Settle, record: ServiceRecord, now_ns: int) -> Verdict:
-    if record.run != what.run or record.movement is Movement.STEADY:
-        return Done() if record.run == what.run else Refuse("run-over", f"{record.run} holds {what.service}")
-    if record.primary == state.site and not state.let_go(record, now_ns):
-        return Wait()
-    settled = replace(
-        record,
-        movement=Movement.STEADY,
-        asked_to_give_up=False,
-        target=None,
-        unwaited_incarnation=0,
-        why=what.why,
-    )
-    return Do(((what.service, settled),))
 
 
 def _start_run(what: StartRun, item: ServiceItem) -> Verdict:
@@ -205,7 +194,6 @@ def _reconcile(state: OwnershipState, pending: PendingAsk, what: Reconcile, reco
         movement=Movement.STEADY,
         run="",
         kind="break-glass",
-        unwaited_incarnation=0,
         target=None,
         planned=False,
         final_position=None,
@@ -236,7 +224,6 @@ def _certify_owner(state: OwnershipState, what: CertifyOwner, item: ServiceItem 
         movement=Movement.STEADY,
         run="",
         kind="certified",
-        unwaited_incarnation=0,
         target=None,
         final_position=None,
         asked_to_give_up=False,
@@ -275,7 +262,6 @@ def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verd
         movement=Movement.STEADY if taken_back else Movement.MOVING,
         run=what.run,
         kind=what.record.kind if what.record else record.kind,
-        unwaited_incarnation=record.unwaited_incarnation if record.previous == state.site else 0,
         target=None if taken_back else state.site,
         asked_to_give_up=False,
         who=what.who,
@@ -355,7 +341,7 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
             )
         left.append((name, item))
     if not left:
-        return Done() if all(_may_open(state, name, now_ns) for name in what.services) else Wait()
+        return Done()
     if state.word_needed:
         return _wait_or(
             what, now_ns, "peer-word-missing", f"{state.peer} has not said that no glass was broken there"
@@ -368,18 +354,8 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
     if peer is None or pending.peer_read_at != peer.revision:
         return ReadPeerFirst()
     batch = left[:SERVICES_PER_TRANSACTION]
-    over_ns = state.may_take_at(0)
-    waited = over_ns is not None and has_passed(over_ns, now_ns)
-    unwaited = 0 if waited else peer.record.incarnation
-    writes = tuple((name, _taken(state, item.record, runs[name], what, unwaited)) for name, item in batch)
+    writes = tuple((name, _taken(state, item.record, runs[name], what)) for name, item in batch)
     return Do(writes, tuple(runs[name] for name, _ in batch), revoke_peer=True)
-
-
-def _may_open(state: OwnershipState, name: str, now_ns: int) -> bool:
-    """P28: what a certificate took is not opened as long as its old keeper, which may not have heard of it yet,
-    could open it there on its lease: its hosts may boot meanwhile."""
-    item = state.services[name].item
-    return item is None or state.let_go(item.record, now_ns)
 
 
 def _cut_off_everywhere(state: OwnershipState, what: TakeOver) -> Verdict | None:
@@ -437,9 +413,7 @@ def _wait_or(what: TakeOver, now_ns: int, code: str, message: str) -> Verdict:
     return Wait() if now_ns <= what.wait_until_ns else Refuse(code, message)
 
 
-def _taken(
-    state: OwnershipState, record: ServiceRecord, run: RunRecord, what: TakeOver, unwaited: int
-) -> ServiceRecord:
+def _taken(state: OwnershipState, record: ServiceRecord, run: RunRecord, what: TakeOver) -> ServiceRecord:
     return replace(
         record,
         primary=state.site,
@@ -448,7 +422,6 @@ def _taken(
         movement=Movement.MOVING,
         run=run.run,
         kind=run.kind,
-        unwaited_incarnation=unwaited,
         target=state.site,
         planned=False,
         final_position=None,

@@ -267,8 +267,8 @@ def _history(view: View, service: ServiceView, wish: Wish) -> Gate:
 
 
 def flap_left_seconds(service: Service, record: ServiceRecord | None, unix_seconds: float) -> float | None:
-    """How long gate 6 stays closed by itself. The time of day may be wrong, and then the wait is the whole time,
-    never less."""
+    """How long gate 6 stays closed by itself. The time of day may be wrong, and then the wait is the whole
+    time, never less."""
     if record is None or record.last_move is None or record.last_move.acknowledged_by:
         return None
     passed_seconds = unix_seconds - record.last_move.at_unix_seconds
@@ -334,9 +334,10 @@ CHECKS: tuple[Check, ...] = (
         3,
         "data loss within the limit",
         "what could be lost, the age of what is known counted in, and whatever a site that is still to lose "
-        "its lease may accept until then, is within `max_data_loss`, or a person accepted it by name; what was closed in order must be here to its end, or a person must say so; "
-        "for a planned move the standby must be receiving, and no further behind than `max_data_loss`; of "
-        "a service that is opened again where it was, nothing is lost",
+        "its lease may accept until then, is within `max_data_loss`, or a person accepted it by name; what "
+        "was closed in order must be here to its end, or a person must say so; for a planned move the "
+        "standby must be receiving, and no further behind than `max_data_loss`; of a service that is opened "
+        "again where it was, nothing is lost",
         ("lag-unknown", "lag-above-limit", "loss-not-accepted", "below-final-position"),
         _data,
     ),

@@ -89,10 +89,10 @@ def _others_open(state: OwnershipState, name: str) -> bool:
 
 
 def dark(state: OwnershipState, now_ns: int) -> bool:
-    """P32: hold alone entitled for a time, and at some instant of it all that is ours here may have been closed:
-    then somebody may truthfully have certified this site as off, and broken the glass. A guard that says that
-    it is open has been so all the while; of a manual one nothing else is known, since nothing closes it in
-    time. Where the lease is back and nobody has said so for its length, the time counts as dark."""
+    """P32: hold alone entitled for a time, and at some instant of it all that is ours here may have been
+    closed: then somebody may truthfully have certified this site as off, and broken the glass. A guard that
+    says that it is open has been so all the while; of a manual one nothing else is known, since nothing
+    closes it in time. Where the lease is back and nobody has said so for its length, that time was dark."""
     ours = {
         name: service.guard
         for name, service in state.services.items()
@@ -261,9 +261,9 @@ def make_automatic(state: OwnershipState, name: str, now_ns: int) -> list[Order]
 
 
 def all_heard(state: OwnershipState, now_ns: int) -> bool:
-    """P32: every guard here has told this keeper whether a certificate keeps it open, which may have been carried
-    to it by hand while no keeper lived. One that cannot be heard in two leases is not waited for: a host that
-    is dead would keep the other site dark."""
+    """P32: every guard here has told this keeper whether a certificate keeps it open, which may have been
+    carried to it by hand while no keeper lived. One that cannot be heard in two leases is not waited for: a
+    host that is dead would keep the other site dark."""
     waited = has_passed(state.started_at_ns + 2 * state.timing.lease_duration_ns, now_ns)
     return waited or all(service.guard is None or service.guard.heard for service in state.services.values())
 

@@ -79,8 +79,7 @@ class ServiceRecord:
 
     `primary` is None between a give-up and a claim. `asked_to_give_up` is the executor's request to the
     holder, `refusal` the holder's answer when it does not. `writer` names the transaction, so that one
-    that was committed though its reply was lost is recognised. `unwaited_incarnation`: P28: the incarnation of
-    the old site's keeper whose lease was not over when a certificate took the service from it; 0: it was.
+    that was committed though its reply was lost is recognised.
     """
 
     primary: str | None
@@ -101,7 +100,6 @@ class ServiceRecord:
     why: str = ""
     pause: Pause | None = None
     last_move: LastMove | None = None
-    unwaited_incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

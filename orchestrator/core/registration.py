@@ -157,7 +157,7 @@ def _open_since(state: OwnershipState) -> bool:
 
 
 def lease_broken(state: OwnershipState, now_ns: int) -> list[Order]:
-    """P32: the lease has ended and nothing else entitles, or hold alone did and all may have been closed here:
+    """P32: the lease has ended and nothing else entitles, or hold alone did and all may have been closed:
     open nothing until the peer's word, and take a new incarnation that its word can name."""
     if not state.registered or state.word_needed:
         return []

@@ -6,7 +6,7 @@ from enum import StrEnum
 from orchestrator.core.lease import LeaseTiming, fence_at, has_passed, takeover_after, wait_of
 from orchestrator.core.messages import Ask, ServiceItem, SiteItem
 from orchestrator.core.notes import EMPTY, Glass, Note
-from orchestrator.core.records import Mode, ServiceRecord
+from orchestrator.core.records import Mode
 from sites.replication.words import Position
 
 KEPT_BEATS = 256
@@ -188,8 +188,8 @@ class OwnershipState:
     own_voter_seen: bool | None = None
     peer_voter_seen: bool | None = None
     # P31, P32: cold start and break-glass. `undark`: since hold alone began to entitle, one of these services
-    # may have been open all the time; None: no such time is left to be judged. `in_doubt_since_ns`: since when
-    # a guard is kept closed for that.
+    # may have been open all the time; None: no such time is left to be judged. `in_doubt_since_ns`: since
+    # when a guard is kept closed for that.
     word_needed: bool = True
     word_from_incarnation: int = 0
     inherited_deadline_ns: int = 0
@@ -209,24 +209,10 @@ class OwnershipState:
             state.known
             and state.item is not None
             and state.item.record.primary == self.site
-            and self.let_go(state.item.record, now_ns)
             and not state.giving_up
             and not self.word_needed
             and (now_ns < self.deadline_ns or self.hold_relied)
         )
-
-    def let_go(self, record: ServiceRecord, now_ns: int) -> bool:
-        """P28: the keeper from which a certificate took this can open nothing by what it knew: it has registered
-        anew since, and read that it is ours, or its lease is over by our clock."""
-        if not record.unwaited_incarnation:
-            return True
-        peer = self.peer_item
-        if peer is None:
-            return False
-        if peer.record.incarnation > record.unwaited_incarnation:
-            return True
-        over_ns = takeover_after(self.peer_seen_ns, peer.record.lease_duration_ns, self.timing.clock_drift)
-        return has_passed(max(over_ns, self.promised_until_ns), now_ns)
 
     def ends_soon(self, service: str, now_ns: int) -> bool:
         """P7: the lease ends within D and nothing else entitles: the fence has begun or is about to, and may

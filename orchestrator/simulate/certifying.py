@@ -3,6 +3,7 @@ the keeper of that site is doing; where something was drawn up earlier, when it 
 
 from orchestrator.core import messages as m
 from orchestrator.core.gates import Wish
+from orchestrator.simulate.deciders import Decider
 from orchestrator.simulate.keepers import KeeperNode
 from orchestrator.simulate.world import World
 from sites.fencing import guard as g
@@ -11,6 +12,14 @@ from sites.fencing import guard as g
 def off(world: World, site: str, services: tuple[str, ...]) -> bool:
     """Every host of these services at that site is off."""
     return not any(world.hosts[site, name].up for name in services)
+
+
+def kept_off(world: World, site: str, service: str) -> bool:
+    """A host that was certified as off stays so until the keeper there has heard whose its service is now:
+    that is what the certificate says, and people see to it."""
+    item, keeper = world.store.service(service), world.keeper(site)
+    taken = item is not None and item.record.primary == world.other(site) and item.record.kind == "failover"
+    return taken and keeper is not None and keeper.state.names_us(service)
 
 
 def lost(world: World, site: str) -> bool:
@@ -28,6 +37,13 @@ def certify_down(world: World, site: str, services: tuple[str, ...]) -> None:
     if not world.sites[world.other(site)].up:
         controller = world.controllers[site]
         controller.ask(controller.take_over(services, ordered=True, certified=True))
+
+
+def order_certified(world: World, site: str, service: str) -> None:
+    """P28: the same by a controller that decides: every gate is looked at first."""
+    controller = world.controllers[site]
+    if isinstance(controller, Decider) and not world.sites[world.other(site)].up:
+        controller.certify(service)
 
 
 def certify_hosts(world: World, site: str, services: tuple[str, ...], after_ns: int) -> None:

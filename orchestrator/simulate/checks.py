@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.core.records import SERVICES, Mode, ServiceRecord
+from orchestrator.simulate.eyes import MIN_TIME_SECONDS
 from orchestrator.simulate.losses import Closed, Losses, Said
 from orchestrator.simulate.rejoins import tail
 from sites.replication.positions import reached
@@ -32,6 +33,7 @@ class Checks:
     highest: dict[str, int] = field(default_factory=dict)
     healthy: set[tuple[str, str]] = field(default_factory=set)
     glass: dict[str, str] = field(default_factory=dict)
+    ordered: set[str] = field(default_factory=set)
     losses: Losses = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +116,8 @@ class Checks:
         if after.epoch < stood or (after.epoch > stood and after.epoch <= highest):
             self.violated(2, f"{service} is given epoch {after.epoch} after {max(stood, highest)}")
         self.highest[service] = max(self.highest.get(service, 0), after.epoch)
+        if self.world.setting.decides and before is not None:
+            self._by_itself(service, before, after)
         if self.glass.get(service) == after.primary and after.kind == "break-glass":
             del self.glass[service]
         if after.primary is not None:
@@ -127,6 +131,15 @@ class Checks:
                 closed.pop(service, None)
         elif after.primary is not None and (before is None or before.primary not in (None, after.primary)):
             closed.pop(service, None)
+
+    def _by_itself(self, service: str, before: ServiceRecord, after: ServiceRecord) -> None:
+        """Gate 6: it does not move by itself again so soon, unless somebody has looked at the last move."""
+        last, move = before.last_move, after.last_move
+        if last is None or move is None or move.run == last.run or last.acknowledged_by:
+            return
+        passed = move.at_unix_seconds - last.at_unix_seconds
+        if after.run not in self.ordered and passed < MIN_TIME_SECONDS:
+            self.violated(7, f"{service} moves by itself again {passed:.0f} s after it did before (gate 6)")
 
     def glass_broken(self, service: str, site: str, epoch: int, said: Said | None = None) -> None:
         """An operator's certificate opened it there. `said`: what it was said to lose; None: nobody knows."""

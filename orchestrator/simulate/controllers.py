@@ -40,12 +40,16 @@ class ControllerNode:
         self.asked_of: KeeperNode | None = None
         self.busy: set[tuple[str, str]] = set()
         self.opened: dict[str, int] = {}
-        self.eyes = Eyes(world, site)
+        self.eyes = self.fresh_eyes()
+
+    def fresh_eyes(self) -> Eyes:
+        """What a controller that starts has seen: nothing."""
+        return Eyes(self.world, self.site)
 
     def start(self) -> None:
         """The first turn."""
         self.lives += 1
-        self.eyes = Eyes(self.world, self.site)
+        self.eyes = self.fresh_eyes()
         self.busy.clear()
         self.turn(self.lives)
 
@@ -256,6 +260,7 @@ class ControllerNode:
             who=self.site,
             why="",
             started="",
+            started_unix_seconds=self.world.now_ns / 1e9,
         )
 
     def switch_over(self, name: str, to_site: str, kind: str = "switchover") -> None:

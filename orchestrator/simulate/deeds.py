@@ -15,6 +15,8 @@ from orchestrator.simulate.certifying import (
     certify_down,
     certify_hosts,
     certify_peer,
+    kept_off,
+    order_certified,
 )
 from orchestrator.simulate.clocks import MS
 from orchestrator.simulate.hosts import SHUT
@@ -237,6 +239,9 @@ def reboot_host(world: World, site: str, service: str, for_ns: int) -> None:
     def boot() -> None:
         if not world.sites[site].up or host.up:
             return
+        if kept_off(world, site, service):
+            world.after(500 * MS, boot)
+            return
         host.up = True
         host.boot(world.new_clock(f"{site}/{service}"))
         if guard is not None:
@@ -309,6 +314,37 @@ def slow_disk(
     world.after(for_ns, set_disks, 0, False)
 
 
+def kill_database(world: World, site: str, service: str) -> None:
+    """The database of a service dies by itself."""
+    host = world.hosts[site, service]
+    if host.running:
+        host.die()
+
+
+def bad_release(world: World, service: str, how: str) -> None:
+    """The same bad release at both sites: the databases die of it, at once and whenever they are started
+    ("always"), or as soon as one is a primary ("promoted")."""
+    for site in SITES_HERE:
+        host = world.hosts[site, service]
+        host.bad = how
+        if host.running and (how == "always" or host.promoted):
+            host.die()
+
+
+def clients_cut(world: World, site: str, service: str, for_ns: int) -> None:
+    """No client's way leads to a service at that site; everything else finds it well."""
+    outside = world.outside
+    if outside is None:
+        return
+    cut_off = outside.cut_off
+    cut_off[site, service] = cut_off.get((site, service), 0) + 1
+
+    def mend() -> None:
+        cut_off[site, service] -= 1
+
+    world.after(for_ns, mend)
+
+
 # --- people and controllers, wise or not -----------------------------------------------------------------
 
 
@@ -361,6 +397,11 @@ def touch(world: World, site: str, service: str) -> None:
     world.controllers[site].ask(m.SetPause(service=service, pause=pause))
 
 
+def acknowledge(world: World, site: str, service: str) -> None:
+    """Somebody has looked at the last move, and lets the next one happen by itself (gate 6)."""
+    world.controllers[site].ask(m.Acknowledge(service=service, who="operator"))
+
+
 def fence_here(world: World, site: str, service: str) -> None:
     """A controller thinks that its instance must not be writable."""
     world.controllers[site].ask(m.FenceHere(service=service, why="it should not be writable"))
@@ -373,7 +414,7 @@ DEEDS: dict[str, Callable[..., None]] = {
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
         site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
         set_mode, eager, back_up, restore, fence_here, touch, certify_down, certify_hosts, certify_peer,
-        certify_by_hand, break_glass,
+        certify_by_hand, break_glass, acknowledge, kill_database, bad_release, clients_cut, order_certified,
     )
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.gates import Wish
 from orchestrator.core.keeper_view import KeeperView, picture
+from orchestrator.core.records import Mode
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.simulate.losses import Said
@@ -20,10 +21,25 @@ if TYPE_CHECKING:
     from orchestrator.simulate.world import World
 
 
+HOLD_DOWN = "1s"
+MIN_TIME_SECONDS = 600
+RESTARTS = 1
+
+
 @lru_cache(maxsize=256)
-def noun(name: str, home: str) -> Service:
+def noun(name: str, home: str, manual: bool) -> Service:
     """A service as an estate says it."""
-    return Service(name=name, home=home, standby="y" if home == "x" else "x", failover="automatic")  # type: ignore[call-arg]
+    said = Service.model_validate(
+        {
+            "home": home,
+            "standby": "y" if home == "x" else "x",
+            "failover": "manual" if manual else "automatic",
+            "hold_down": HOLD_DOWN,
+            "min_time_between_failovers": f"{MIN_TIME_SECONDS}s",
+            "local_restarts": RESTARTS,
+        }
+    )
+    return said.model_copy(update={"name": name})
 
 
 @dataclass(slots=True)
@@ -57,6 +73,8 @@ class Eyes:
     def _sample(self, host: "Host", now_ns: int) -> Sample:
         if not host.running:
             return Sample(host.service, host.site, Role.UNKNOWN, now_ns)
+        if host.dead:
+            return Sample(host.service, host.site, Role.DOWN, now_ns, False)
         if not host.promoted:
             place = host.said()
             return Sample(
@@ -102,18 +120,23 @@ class Eyes:
         known = keeper.state.services[name]
         record = known.item.record if known.item is not None else None
         primary = (record.primary or record.previous) if record is not None else None
-        primary = primary or self.world.services[name].home
-        standby = seen.samples.get(self.world.other(primary))
-        there = received(standby) if standby is not None else None
-        history = seen.history.get(primary)
+        setting = self.world.services[name]
+        primary = primary or setting.home
         return ServiceView(
-            service=noun(name, self.world.services[name].home),
+            service=noun(name, setting.home, setting.mode is Mode.MANUAL),
             held=held.service(name),
             samples=seen.samples,
-            safe_until_ns=safe_until_ns(history, there) if history is not None else None,
+            safe_until_ns=self.safe_until_ns(name, primary),
             final_primary_history=seen.line,
             nobody_for_seconds=(now_ns - seen.nobody_since_ns) / 1e9 if seen.nobody_since_ns else 0.0,
         )
+
+    def safe_until_ns(self, name: str, primary: str) -> int | None:
+        """Everything written at the primary until then is known to be at the standby."""
+        seen = self.services[name]
+        standby, history = seen.samples.get(self.world.other(primary)), seen.history.get(primary)
+        there = received(standby) if standby is not None else None
+        return safe_until_ns(history, there) if history is not None else None
 
     def state_loss(self, keeper: "KeeperNode", name: str, wish: Wish) -> tuple[Said, View]:
         """The statement that the product would make of this wish at this moment."""
@@ -126,7 +149,5 @@ class Eyes:
             return Said(words), view
         clock = keeper.clock
         since_ns = clock.when(service.safe_until_ns)
-        if wish.certified_down:
-            return Said(words, since_ns), view
         until_ns = clock.when(service.safe_until_ns + int(bound_seconds * 1e9) + 1)
         return Said(words, since_ns, until_ns), view

@@ -44,6 +44,8 @@ class Family:
     tight: bool = False
     change: bool = False
     restores: bool = False
+    decides: bool = False
+    apart: bool = False
     guard_every_ns: int = 900 * MS
     script: str = ""
 
@@ -183,6 +185,18 @@ FAMILIES: tuple[Family, ...] = (
         (FAIR, EDGE),
         _only("isolate", "store_cut", "crash_keeper", "take_over", "switch_over", isolate=8),
         services=ONE_EACH, prompt=True, leases=12, script="restore", restores=True,
+    ),
+    Family(
+        "decided",
+        (FAIR, FAIR, ROUGH, SLOW),
+        FAULTS | {"switch_over": 10, "kill_database": 8, "touch": 2, "clients_cut": 3, "order_certified": 2,
+                  "bad_release": 1, "set_mode": 1, "acknowledge": 1},
+        cold_share=0.2, leases=14, least=2, most=6, eager_share=0.0, decides=True,
+    ),
+    Family(
+        "clocks", (FAIR,), _only("cut", "election", "store_cut", "crash_keeper", "stall_controller"),
+        services=({"s": "x"},), cold_share=0.0, leases=36, least=0, most=2, eager_share=0.0,
+        gated_share=0.2, guard_every_ns=1200 * MS, decides=True, apart=True, script="clocks",
     ),
     Family(
         "hosts",

@@ -50,10 +50,12 @@ class Host:
         self.rejoins = False
         self.streams = False
         self.boots = 0
+        self.dead = False
+        self.bad = ""
 
     def writable(self) -> bool:
         """Whether a client's write is acknowledged at this instant."""
-        return self.promoted and not self.closed and self.up and not self.stalls and self.gate_open()
+        return self.promoted and not (self.closed or self.dead) and self.running and self.gate_open()
 
     def gate_open(self) -> bool:
         """Whether clients get through to the database."""
@@ -131,13 +133,24 @@ class Host:
         work()
 
     def open(self) -> None:
-        """Promoted, and open to clients as far as the gate lets them."""
-        if self.running:
-            if not self.promoted:
-                self.line = self.world.lines[self.service].begin(self.line, self.position)
-            self.promoted = True
-            self.closed = False
-            self.changed("promoted")
+        """Started and promoted, and open to clients as far as the gate lets them. With a bad release it dies
+        of it, at once or as soon as it is a primary."""
+        if not self.running:
+            return
+        self.dead = bool(self.bad)
+        if self.dead and not (self.promoted or self.bad == "promoted"):
+            return
+        if not self.promoted:
+            self.line = self.world.lines[self.service].begin(self.line, self.position)
+        self.promoted = True
+        self.closed = False
+        self.changed("promoted")
+
+    def die(self) -> None:
+        """The database ends by itself."""
+        self.dead = True
+        self.streams = False
+        self.changed("its database is dead")
 
     def _shut_for_good(self, epoch: int) -> None:
         """P26: no step that was ordered before this one opens it again."""

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Said:
     """A statement of loss. `words`: as it stands in the run; all that may be lost was acknowledged after
-    `since_ns` and no later than `until_ns`, true time. `since_ns` None: nothing may be lost. `until_ns` None:
-    no end, where a person certified that nothing is written any more, and a host may boot all the same before
-    its keeper has heard of it. `unknown`: it was said that nobody knows."""
+    `since_ns` and no later than `until_ns`, true time. Both None: nothing may be lost. `unknown`: it was said
+    that nobody knows."""
 
     words: str
     since_ns: int | None = None
@@ -69,7 +68,7 @@ class Losses:
         if said is not None and said.unknown:
             return
         what = f"the {kind} of {host.service} loses {written - common} acknowledged writes"
-        if said is None or said.since_ns is None:
+        if said is None or said.since_ns is None or said.until_ns is None:
             words = said.words if said is not None else "nothing was said"
             self.checks.violated(3, f"{what}; said: {words}")
             return
@@ -77,7 +76,7 @@ class Losses:
         if first_ns is not None and first_ns < said.since_ns - MS:
             early = (said.since_ns - first_ns) / 1e9
             self.checks.violated(3, f"{what}, the first {early:.3f} s earlier than said: {said.words}")
-        elif said.until_ns is not None and last_ns is not None and last_ns > said.until_ns + MS:
+        elif last_ns is not None and last_ns > said.until_ns + MS:
             late = (last_ns - said.until_ns) / 1e9
             self.checks.violated(3, f"{what}, the last {late:.3f} s later than said: {said.words}")
 

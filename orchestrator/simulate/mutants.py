@@ -11,6 +11,8 @@ from orchestrator.simulate.loader import Edit
 
 ASKING = "orchestrator.core.asking"
 ASKS = "orchestrator.core.asks"
+CONDITIONS = "orchestrator.core.conditions"
+GATES = "orchestrator.core.gates"
 GUARDING = "orchestrator.core.guarding"
 HOLDING = "orchestrator.core.holding"
 LEASE = "orchestrator.core.lease"
@@ -22,7 +24,9 @@ STATE = "orchestrator.core.state"
 GUARD = "sites.fencing.guard"
 CONTINUITY = "orchestrator.store.continuity"
 KEEPERS = "orchestrator.simulate.keepers"
+POSITIONS = "sites.replication.positions"
 HOSTS = "orchestrator.simulate.hosts"
+REJOINS = "orchestrator.simulate.rejoins"
 WORLD = "orchestrator.simulate.world"
 
 
@@ -253,6 +257,13 @@ MUTANTS: tuple[Mutant, ...] = (
             "    until_ns = now_ns + wait_of(message.lease_duration_ns, state.timing.clock_drift)",
             "    until_ns = now_ns + wait_of(state.timing.lease_duration_ns, state.timing.clock_drift)",
         ),
+    ),
+    _mutant(
+        "P9",
+        "clocks further apart than is reckoned with stop nobody",
+        "the taker's clock runs fast, and the end of the other site's lease is not proven",
+        "clocks",
+        (CONDITIONS, "    lambda v, s: bool(v.clocks_beyond),\n", "    lambda v, s: False,\n"),
     ),
     _mutant(
         "P9 P32",
@@ -631,13 +642,6 @@ MUTANTS: tuple[Mutant, ...] = (
         (ASKS, "        if peers and name not in what.covers:\n", "        if False:\n"),
     ),
     _mutant(
-        "P28",
-        "what a certificate took is opened while its old keeper may not have heard of it",
-        "the host that was off boots, and the keeper there opens it on its lease",
-        "hosts",
-        (STATE, "        if not record.unwaited_incarnation:\n", "        if True:\n"),
-    ),
-    _mutant(
         "P29",
         "the guard is told what is left of the lease, whoever relies on hold",
         "both sites hold, the link is lost, and a healthy site is cut off",
@@ -902,5 +906,57 @@ MUTANTS: tuple[Mutant, ...] = (
             "    if known.cluster_id and answer.cluster_id and known.cluster_id != answer.cluster_id:\n",
             "    if False:\n",
         ),
+    ),
+    _mutant(
+        "gate-3",
+        "what the old site may accept until its lease is over is not counted",
+        "a failover is ordered, and waits for a lease; what is accepted meanwhile is lost, and was not said",
+        "lease two healthy dead",
+        (
+            GATES,
+            "    return max(view.now_ns, over_ns) if over_ns is not None else None\n",
+            "    return view.now_ns\n",
+        ),
+    ),
+    _mutant(
+        "gate-3",
+        "an ordered takeover goes on though the lease was renewed",
+        "the other site was heard again, and has been writing since it was said what would be lost",
+        "lease mixed restarts promises",
+        (
+            ASKS,
+            "    if what.loss_until_ns and over_ns is not None and over_ns > what.loss_until_ns:\n",
+            "    if False:\n",
+        ),
+    ),
+    _mutant(
+        "gate-3",
+        "everything seen of the primary counts as received",
+        "the statement leaves out what was still on its way",
+        "lease two healthy dead",
+        (
+            POSITIONS,
+            "            if note.offset_bytes <= offset_bytes and (until_ns is None or note.at_ns <= until_ns):\n",
+            "            if until_ns is None or note.at_ns <= until_ns:\n",
+        ),
+    ),
+    _mutant(
+        "gate-6",
+        "nothing is waited for between two moves",
+        "a service is sent back and forth by two controllers, and nobody has looked",
+        "decided",
+        (GATES, "    if not wish.automatic or not left:\n", "    if True:\n"),
+        (
+            CONDITIONS,
+            "lambda v, s: bool(s.flap_left_seconds)",
+            "lambda v, s: False",
+        ),
+    ),
+    _mutant(
+        "rejoin",
+        "what only the old primary has is not saved",
+        "it is overwritten by the rewind",
+        "lease mixed moves two",
+        (REJOINS, "            self.host.saved.append((common, written))\n", "            pass\n"),
     ),
 )

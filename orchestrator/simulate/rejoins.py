@@ -36,6 +36,8 @@ def replicate(world: "World", name: str) -> None:
     source, standby = (x, y) if x.promoted else (y, x)
     if not (source.running and standby.running and world.linked("x", "y")) or standby.rejoins:
         return
+    if standby.dead or source.dead:
+        return
     if diverged(standby, source):
         return
     written = source.written()
@@ -58,7 +60,8 @@ def rejoin(world: "World", host: "Host") -> None:
 
 def _answers(world: "World", host: "Host", other: "Host") -> bool:
     """The other instance answers as a primary."""
-    return other.promoted and other.running and not other.closed and world.linked(host.site, other.site)
+    well = other.promoted and other.running and not (other.closed or other.dead)
+    return well and world.linked(host.site, other.site)
 
 
 class Rejoin:
@@ -113,3 +116,4 @@ class Rejoin:
         self.world.checks.overwritten(host, common, written)
         host.line, host.position = other.line, common
         host.saved = []
+        host.dead = host.bad == "always"

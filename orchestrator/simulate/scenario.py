@@ -61,6 +61,7 @@ def draw(seed: int) -> Scenario:
         timings[random.choice(("x", "y"))] = timing_of(T_NS * random.choice((3, 5, 6)) // 4, drift)
     prompt = family.prompt or bool(coarse)
     near = SHARP if family.tight else FAIR
+    worst = 0.8 if family.tight else 0.4
     fence_shares = (1.0,) if family.tight else (0.5, 1.0) if family.prompt else (0.0, 0.5, 1.0)
     setting = Setting(
         timing=timing_of(T_NS, drift),
@@ -69,9 +70,10 @@ def draw(seed: int) -> Scenario:
         weather=weather,
         near=replace(weather, late_share=0.0) if random.random() < 0.5 else near,
         guard_every_ns=family.guard_every_ns,
-        rates=_rates(random, drift, list(services), worst=0.8 if family.tight else 0.4),
+        rates=_apart(random) if family.apart else _rates(random, drift, list(services), worst=worst),
         gated=frozenset(name for name in services if random.random() < family.gated_share),
-        eager=random.random() < family.eager_share,
+        eager=random.random() < family.eager_share and not family.decides,
+        decides=family.decides,
         restores=family.restores,
         drivers=family.name not in BY_GUARDS or Random(seed + 1_000_000_007).random() < 0.6,
         grains=dict.fromkeys(coarse, 20 * MS if family.tight else 5 * MS),
@@ -97,6 +99,15 @@ def timing_of(lease_ns: int, drift: float) -> LeaseTiming:
         clock_drift=drift,
         hold_clear_ns=T_NS // 2,
     )
+
+
+def _apart(random: Random) -> dict[str, int]:
+    """Clocks that run further apart than is reckoned with: y counts too fast, or x's guard too slowly."""
+    rates = dict.fromkeys(("x", "y", "w", "x/s", "y/s"), PARTS)
+    factor = random.randint(16, 30)
+    if random.random() < 0.6:
+        return rates | {"y": PARTS * factor // 10, "y/s": PARTS * factor // 10}
+    return rates | {"x/s": PARTS * 10 // factor}
 
 
 def _rates(random: Random, drift: float, services: list[str], *, worst: float) -> dict[str, int]:

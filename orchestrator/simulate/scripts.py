@@ -72,7 +72,7 @@ def _leaves_alone(deed: Deed) -> bool:
 
 def _held(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
     """The witness is lost and x relies on hold; then whatever befalls the store, the links and y costs x
-    nothing, nor do short restarts of its own keeper and controller, nor a reboot of another one of its hosts."""
+    nothing, nor do short restarts of its own keeper and controller, nor a reboot of another of its hosts."""
     lost_ns = begin_ns + random.randrange(T_NS)
     from_ns = lost_ns + 3 * T_NS
     deeds, _ = _any(random, replace(family, least=3, most=8), services, from_ns, end_ns)
@@ -97,9 +97,23 @@ def _held_through(random: Random, deed: Deed, watched: tuple[str, ...]) -> Deed 
     return deed if arguments[0] == "y" and name != "certify_down" else None
 
 
+def _clocks(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
+    """Clocks are too far apart, and have been heard for long enough to be known to be; then x is lost, or
+    only y is in trouble, which must not cost x anything."""
+    lost_ns = 27 * T_NS + random.randrange(T_NS)
+    more, _ = _any(random, family, services, begin_ns, end_ns)
+    more = [_ends_before(deed, lost_ns - 2 * T_NS) for deed in more if deed.at_ns < lost_ns - 3 * T_NS]
+    if random.random() < 0.25:
+        trouble = random.choice(("isolate", "stall_keeper", "crash_keeper", "site_down"))
+        found = [deed for deed in more if _leaves_alone(deed)]
+        return [*found, Deed(lost_ns, trouble, ("y", 3 * T_NS))], Ending(healthy="x", from_ns=lost_ns)
+    loss = random.choice(("isolate", "stall_keeper", "isolate"))
+    return [*more, Deed(lost_ns, loss, ("x", random.randrange(3 * T_NS // 2, 5 * T_NS)))], Ending()
+
+
 def _hosts(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
-    """Some of x's hosts are off, or all; x is cut off or holds; people at y certify what is true of the hosts,
-    now or with a certificate drawn up before, and the hosts boot again."""
+    """Some of x's hosts are off, or all; x is cut off or holds; people at y certify what is true of the
+    hosts, now or with a certificate drawn up before, and the hosts boot again."""
     names = [name for name, service in services.items() if service.home == "x"]
     at_ns = begin_ns + T_NS // 2 + random.randrange(T_NS)
     deeds = []
@@ -375,7 +389,7 @@ def _spares(random: Random, family: Family, services: Services, begin_ns: int, e
 SCRIPTS: dict[str, Callable[[Random, Family, Services, int, int], Script]] = {
     "": _any, "tight": _tight, "vows": _vows, "glass": _glass, "healthy": _healthy, "outage": _outage,
     "dead": _dead, "hold": _hold, "modes": _modes, "late": _late, "moves": _moves,
-    "restore": _restore, "spares": _spares, "held": _held, "hosts": _hosts,
+    "restore": _restore, "spares": _spares, "held": _held, "hosts": _hosts, "clocks": _clocks,
 }  # fmt: skip
 
 
@@ -430,6 +444,16 @@ def _arguments(random: Random, name: str, services: Services) -> tuple[Any, ...]
             return (other, tuple(services))
         case "certify_hosts":
             return ("y", (service,), random.choice((0, random.randrange(4 * T_NS))))
+        case "kill_database":
+            return (services[service].home if random.random() < 0.6 else site, service)
+        case "bad_release":
+            return (service, random.choice(("always", "promoted")))
+        case "clients_cut":
+            return (services[service].home, service, random.randrange(4 * T_NS, 10 * T_NS))
+        case "acknowledge":
+            return (site, service)
+        case "order_certified":
+            return (other, service)
         case "certify_peer" | "break_glass" | "certify_by_hand":
             return ("y",) if name == "certify_peer" else ("y", service)
         case "set_mode":

@@ -16,10 +16,12 @@ from orchestrator.simulate.checks import Checks
 from orchestrator.simulate.clocks import MS, PARTS, SECOND, Clock
 from orchestrator.simulate.controllers import ControllerNode
 from orchestrator.simulate.data import Lines
+from orchestrator.simulate.deciders import Decider
 from orchestrator.simulate.guards import GuardNode
 from orchestrator.simulate.hosts import Host
 from orchestrator.simulate.keepers import KeeperNode
 from orchestrator.simulate.network import Link, Network, Weather
+from orchestrator.simulate.outside import Outside
 from orchestrator.simulate.rejoins import replicate
 from orchestrator.simulate.store import Backup, SimulatedStore, Value
 from orchestrator.simulate.story import Story
@@ -40,7 +42,8 @@ class Setting:
     """What a scenario's world is made of. `rates`: parts in a million for each clock's owner.
 
     `eager`: every database is written to as soon as its gate is open, promoted or not, which is the worst
-    that can be; what it holds is then not looked at (invariant 3).
+    that can be; what it holds is then not looked at (invariant 3). `decides`: the controllers decide by the
+    product's tables and gates; without it they ask for whatever might pass.
     """
 
     timing: LeaseTiming
@@ -54,6 +57,7 @@ class Setting:
     gated: frozenset[str] = frozenset()
     grains: dict[str, int] = field(default_factory=dict)
     eager: bool = False
+    decides: bool = False
     restores: bool = False
     drivers: bool = True
     late_steps: float = 0.06
@@ -140,7 +144,9 @@ class World:
                 back = Link(f"keeper of {s} to the guard of {name}", Random(fork(48)), near)
                 host.guard = GuardNode(self, host, there, back)
                 self.guards[s, name] = host.guard
-        self.controllers = {s: ControllerNode(self, s) for s in SITES_HERE}
+        self.outside = Outside(self) if setting.decides else None
+        controller = Decider if setting.decides else ControllerNode
+        self.controllers: dict[str, ControllerNode] = {s: controller(self, s) for s in SITES_HERE}
 
     # --- time ----------------------------------------------------------------------------------------
 
@@ -380,7 +386,9 @@ class World:
             for controller in self.controllers.values():
                 if controller.alive:
                     controller.eyes.look(name)
-        self.after(self.tick_ns, self.replicate)
+        if self.outside is not None:
+            self.outside.look()
+        self.after(self.tick_ns if self.outside is None else self.turn_ns, self.replicate)
 
     def step_takes(self) -> int:
         """How long a step is on its way to a host: at times until long after its sender has given it up."""

@@ -35,61 +35,6 @@ def test_p11_a_certified_takeover_of_a_manual_service_does_not_end_the_wait_for_
     assert not world.violations
 
 
-def may_open(world: World, service: str) -> bool:
-    """Whether y would tell its guard that it may."""
-    node = world.nodes["y"]
-    return node.state.entitled(service, node.clock(world.now_ns))
-
-
-def test_p28_what_a_certificate_took_is_opened_when_the_old_sites_lease_is_over() -> None:
-    """Until then the keeper there may open a host that boots: it has not heard of it."""
-    world = manual_and_automatic()
-    ask = world.ask("y", take_over(world, "man", certified_down=True, ordered_by_operator=True))
-    world.run(100 * MS)
-    assert owner(world, "man") == "y"
-    assert not may_open(world, "man")
-    assert world.reply("y", ask) is None, "the run goes on to the promotion when this is answered"
-    world.run(T)
-    assert may_open(world, "man")
-    reply = world.reply("y", ask)
-    assert reply is not None
-    assert reply.done
-
-
-def test_p28_it_is_opened_as_soon_as_the_old_sites_keeper_has_registered_anew() -> None:
-    """A keeper that lives hears of it at its next renewal: then it has read whose the service is."""
-    world = steady_world({"man": "x"}, modes={"man": Mode.MANUAL})
-    begun_ns = world.now_ns
-    ask = world.ask("y", take_over(world, "man", certified_down=True, ordered_by_operator=True))
-    while world.reply("y", ask) is None:
-        world.run(20 * MS)
-    assert may_open(world, "man")
-    assert world.now_ns - begun_ns < T - SECOND
-
-
-def test_p28_a_keeper_of_ours_that_starts_meanwhile_waits_as_well() -> None:
-    world = manual_and_automatic()
-    world.ask("y", take_over(world, "man", certified_down=True, ordered_by_operator=True))
-    world.run(100 * MS)
-    world.restart("y")
-    world.run(500 * MS)
-    assert owner(world, "man") == "y"
-    assert not may_open(world, "man")
-    world.run(2 * T)
-    assert may_open(world, "man")
-
-
-def test_p28_what_was_waited_for_is_opened_at_once() -> None:
-    world = manual_and_automatic()
-    world.run(2 * T)
-    ask = world.ask("y", take_over(world, "man", certified_down=True, ordered_by_operator=True))
-    world.run(100 * MS)
-    reply = world.reply("y", ask)
-    assert reply is not None
-    assert reply.done
-    assert may_open(world, "man")
-
-
 def test_p11_the_controller_is_told_that_the_lease_is_not_over() -> None:
     world = manual_and_automatic()
     world.ask("y", take_over(world, "man", certified_down=True, ordered_by_operator=True))

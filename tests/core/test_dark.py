@@ -1,5 +1,5 @@
-"""P32: a site that only hold entitles, and where all is closed or may be: it opens nothing on that, and what was
-dark is not mended by a lease that comes back."""
+"""P32: a site that only hold entitles, and where all is closed or may be: it opens nothing on that, and what
+was dark is not mended by a lease that comes back."""
 
 from orchestrator.core import messages as m
 from orchestrator.core.records import Mode
@@ -38,10 +38,8 @@ def remaining(answer: m.AnswerGuard | None) -> int | None:
     return answer.remaining_ns if answer is not None else None
 
 
-def test_p32_a_manual_service_whose_host_was_off_while_hold_alone_entitled_is_not_opened_by_the_lease() -> (
-    None
-):
-    """Nothing is known of a manual guard that is silent; its first word when it is back says that it closed."""
+def test_p32_a_manual_service_whose_host_was_off_while_hold_alone_entitled_stays_closed() -> None:
+    """Nothing is known of a manual guard that is silent; its first word after that says that it closed."""
     keeper = holding("s")
     keeper.tell(m.GuardGone("s"))
     keeper.wait(3 * T)

@@ -59,7 +59,6 @@ SERVICE = ServiceRecord(
     why="patching; Größe ≥ 1",
     pause=Pause(pause_id="ab12", seconds=7200.5, since="2024-05-01", who="anna", reason="month end"),
     last_move=LastMove(run="ebs-failover-1", at_unix_seconds=1714550000.25, acknowledged_by="bob"),
-    unwaited_incarnation=12,
 )
 RUN = RunRecord(
     run="ebs-switchover-1",

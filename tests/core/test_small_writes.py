@@ -1,5 +1,5 @@
-"""P4, P15: a transaction that leaves owner, epoch and mode alone, a pause above all, may get lost. It must not
-cost the site its service, nor the other one its promise: it is ordered just when the store is being lost."""
+"""P4, P15: a transaction that leaves owner, epoch and mode alone, a pause above all, may get lost. It must
+not cost the site its service, nor the other one its promise: it is ordered as the store is being lost."""
 
 from dataclasses import replace
 
