@@ -3,8 +3,10 @@
 Refusals carry a reason's code. Nothing here is automatic.
 """
 
+import asyncio
 import json
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.api.clock_words import wall_words
@@ -22,7 +24,7 @@ from orchestrator.breaking_glass import GlassOrders, GlassPlan, without_quorum
 from orchestrator.certificate_desk import CertificateDesk
 from orchestrator.controller import Controller
 from orchestrator.core.clocks import WALL_LIMIT_SECONDS, apart
-from orchestrator.core.gates import Gate, Wish, first_closed, gates
+from orchestrator.core.gates import Gate, Wish, first_closed, gates, shed_for
 from orchestrator.core.messages import StartRun
 from orchestrator.core.records import ServiceRecord
 from orchestrator.core.statement import lease_counted_ns, statement
@@ -34,6 +36,8 @@ from orchestrator.peer_certificates import PeerCertificates
 from orchestrator.quieting import Quieting, ask_keeper
 from orchestrator.reconciling import Reconciling
 from orchestrator.refusing import OrderRefused
+from orchestrator.steering_desk import SteeringDesk
+from orchestrator.store.base import Store
 from runbooks.errors import PlanRefused, RunbooksError
 from runbooks.model import Kind
 from runbooks.planned import Plan
@@ -41,7 +45,10 @@ from runbooks.render import render_plan
 from sites.model import FailoverPolicy
 from sites.replication.words import Role
 
-PLANS_KEPT = 50
+PLANS_KEPT = 1000
+NOTHING_COMING: Mapping[str, str] = {}
+ANY_LOSS_SECONDS = 1e9  # stands in a record for any loss, since JSON knows no endless number
+CLEAR_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,10 @@ def gate_status(gate: Gate) -> GateStatus:
 
 
 class Orders:
-    """The desk where people order moves of one controller; `quieting`, `peers`, `reconciling` and
-    `certificates` are the desks beside it."""
+    """The desk where people order moves of one controller; `quieting`, `steering`, `peers`, `reconciling`
+    and `certificates` are the desks beside it."""
 
-    def __init__(self, controller: Controller, certificates: CertificateDesk) -> None:
+    def __init__(self, controller: Controller, certificates: CertificateDesk, store: Store) -> None:
         self._controller = controller
         self._drafter = Drafter(controller, certificates)
         self._glass = GlassOrders(self._drafter)
@@ -77,12 +84,15 @@ class Orders:
         self.peers = PeerCertificates(self._drafter)
         self.reconciling = Reconciling(self._drafter)
         self.quieting = Quieting(controller)
+        self.steering = SteeringDesk(controller, store)
 
     # --- plans ---------------------------------------------------------------------------------------
 
-    def plan(self, request: MoveRequest, who: str) -> MovePlan:
-        """Draw a plan up for somebody; changes nothing. Raises OrderRefused when there can be no plan."""
-        view, service = self._find(request.service)
+    def plan(self, request: MoveRequest, who: str, coming: Mapping[str, str] = NOTHING_COMING) -> MovePlan:
+        """Draw a plan up for somebody; changes nothing. Raises OrderRefused when there can be no plan.
+
+        `coming`: services that will have been moved before this one, with the site they go to (gate 5)."""
+        view, service = self._find(request.service, coming)
         if request.verb == "failover" and request.certify_down is not None and without_quorum(view):
             return self._plan_glass(request, view, service, who)
         self._owned(view, service)
@@ -102,6 +112,7 @@ class Orders:
                 frame=frame,
                 reason=request.reason,
                 known=known_of(view, service),
+                shed=shed_for(service, wish),
             )
         except PlanRefused as refused:
             raise OrderRefused(refused.code, str(refused)) from refused
@@ -153,14 +164,15 @@ class Orders:
             plan=json.loads(drawn.plan.to_json()),
             certificate=drawn.certificate,
             pause=pause_status(service),
+            shed=list(shed_for(service, drawn.wish)),
         )
 
-    def _look(self, name: str) -> tuple[View, ServiceView]:
-        view, service = self._find(name)
+    def _look(self, name: str, coming: Mapping[str, str]) -> tuple[View, ServiceView]:
+        view, service = self._find(name, coming)
         self._owned(view, service)
         return view, service
 
-    def _find(self, name: str) -> tuple[View, ServiceView]:
+    def _find(self, name: str, coming: Mapping[str, str]) -> tuple[View, ServiceView]:
         view = self._controller.view()
         service = next((found for found in view.services if found.service.name == name), None)
         if service is None:
@@ -172,6 +184,8 @@ class Orders:
             )
         if service.service.failover is FailoverPolicy.FOLLOWED:
             raise OrderRefused("followed", f"{name} is moved by something else; twinsite only follows")
+        if coming:
+            service = self._controller.sight.beside(view, service, coming)
         return view, service
 
     def _owned(self, view: View, service: ServiceView) -> None:
@@ -195,10 +209,10 @@ class Orders:
     def _wish(self, view: View, service: ServiceView, request: MoveRequest) -> Wish:
         record = service.record
         primary = record.primary if record is not None else None
-        if request.verb == "switchover":
+        if request.verb == "failback":
+            request = request.model_copy(update={"to_site": service.service.home})
+        if request.verb in ("switchover", "failback"):
             return self._planned_wish(view, service, request, primary)
-        if request.verb != "failover":
-            raise OrderRefused("wrong-request", f"{request.verb} is not carried out yet", wrong=True)
         from_site = primary or view.peer
         if primary == view.site:
             raise OrderRefused(
@@ -220,6 +234,7 @@ class Orders:
             certified_down=request.certify_down is not None,
             holder_lives=request.certify_down is None and _only_its_database_is_down(view, service),
             accept_loss_seconds=request.accept_loss_seconds,
+            over_capacity=request.over_capacity,
         )
 
     def _planned_wish(
@@ -244,7 +259,13 @@ class Orders:
                 "clocks-differ",
                 f"{'; '.join(wall_words(word) for word in differ)}: set the one that is wrong",
             )
-        return Wish(to_site=to_site, from_site=primary, planned=True, automatic=False)
+        return Wish(
+            to_site=to_site,
+            from_site=primary,
+            planned=True,
+            automatic=False,
+            over_capacity=request.over_capacity,
+        )
 
     def _check_certificate(self, request: MoveRequest, from_site: str | None) -> None:
         if request.certify_down != from_site:
@@ -258,8 +279,10 @@ class Orders:
 
     # --- orders --------------------------------------------------------------------------------------
 
-    async def order(self, order: MoveOrder, who: str) -> MoveAccepted:
-        """Start the run of a plan given out. Raises OrderRefused."""
+    async def order(
+        self, order: MoveOrder, who: str, coming: Mapping[str, str] = NOTHING_COMING
+    ) -> MoveAccepted:
+        """Start the run of a plan given out. `coming` as for `plan`. Raises OrderRefused."""
         drawn = self._drawn.get(order.run)
         if drawn is None:
             raise OrderRefused("plan-unknown", f"no plan {order.run} here; ask for the plan again")
@@ -268,8 +291,11 @@ class Orders:
                 "not-confirmed",
                 f"typed {order.confirmed_site!r}, expected {drawn.confirm_site!r}; nothing was done",
             )
-        if order.accept_loss_seconds is not None and not (order.reason or drawn.request.reason).strip():
+        reasoned = (order.reason or drawn.request.reason).strip()
+        if order.accept_loss_seconds is not None and not reasoned:
             raise OrderRefused("wrong-request", "accepting a loss needs a --reason", wrong=True)
+        if drawn.wish.over_capacity and not reasoned:
+            raise OrderRefused("wrong-request", "going over a site's capacity needs a --reason", wrong=True)
         wish = drawn.wish
         if order.accept_loss_seconds is not None:
             wish = replace(wish, accept_loss_seconds=order.accept_loss_seconds)
@@ -277,7 +303,7 @@ class Orders:
             self._open(drawn, self._glass.again(drawn.glass, wish))
             await self._glass.order(drawn.glass, wish, who, drawn.request.reason, order.signature)
             return self._accepted(drawn)
-        view, service = self._look(drawn.request.service)
+        view, service = self._look(drawn.request.service, coming)
         if service.record is None or service.record.epoch + 1 != drawn.plan.epoch:
             raise OrderRefused(
                 "changed-since-plan", f"{drawn.request.service} has moved since the plan was made; plan again"
@@ -285,10 +311,24 @@ class Orders:
         self._open(drawn, gates(view, service, wish))
         reason = order.reason or drawn.request.reason
         if wish.planned or wish.holder_lives:
-            await self._start_planned(drawn, who, reason)
+            await self._start_planned(drawn, wish, who, reason)
         else:
             await self._start_failover(drawn, wish, view, service, who, reason, order.signature)
         return self._accepted(drawn)
+
+    async def _clear_the_way(self, plan: Plan, who: str) -> None:
+        """An emergency order goes before a run that waits for a person: that one is aborted, and says so."""
+        mind = self._controller.minds[plan.service]
+        if not mind.run or not mind.run_waits:
+            return
+        why = f"run {plan.id} was ordered, which cannot wait for it"
+        try:
+            await self._controller.mover.clear_the_way(mind.run, who, why)
+            if mind.busy is not None:
+                async with asyncio.timeout(CLEAR_SECONDS):
+                    await asyncio.wait({mind.busy})
+        except (RunbooksError, TimeoutError) as fault:
+            raise OrderRefused("moving", f"run {mind.run} does not end: {fault}") from fault
 
     def _open(self, drawn: Drawn, answers: tuple[Gate, ...]) -> None:
         """Every gate is open at this moment. Raises OrderRefused."""
@@ -301,7 +341,7 @@ class Orders:
         self._drawn.pop(drawn.plan.id, None)
         return MoveAccepted(run=drawn.plan.id, message=f"run {drawn.plan.id} has been started")
 
-    async def _start_planned(self, drawn: Drawn, who: str, reason: str) -> None:
+    async def _start_planned(self, drawn: Drawn, wish: Wish, who: str, reason: str) -> None:
         """P26: by compare-and-set at the plan's revision; the target's controller carries it out."""
         record = self._controller.mover.record_of(
             drawn.plan,
@@ -310,6 +350,8 @@ class Orders:
             statement=drawn.statement,
             loss_bound_seconds=drawn.loss_bound_seconds,
         )
+        if wish.accept_loss_seconds is not None:
+            record = replace(record, accepted_loss_seconds=min(wish.accept_loss_seconds, ANY_LOSS_SECONDS))
         await ask_keeper(
             self._controller,
             StartRun(
@@ -331,6 +373,7 @@ class Orders:
         reason: str,
         signature: str,
     ) -> None:
+        await self._clear_the_way(drawn.plan, who)
         self._drafter.check_idle(drawn.plan.service)
         words, bound = statement(view, service, wish)  # frozen at the moment of decision
         covers: tuple[str, ...] = ()

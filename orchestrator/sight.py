@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.clock import boottime_ns
+from orchestrator.core.capacity import Hosting, Owned
 from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.gates import flap_left_seconds
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
-from orchestrator.core.records import Pause, RunRecord, ServiceRecord
+from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Pause, RunRecord, ServiceRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.eyes import Eyes
 from orchestrator.link import KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.ownership_actions import KeeperDesk
+from runbooks.model import Kind
 from sites.model import Estate, Service
 from sites.replication.words import ReplicationDriver
 
@@ -49,12 +51,16 @@ class Sight:
         self._desk = desk
         self._minds = minds
         self._run_records = run_records
+        self._capacities = {
+            name: site.capacity for name, site in estate.sites.items() if site.capacity is not None
+        }
 
     def view(self) -> View:
         """Everything as it is known now."""
         now_ns = boottime_ns()
         keeper = self._desk.view() if self._link.connected else None
         services = tuple(self._service_view(name, keeper, now_ns) for name in self._estate.services)
+        services = self._with_rooms(services, keeper, now_ns)
         reach = Reach(self._eyes.reach(self._site, now_ns), self._alive(keeper, now_ns))
         return View(
             site=self._site,
@@ -68,6 +74,29 @@ class Sight:
             peer_reached=reach.said(self._site, self._peer),
             reach=reach,
         )
+
+    def _with_rooms(
+        self, services: tuple[ServiceView, ...], keeper: KeeperView | None, now_ns: int
+    ) -> tuple[ServiceView, ...]:
+        """Each with how it would fit at the sites; as it is where none states its capacity."""
+        if not self._capacities:
+            return services
+        over_ns = keeper.peer_lease_over_ns if keeper is not None else None
+        lost = self._peer if over_ns is not None and now_ns > over_ns else None
+        owned = [Owned(service.service, service.record) for service in services]
+        hosting = Hosting(owned, self._capacities, lost=lost)
+        return tuple(
+            replace(service, rooms=hosting.rooms(one)) for service, one in zip(services, owned, strict=True)
+        )
+
+    def beside(self, view: View, service: ServiceView, coming: Mapping[str, str]) -> ServiceView:
+        """The service with how it would fit once others have come to where they have been ordered."""
+        if not self._capacities:
+            return service
+        owned = [Owned(one.service, one.record, coming.get(one.service.name)) for one in view.services]
+        lost = view.peer if view.peer_lease_over else None
+        hosting = Hosting(owned, self._capacities, lost=lost)
+        return replace(service, rooms=hosting.rooms(Owned(service.service, service.record)))
 
     def _alive(self, keeper: KeeperView | None, now_ns: int) -> dict[str, bool | None]:
         """Signs of life through the store: a renewed lease, a published observation. While the store does not
@@ -105,10 +134,12 @@ class Sight:
             lag_bytes=lag.bytes,
             lag_age_seconds=lag.age_seconds,
             safe_until_ns=self._eyes.safe_until_ns(name, primary, standby),
+            still=self._eyes.still(name, primary),
             final_primary_history=self._eyes.primary_history(name),
             outside=self._eyes.outside(name, now_ns),
-            run_here=mind.run,
+            run_here="" if mind.run_waits and mind.run_kind == Kind.SWITCHOVER else mind.run,
             run_failed=self._run_failed(record),
+            run_waits=self._run_waits(mind, record),
             run_in_doubt=record is not None and bool(record.run) and mind.run_in_doubt == record.run,
             pause_left_seconds=self._pause_left(mind, record, now_ns),
             pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
@@ -159,7 +190,16 @@ class Sight:
 
     def _run_failed(self, record: ServiceRecord | None) -> bool:
         run = self._run_records.get(record.run) if record is not None and record.run else None
-        return run is not None and run.state == "failed"
+        return run is not None and run.state in RUN_WITHOUT_SUCCESS
+
+    def _run_waits(self, mind: ServiceMind, record: ServiceRecord | None) -> bool:
+        """The run that holds the service waits for a person, wherever it is carried out."""
+        if mind.run or (record is not None and record.target == self._site):
+            return (
+                mind.run_waits
+            )  # one that is this site's to carry out waits only once it is under way again
+        run = self._run_records.get(record.run) if record is not None and record.run else None
+        return run is not None and run.state == "waiting"
 
     def _pause_left(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> float | None:
         """Counted on this clock from when this pause was first read here; None when there is none."""

@@ -13,22 +13,28 @@ from runbooks.errors import PlanRefused, Problem
 from runbooks.model import Kind, Runbook
 from runbooks.plan import Facts, bind
 from runbooks.scope import RunRef, scope_of
+from runbooks.shedding import not_for_shedding
 from sites.marks import Finding, Trail
-from sites.model import Estate, Service
+from sites.model import SHED, Estate, Service
 
 ROLES: Mapping[str, tuple[Kind, ...]] = {
     "promote": (Kind.FAILOVER, Kind.SWITCHOVER, Kind.DRILL),
     "demote": (Kind.SWITCHOVER, Kind.DRILL),
     "rejoin": (Kind.REJOIN, Kind.DRILL),
+    SHED: (Kind.FAILOVER, Kind.SWITCHOVER),
 }
 """What each purpose of a runbook is carried out in; in a drill, whatever is rehearsed."""
+
+SHIPPED = ("promote", "demote", "rejoin")
+"""The purposes for which every driver ships a runbook."""
 
 _STEP = re.compile(r"^step ([^:]+): (.+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One service's use of a runbook. `role` is what for: promote, demote, rejoin, or a word of its own."""
+    """One service's use of a runbook. `role` is what for: promote, demote, rejoin, shed, or a word of its
+    own."""
 
     service: Service
     role: str
@@ -41,7 +47,7 @@ def uses_in(estate: Estate) -> tuple[Use, ...]:
     for service in estate.services.values():
         names = dict(service.runbooks)
         if service.replication is not None and not service.watch_only:
-            names = {role: f"{service.replication.driver}/{role}" for role in ROLES} | names
+            names = {role: f"{service.replication.driver}/{role}" for role in SHIPPED} | names
         found += [Use(service, role, name) for role, name in names.items()]
     return tuple(found)
 
@@ -83,7 +89,7 @@ def problems_of(
         Finding(
             _trail(first[same].where, index),
             first[same].expected,
-            f"{first[same].found}, for {_services(services)}",
+            f"{_inside(first[same].where)}{first[same].found}, for {_services(services)}",
             code="cannot-be-planned",
         )
         for same, services in reasons.items()
@@ -100,6 +106,8 @@ def _tried(
     catalogue: ActionCatalogue,
     facts: Callable[[Service], Facts],
 ) -> tuple[Problem, ...]:
+    if use.role == SHED and (misplaced := tuple(not_for_shedding(runbook, catalogue))):
+        return misplaced
     run = RunRef("check", kind, 0)
     scope = scope_of(estate, use.service.name, from_site=from_site, to_site=to_site, run=run)
     try:
@@ -116,9 +124,16 @@ def _services(services: Mapping[str, list[str]]) -> str:
     )
 
 
+def _inside(where: str) -> str:
+    """Which step of a nested runbook it is about, if it is about one."""
+    return f"{where}: " if (match := _STEP.match(where)) is not None and "/" in match[1] else ""
+
+
 def _trail(where: str, index: Mapping[str, int]) -> Trail:
     """The way in the file to what the plan calls `step database: verify.probe`."""
     if (match := _STEP.match(where)) is None:
         return (where,)
     parts = tuple(int(part) if part.isdigit() else part for part in match[2].split("."))
-    return ("steps", index[match[1]], *parts)
+    # What is wrong with a step of a nested runbook is shown at the step that names that one.
+    outer, *inner = re.split(r"[/@]", match[1], maxsplit=1)
+    return ("steps", index[outer], *(() if inner and "/" in match[1] else parts))

@@ -59,6 +59,22 @@ def _accepted(data: Mapping[str, Any]) -> str:
     return "; ".join(data.get("lines", []))
 
 
+def _not_trusted(data: Mapping[str, Any]) -> str:
+    found = f"; found was cluster {data['cluster_id']}" if data.get("cluster_id") else ""
+    at = f" at revision {data['revision']}" if found and data.get("revision") else ""
+    return f"the store is not trusted any more ({data.get('code')}): {data.get('message')}{found}{at}"
+
+
+def _store_accepted(data: Mapping[str, Any]) -> str:
+    owners: Mapping[str, Mapping[str, Any]] = data.get("owners") or {}
+    said = [f"{name}: {each.get('owner')} at epoch {each.get('epoch')}" for name, each in owners.items()]
+    certified = f"certified {', '.join(said)}" if said else "every service stays as it stood in it"
+    return (
+        f"{data.get('who')} accepted the store by {data.get('certificate')}: cluster "
+        f"{data.get('cluster_id')} at revision {data.get('revision')}; {certified}"
+    )
+
+
 _WORDS = {
     "decision": _decision,
     "certificate": _certificate,
@@ -66,4 +82,6 @@ _WORDS = {
     "broken-glass": _broken,
     "reconciled": _reconciled,
     "accepted": _accepted,
+    "store-not-trusted": _not_trusted,
+    "store-accepted": _store_accepted,
 }

@@ -1,6 +1,6 @@
 """The gates before any promotion: each recorded with its evidence, one red gate is a refusal (protocol).
 
-Gate 5 (capacity) comes with whole-site plans. `ok` None is "not known", which counts as no.
+`ok` None is "not known", which counts as no.
 """
 
 import math
@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.core.records import Mode, ServiceRecord
+from orchestrator.core.standstill import Still
 from orchestrator.core.view import ServiceView, View
 from sites.model import FencePolicy, Service
 from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
+PROOF_WITHIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Wish:
     `holder_lives`: an unplanned move away from a site whose database is down while its keeper lives, which is
     asked to shut it and give it up (P23): waiting for its lease would wait for ever. `broken_glass`: P31, by
     a certificate, without the store. `reopens`: the site was its primary itself, as far as is known.
+    `over_capacity`: somebody has accepted by name that the site may be short of capacity.
     """
 
     to_site: str
@@ -50,6 +53,7 @@ class Wish:
     broken_glass: bool = False
     reopens: bool = False
     accept_loss_seconds: float | None = None
+    over_capacity: bool = False
 
     @property
     def any_loss_accepted(self) -> bool:
@@ -86,14 +90,41 @@ def loss_bound_seconds(view: View, service: ServiceView, wish: Wish | None = Non
     """At most so many seconds of writes would be lost by promoting the standby now; None: not known. For a
     `wish` that waits for the old site's lease: when that is over.
 
-    Once it was given up nothing was written any more, so the bound does not grow while it waits."""
-    until_ns = written_until_ns(view, service, wish)
-    if service.safe_until_ns is None or until_ns is None:
+    Once it was given up nothing was written any more, so the bound does not grow while it waits; nor does it
+    while the primary is proven dead or cut off. What is proven now says nothing of a wait that is to come."""
+    last_ns = written_until_ns(view, service, wish)
+    if service.safe_until_ns is None or last_ns is None:
         return None
-    bound_seconds = (until_ns - service.safe_until_ns) / 1e9
     if service.record is not None and service.record.primary is None:
-        bound_seconds -= service.nobody_for_seconds
-    return max(0.0, bound_seconds)
+        last_ns -= int(service.nobody_for_seconds * 1e9)
+    still = standing_still(view, service, wish)
+    if still is not None:
+        last_ns = min(last_ns, still.since_ns)
+    return max(0, last_ns - service.safe_until_ns) / 1e9
+
+
+def standing_still(view: View, service: ServiceView, wish: Wish | None = None) -> Still | None:
+    """The proof that nothing was written at the primary's site since then until now; None when there is none,
+    or it may have been overtaken: whatever is not certain ends it, and the bound grows again. For a `wish`
+    that waits, until then."""
+    still, record = service.still, service.record
+    if still is None or record is None or written_until_ns(view, service, wish) != view.now_ns:
+        return None
+    if record.primary is None:
+        # Only a look begun after the give-up joins the two without a gap; after that nobody may write there.
+        return still if still.given_up_epoch == record.epoch else None
+    if view.now_ns - still.seen_ns > FRESH_WORD_SECONDS * 1e9:
+        return None
+    if record.primary == view.peer and view.peer_is_silent:
+        return None  # its word was true when it was said; what is done there since, nobody tells us
+    came_back = service.role_at(record.primary) in (Role.PRIMARY, Role.STANDBY)
+    return None if came_back and not still.behind_gate else still
+
+
+def still_words(view: View, still: Still) -> str:
+    """What the proof says, for people."""
+    since_seconds = max(0, view.now_ns - still.since_ns) / 1e9
+    return f"nothing was written in the last {since_seconds:.1f} s, by its own site's proof: {still.evidence}"
 
 
 def written_until_ns(view: View, service: ServiceView, wish: Wish | None) -> int | None:
@@ -165,6 +196,9 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
         return Gate(2, name, True, "", "it is closed before anything is promoted")
+    if wish.holder_lives and service.role_at(wish.from_site) is Role.DOWN:
+        # Of a service of several parts one may still accept writes; its keeper shuts them all, and proves it.
+        return Gate(2, name, True, "", "it is down, and whatever is left of it is shut before it is given up")
     given_up = service.record is not None and service.record.primary is None
     since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
     witnesses = []
@@ -199,14 +233,27 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
         if wish.any_loss_accepted:
             return Gate(3, name, True, "", "not known how much; any loss was accepted by name")
         return Gate(3, name, None, "lag-unknown", "no position of the old primary is known to be here")
-    words = f"at most {bound:.1f} s of writes; limit {limit:g} s"
+    still = standing_still(view, service, wish)
+    proof = f" ({still_words(view, still)})" if still is not None else ""
+    words = f"at most {bound:.1f} s of writes{proof}; limit {limit:g} s"
     if bound <= limit:
         return Gate(3, name, True, "", words)
+    if accepted is None and _proof_is_on_its_way(view, service):
+        return Gate(3, name, None, "proof-awaited", f"{words}; its site looks whether it stood still since")
     if accepted is None:
         return Gate(3, name, False, "lag-above-limit", words)
     if accepted < bound:
         return Gate(3, name, False, "loss-not-accepted", f"{words}; accepted {accepted:g} s")
     return Gate(3, name, True, "", f"{words}; {accepted:g} s accepted by name")
+
+
+def _proof_is_on_its_way(view: View, service: ServiceView) -> bool:
+    """What was proven before a give-up is proven up to it by one more look, which its site takes at once."""
+    record, still, safe_ns = service.record, service.still, service.safe_until_ns
+    if record is None or record.primary is not None or still is None or safe_ns is None:
+        return False
+    within = (still.since_ns - safe_ns) / 1e9 <= service.service.max_data_loss_seconds
+    return within and still.given_up_epoch is None and service.nobody_for_seconds <= PROOF_WITHIN_SECONDS
 
 
 def _data_of_closed(view: View, service: ServiceView, wish: Wish, final: Position) -> Gate:
@@ -278,6 +325,27 @@ def flap_left_seconds(service: Service, record: ServiceRecord | None, unix_secon
     return left_seconds if left_seconds > 0 else None
 
 
+def _capacity(view: View, service: ServiceView, wish: Wish) -> Gate:
+    """Gate 5: it fits at the site, beside what is there and what goes before it from a lost site."""
+    name = "room for it"
+    room = service.rooms.get(wish.to_site)
+    if room is None:
+        return Gate(5, name, True, "", f"the capacity of {wish.to_site} is not stated, so nothing bounds it")
+    if wish.reopens:
+        return Gate(5, name, True, "", f"{wish.to_site} was its primary itself")
+    if room.fits:
+        return Gate(5, name, True, "", room.words)
+    if wish.over_capacity:
+        return Gate(5, name, True, "", f"{room.words}; accepted by name")
+    return Gate(5, name, False, "capacity-short", room.words)
+
+
+def shed_for(service: ServiceView, wish: Wish) -> tuple[str, ...]:
+    """The services to be shed at the site that is moved to, in this order."""
+    room = service.rooms.get(wish.to_site)
+    return room.shed if room is not None and not wish.reopens else ()
+
+
 def _flapping(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 6: no second automatic move within `min_time_between_failovers` unless somebody looked."""
     name = "not flapping"
@@ -333,12 +401,12 @@ CHECKS: tuple[Check, ...] = (
     Check(
         3,
         "data loss within the limit",
-        "what could be lost, the age of what is known counted in, and whatever a site that is still to lose "
-        "its lease may accept until then, is within `max_data_loss`, or a person accepted it by name; what "
-        "was closed in order must be here to its end, or a person must say so; for a planned move the "
-        "standby must be receiving, and no further behind than `max_data_loss`; of a service that is opened "
-        "again where it was, nothing is lost",
-        ("lag-unknown", "lag-above-limit", "loss-not-accepted", "below-final-position"),
+        "what could be lost, the age of what is known counted in until the old primary is proven to stand "
+        "still, and whatever a site that is still to lose its lease may accept until then, is within "
+        "`max_data_loss`, or a person accepted it by name; what was closed in order must be here to its end, "
+        "or a person must say so; for a planned move the standby must be receiving, and no further behind "
+        "than `max_data_loss`; of a service that is opened again where it was, nothing is lost",
+        ("lag-unknown", "lag-above-limit", "proof-awaited", "loss-not-accepted", "below-final-position"),
         _data,
     ),
     Check(
@@ -348,6 +416,15 @@ CHECKS: tuple[Check, ...] = (
         "seen since this controller started, only a person's `--accept-loss any` opens it",
         ("history-unknown", "history-diverged"),
         _history,
+    ),
+    Check(
+        5,
+        "room for it",
+        "what the service and those before it take of the site's stated capacity is there, if need be after "
+        "shedding services of lower rank that have a `shed` runbook; or no capacity is stated; or a person "
+        "accepted by name that it is short",
+        ("capacity-short",),
+        _capacity,
     ),
     Check(
         6,

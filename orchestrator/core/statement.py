@@ -3,7 +3,15 @@
 Pure. Unknown is said to be unknown; a bound is always "at most", with what it is made from.
 """
 
-from orchestrator.core.gates import Wish, final_position, loss_bound_seconds, reaches, written_until_ns
+from orchestrator.core.gates import (
+    Wish,
+    final_position,
+    loss_bound_seconds,
+    reaches,
+    standing_still,
+    still_words,
+    written_until_ns,
+)
 from orchestrator.core.view import ServiceView, View
 
 
@@ -30,7 +38,8 @@ def statement(view: View, service: ServiceView, wish: Wish) -> tuple[str, float 
     left_seconds = ((written_until_ns(view, service, wish) or view.now_ns) - view.now_ns) / 1e9
     if left_seconds > 0:
         words += f", nor what it may accept until its lease is over, in {left_seconds:.1f} s"
-    return words, bound
+    still = standing_still(view, service, wish)
+    return words + (f"; {still_words(view, still)}" if still is not None else ""), bound
 
 
 def lease_counted_ns(view: View, wish: Wish) -> int:

@@ -34,6 +34,8 @@ class Checks:
     healthy: set[tuple[str, str]] = field(default_factory=set)
     glass: dict[str, str] = field(default_factory=dict)
     ordered: set[str] = field(default_factory=set)
+    truth: dict[str, str | None] = field(default_factory=dict)
+    """Who owned each service last, whatever the store has forgotten of it."""
     losses: Losses = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,7 +120,9 @@ class Checks:
         self.highest[service] = max(self.highest.get(service, 0), after.epoch)
         if self.world.setting.decides and before is not None:
             self._by_itself(service, before, after)
-        if self.glass.get(service) == after.primary and after.kind == "break-glass":
+        self.truth[service] = after.primary
+        ended = after.kind == "break-glass" or after.writer.startswith(f"{after.primary}/owner-")
+        if self.glass.get(service) == after.primary and ended:
             del self.glass[service]
         if after.primary is not None:
             self.owns(service, after.epoch, after.primary)
@@ -144,6 +148,7 @@ class Checks:
     def glass_broken(self, service: str, site: str, epoch: int, said: Said | None = None) -> None:
         """An operator's certificate opened it there. `said`: what it was said to lose; None: nobody knows."""
         self.glass[service] = site
+        self.truth[service] = site
         self.losses.glass[service] = said or Said("nobody was there to say it", unknown=True)
         self.losses.closed.pop(service, None)
 

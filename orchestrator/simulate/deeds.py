@@ -21,6 +21,7 @@ from orchestrator.simulate.certifying import (
 from orchestrator.simulate.clocks import MS
 from orchestrator.simulate.hosts import SHUT
 from orchestrator.simulate.network import Link
+from orchestrator.simulate.people import accept
 from orchestrator.simulate.weathers import OVERTAKING
 from orchestrator.simulate.world import SITES_HERE, World
 
@@ -119,9 +120,13 @@ def back_up(world: World) -> None:
 
 
 def restore(world: World, new_cluster: bool) -> None:
-    """P33: the store is put back to the backup: what was written since is forgotten."""
+    """P33: the store is put back to the backup: what was written since is forgotten, and watches end with the
+    members that they were of."""
     if world.backup is not None:
         world.store.restore(world.backup, new_cluster=new_cluster)
+        for site in SITES_HERE:
+            for keeper in world.sites[site].keepers:
+                keeper.break_follow()
 
 
 def election(world: World, for_ns: int) -> None:
@@ -413,8 +418,9 @@ DEEDS: dict[str, Callable[..., None]] = {
         cut, part, isolate, witness_lost, voter_lost, store_cut, congest, guard_cut, election, stall_keeper,
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
         site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
-        set_mode, eager, back_up, restore, fence_here, touch, certify_down, certify_hosts, certify_peer,
-        certify_by_hand, break_glass, acknowledge, kill_database, bad_release, clients_cut, order_certified,
+        set_mode, eager, back_up, restore, accept, fence_here, touch, certify_down, certify_hosts,
+        certify_peer, certify_by_hand, break_glass, acknowledge, kill_database, bad_release, clients_cut,
+        order_certified,
     )
 }  # fmt: skip
 

@@ -46,6 +46,7 @@ class Family:
     restores: bool = False
     decides: bool = False
     apart: bool = False
+    certifiable: bool = False
     guard_every_ns: int = 900 * MS
     script: str = ""
 
@@ -206,7 +207,7 @@ FAMILIES: tuple[Family, ...] = (
               break_glass=2, certify_by_hand=2),
         services=({"s": "x"}, {"s": "x", "t": "x"}, {"s": "x", "t": "x"}, {"s": "x", "t": "y"}),
         manual_share=0.5, cold_share=0.0, leases=18, least=0, most=5, prompt=True, gated_share=0.3,
-        eager_share=0.7, script="hosts",
+        eager_share=0.7, certifiable=True, script="hosts",
     ),
     Family("held", (FAIR,), {"crash_keeper": 6, "crash_controller": 2, "reboot_host": 3, "touch": 4}
            | HARMLESS_TO_HOLD, cold_share=0.0, leases=16, eager_share=0.3, guard_every_ns=400 * MS,

@@ -74,6 +74,7 @@ def draw(seed: int) -> Scenario:
         gated=frozenset(name for name in services if random.random() < family.gated_share),
         eager=random.random() < family.eager_share and not family.decides,
         decides=family.decides,
+        certifiable=family.certifiable,
         restores=family.restores,
         drivers=family.name not in BY_GUARDS or Random(seed + 1_000_000_007).random() < 0.6,
         grains=dict.fromkeys(coarse, 20 * MS if family.tight else 5 * MS),
@@ -84,9 +85,12 @@ def draw(seed: int) -> Scenario:
     for_ns = family.leases * T_NS
     begin_ns = T_NS // 2 if steady else 3 * T_NS
     deeds, ending = SCRIPTS[family.script](random, family, services, begin_ns, for_ns - 2 * T_NS)
+    if weather is not FAIR:
+        ending = replace(ending, healthy="")  # a lease may end by the weather alone
     exact = EXACT.get((family.name, seed // len(FAMILIES) % PLACES))
     if exact is not None:
         setting, deeds = exact(random, setting, begin_ns, for_ns - 2 * T_NS)
+        ending = NO_END
     return Scenario(seed, family.name, setting, tuple(deeds), for_ns, steady, ending)
 
 

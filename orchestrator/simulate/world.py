@@ -43,7 +43,8 @@ class Setting:
 
     `eager`: every database is written to as soon as its gate is open, promoted or not, which is the worst
     that can be; what it holds is then not looked at (invariant 3). `decides`: the controllers decide by the
-    product's tables and gates; without it they ask for whatever might pass.
+    product's tables and gates; without it they ask for whatever might pass. `certifiable`: guards open by an
+    operator's signed certificate alone.
     """
 
     timing: LeaseTiming
@@ -58,6 +59,7 @@ class Setting:
     grains: dict[str, int] = field(default_factory=dict)
     eager: bool = False
     decides: bool = False
+    certifiable: bool = False
     restores: bool = False
     drivers: bool = True
     late_steps: float = 0.06
@@ -240,7 +242,10 @@ class World:
             inherited_deadline_ns=here.disk.deadline_ns,
             guarded=frozenset(self.services) if self.setting.guarded else frozenset(),
             note=note,
+            certifiable=self.setting.certifiable,
         )
+        if here.disk.seen is not None:
+            state.next_incarnation = here.disk.seen.incarnation + 1
         # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.
         node = KeeperNode(self, site, name, here.clock, state)
         here.keepers = [*(one for one in here.keepers if one.alive), node]

@@ -6,7 +6,7 @@ is chosen when it is asked for, the decision is made, and afterwards the last ch
 none is left. Each way through stands for all combinations of what it never read; together they are all.
 
 The gates are looked at one by one: a decision sees of each only whether it is open, so it is made for every
-way in which seven gates can be open, closed or not known; and each gate is asked with every input of its own.
+way in which eight gates can be open, closed or not known; and each gate is asked with every input of its own.
 
 What is read are doubles that behave as the real View, ServiceView and the records in them do (their own
 methods and properties are used); a field that this file has no values for is an error, so that a new input of
@@ -20,6 +20,7 @@ from math import prod
 from types import FunctionType
 from typing import Any, cast
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
 from orchestrator.core.diagnosis import Row, diagnose
@@ -29,7 +30,7 @@ from orchestrator.core.records import Mode, Movement, ServiceRecord, SiteRecord
 from orchestrator.core.view import ServiceView, View
 from sites.model import FailoverPolicy, FencePolicy, Objectives, Service
 from sites.replication.words import Role, Sample
-from tests.core.views import LEASE_NS, NOW_NS, SECOND_NS, Instance, Scene, at, probe, word
+from tests.core.views import LEASE_NS, NOW_NS, SECOND_NS, Instance, Scene, at, probe, still, word
 
 YES_NO: tuple[Any, ...] = (False, True)
 ABSENT = "absent"
@@ -93,17 +94,31 @@ VALUES: dict[str, tuple[Any, ...]] = {
     ),
     "lag_seconds": (0.2, 61.0, None),  # objective 60, limit 60
     "safe_seconds_ago": (0.5, 90.0, None),
+    "still": (  # whatever the word: the rest of what could be lost is within the limit
+        None,
+        still(85.0),
+        still(85.0, seen_seconds_ago=6.1),
+        still(85.0, behind_gate=True),
+        still(85.0, given_up_epoch=7),
+        still(85.0, given_up_epoch=6),
+    ),
     "history_seen": ("cluster/1", "cluster/2", ""),
     # the controller's own
     "run_here": ("", "run-1"),
     "run_failed": YES_NO,
     "run_in_doubt": YES_NO,
+    "run_waits": YES_NO,
     "paused": YES_NO,
     "flap_left_seconds": (None, 100.0),
     "restarts_left": (0, 1),
     "open_failures": (0, 3),
     "fence_confirmed": (None, False, True),
-    "nobody_for_seconds": (0.0, 1.0, 16.0),  # taken back after 15
+    "rooms": (
+        {},
+        {site: Room(True, "") for site in ("x", "y")},
+        {site: Room(False, "short") for site in ("x", "y")},
+    ),
+    "nobody_for_seconds": (0.0, 1.0, 16.0),  # a proof is awaited for 3, taken back after 15
     "not_a_standby_for_seconds": (0.0, 3.0),
     "rejoin_wait_seconds": (0.0, 9.0),
 }
@@ -290,9 +305,10 @@ def doubles(pick: Choices) -> tuple[View, ServiceView]:
                 name: picked(name)
                 for name in (
                     "dead_here", "lag_seconds", "outside", "run_here", "run_failed", "run_in_doubt",
-                    "flap_left_seconds", "restarts_left", "open_failures", "fence_confirmed", "guarded",
+                    "run_waits", "flap_left_seconds", "restarts_left", "open_failures", "fence_confirmed",
+                    "guarded",
                     "nobody_for_seconds", "not_a_standby_for_seconds", "rejoin_wait_seconds",
-                    "client_probes", "cut_off_for_seconds", "handed_over_lately",
+                    "client_probes", "cut_off_for_seconds", "handed_over_lately", "rooms", "still",
                 )
             },
         },

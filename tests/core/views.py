@@ -4,15 +4,18 @@ The controller is always x's, its peer is y; without further words x owns a heal
 something that the world does; nothing here knows what should be decided.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.records import Mode, Movement, ServiceRecord, SiteRecord
+from orchestrator.core.standstill import Still
 from orchestrator.core.view import OutsideWord, ServiceView, View
 from sites.model import FailoverPolicy, FencePolicy, Service
 from sites.replication.words import Position, Role, Sample
@@ -111,11 +114,13 @@ class Scene:
     clocks: tuple[ClockWord, ...] = ()
     lag_seconds: float | None = 0.2
     safe_seconds_ago: float | None = 0.5
+    still: Still | None = None
     history_seen: str = HISTORY
     # the controller's own
     run_here: str = ""
     run_failed: bool = False
     run_in_doubt: bool = False
+    run_waits: bool = False
     paused: bool = False
     flap_left_seconds: float | None = None
     restarts_left: int = 0
@@ -124,6 +129,7 @@ class Scene:
     nobody_for_seconds: float = 0.0
     not_a_standby_for_seconds: float = 0.0
     rejoin_wait_seconds: float = 0.0
+    rooms: Mapping[str, Room] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> "Scene":
         """The same with something different."""
@@ -197,11 +203,13 @@ class Scene:
             dead_here=self.dead_here,
             lag_seconds=self.lag_seconds,
             safe_until_ns=None if safe is None else NOW_NS - int(safe * SECOND_NS),
+            still=self.still,
             final_primary_history=self.history_seen,
             outside=self.outside,
             run_here=self.run_here,
             run_failed=self.run_failed,
             run_in_doubt=self.run_in_doubt,
+            run_waits=self.run_waits,
             pause_left_seconds=600.0 if self.paused else None,
             pause_words="paused by somebody" if self.paused else "",
             flap_left_seconds=self.flap_left_seconds,
@@ -212,6 +220,7 @@ class Scene:
             nobody_for_seconds=self.nobody_for_seconds,
             not_a_standby_for_seconds=self.not_a_standby_for_seconds,
             rejoin_wait_seconds=self.rejoin_wait_seconds,
+            rooms=self.rooms,
             client_probes=self.client_probes,
             cut_off_for_seconds=self.cut_off_for_seconds,
             handed_over_lately=self.handed_over_lately,
@@ -267,6 +276,24 @@ def word(observer: str, site: str, *, writable: bool | None = True, age_seconds:
     role = "primary" if writable else "unknown"
     return OutsideWord(
         observer=observer, site=site, role=role, writable=writable, reason="", age_seconds=age_seconds
+    )
+
+
+def still(
+    since_seconds_ago: float,
+    *,
+    seen_seconds_ago: float = 1.0,
+    behind_gate: bool = False,
+    given_up_epoch: int | None = None,
+) -> Still:
+    """The proof of the primary's site that nothing was written there since. The scene's epoch is 7."""
+    return Still(
+        mark="m",
+        since_ns=NOW_NS - int(since_seconds_ago * SECOND_NS),
+        seen_ns=NOW_NS - int(seen_seconds_ago * SECOND_NS),
+        evidence="no process of it is left",
+        behind_gate=behind_gate,
+        given_up_epoch=given_up_epoch,
     )
 
 
