@@ -17,13 +17,13 @@ from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
 from orchestrator.drafting import Drafter
-from orchestrator.hosts_of import database_hosts_of
 from orchestrator.last_known import Known as LastKnown
 from orchestrator.ownership_actions import Errand
 from orchestrator.refusing import OrderRefused
 from runbooks.errors import PlanRefused, RunbooksError
 from runbooks.model import Kind
 from runbooks.planned import Known, Plan
+from sites.hosts_of import database_hosts_of
 from sites.replication.words import Sample
 
 BROKEN_EVENT = "broken-glass"

@@ -24,7 +24,9 @@ LONGEST_OUTPUT_BYTES = 64 * 1024
 LONGEST_WORDS = 300
 MOST_LOOKS = 10
 LOOK_PAUSE_SECONDS = 0.5
-ENDING_SECONDS = 2.0  # for an agent that was killed to be gone; one that is stuck in the kernel is not waited for
+ENDING_SECONDS = (
+    2.0  # for an agent that was killed to be gone; one that is stuck in the kernel is not waited for
+)
 # What an agent must not be told by its settings, because it is ours to say.
 OURS = frozenset({"action", "option", "nodename"})
 # Agents that are packaged with the others and cut nothing off by themselves.
@@ -37,9 +39,12 @@ CUT_NOTHING = {
 # Options whose values may be shown. Agents repeat what they were given when they complain, and an option that
 # is spelt wrongly may hold a secret.
 PLAIN = frozenset(
-    "ip ipaddr ipport port plug username login lanplus cipher privlvl ssl ssl_insecure ssl_secure uuid region "
-    "power_wait power_timeout login_timeout shell_timeout status_file type".split()
-)
+    {
+        "ip", "ipaddr", "ipport", "port", "plug", "username", "login", "lanplus", "cipher", "privlvl", "ssl",
+        "ssl_insecure", "ssl_secure", "uuid", "region", "power_wait", "power_timeout", "login_timeout",
+        "shell_timeout", "status_file", "type",
+    }
+)  # fmt: skip
 SHORTEST_HIDDEN = 4  # a shorter value that is not called a secret stands in every other sentence
 _SECRET = re.compile(r"pass|secret|token|key|auth", re.IGNORECASE)
 _SAYS = {ON_STATUS: re.compile(r"\bstatus:\s*on\b", re.IGNORECASE)} | {
@@ -140,9 +145,7 @@ async def look(settings: AgentSettings) -> PowerLook:
     """Whether its machine is on, by the agent's `status`. Switches nothing."""
     said = await _run_in_time(settings, "status")
     on = _on(said)
-    return PowerLook(
-        on, _evidence(settings, "status", said), "" if on is not None else said.code or FAILED
-    )
+    return PowerLook(on, _evidence(settings, "status", said), "" if on is not None else said.code or FAILED)
 
 
 async def can_reach(settings: AgentSettings) -> PowerCut:

@@ -30,8 +30,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def agent(folder: Path, body: str) -> AgentSettings:
-    """An agent whose `$action` is what it was asked; its input is kept in `asked`. `on` and `off` say so as the
-    packaged ones do."""
+    """An agent whose `$action` is what it was asked; its input is kept in `asked`. `on` and `off` say it as
+    the packaged ones do."""
     path = folder / "fence_test"
     path.write_text(
         f"#!/bin/sh\ninput=$(cat)\nprintf '%s\\n--\\n' \"$input\" >>{folder}/asked\n"
@@ -43,9 +43,7 @@ def agent(folder: Path, body: str) -> AgentSettings:
 
 
 async def test_off_is_confirmed_by_status_and_options_go_by_standard_input(tmp_path: Path) -> None:
-    settings = agent(
-        tmp_path, "case $action in off) : >off; exit 0;; status) [ -e off ] && off; on;; esac"
-    )
+    settings = agent(tmp_path, "case $action in off) : >off; exit 0;; status) [ -e off ] && off; on;; esac")
     cut = await cut_power(settings)
     assert cut.confirmed
     assert cut.evidence == "fence_test off: ended with 0; status: off"
@@ -66,9 +64,7 @@ async def test_a_machine_that_takes_a_while_to_go_off_is_waited_for(tmp_path: Pa
 
 
 async def test_a_machine_that_was_off_already_counts_though_switching_failed(tmp_path: Path) -> None:
-    cut = await cut_power(
-        agent(tmp_path, "case $action in off) echo no plug; exit 1;; status) off;; esac")
-    )
+    cut = await cut_power(agent(tmp_path, "case $action in off) echo no plug; exit 1;; status) off;; esac"))
     assert cut.confirmed
     assert "off: ended with 1 (no plug)" in cut.evidence
 
@@ -99,7 +95,7 @@ async def test_a_look_says_on_off_or_that_it_is_not_known(tmp_path: Path, body: 
 
 
 async def test_an_agent_tells_of_itself_without_being_given_any_secret(tmp_path: Path) -> None:
-    body = "[ $action = metadata ] && echo '<?xml version=\"1.0\" ?><resource-agent name=\"fence_test\"/>'"
+    body = '[ $action = metadata ] && echo \'<?xml version="1.0" ?><resource-agent name="fence_test"/>\''
     assert await metadata(agent(tmp_path, body)) == '<resource-agent name="fence_test"/>'
     assert "hunter2" not in (tmp_path / "asked").read_text()
     assert await metadata(agent(tmp_path, "exit 1")) is None
@@ -123,9 +119,7 @@ async def test_a_secret_under_a_key_that_is_spelt_wrongly_does_not_get_into_the_
     assert "Ignoring unknown option: pswd=***" in cut.evidence
 
 
-async def test_an_agent_is_not_given_our_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_agent_is_not_given_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_PASSWORD", "hunter2")
     await cut_power(agent(tmp_path, "env >environment"))
     assert "hunter2" not in (tmp_path / "environment").read_text()
