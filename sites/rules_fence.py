@@ -7,7 +7,8 @@ none: it would be believed.
 from collections.abc import Callable, Iterable, Iterator
 
 from sites.draft import Draft, one_of
-from sites.fencing.agents import AgentMisuse, AgentSettings
+from sites.fencing.agents import AgentMisuse
+from sites.fencing.devices import settings_of
 from sites.hosts_of import hosts_of
 from sites.marks import Finding, Trail
 from sites.model import FailoverPolicy, FenceDevice, FencePolicy, Host, Service
@@ -86,11 +87,6 @@ def who_waits_for_a_person_is_told(draft: Draft) -> Iterator[Finding]:
                 " confirms the fence, and a person must certify it down"
             )
             yield Finding(("services", name, "fence"), found=sentence, warning=True)
-
-
-def settings_of(device: FenceDevice) -> AgentSettings:
-    """What the agent is called with. Raises AgentMisuse."""
-    return AgentSettings(device.agent, device.options, device.timeout_seconds)
 
 
 def _equipped(draft: Draft, service: Service, site: str) -> bool:
