@@ -1,7 +1,7 @@
-"""`twinsite fence check`: ask every device that switches a host off, from the site that uses it. Switches nothing.
+"""`twinsite fence check`: ask every device that switches a host off, from the site that uses it.
 
-Each agent is asked what it is (`metadata`) and whether its machine is on (`status`), never to switch. A device
-in trouble is a line of the report, never an exception.
+Each agent is asked what it is (`metadata`) and whether its machine is on (`status`), never to switch. A
+device in trouble is a line of the report, never an exception.
 """
 
 import asyncio

@@ -12,7 +12,6 @@ serving without any contact (P29). One's own key says of hold what is so, for wh
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.core.asks import Refuse
 from orchestrator.core.records import (
     SERVICES,
     SITES,
@@ -24,6 +23,7 @@ from orchestrator.core.records import (
     decode,
     encode,
 )
+from orchestrator.core.verdicts import Refuse
 from orchestrator.store.base import Compare, KeyValue, Put
 from orchestrator.store.continuity import KeySeen, Seen
 

@@ -1,7 +1,7 @@
-"""Cut hosts off by their devices: every host at once, level by level, and all looked at once more at the end.
+"""Cut hosts off by their devices: every host at once, level by level, and all looked at again at the end.
 
-A verified cut is one after which the device of each host says that it is off. Of several hosts that must be so
-of all of them together: one that somebody has switched on again meanwhile is found by the last look.
+A verified cut is one after which the device of each host says that it is off. Of several hosts that must be
+so of all of them together: one that somebody has switched on again meanwhile is found by the last look.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ class HostCut:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What came of several hosts. `as_of_ns`: all of them were seen to be off at this instant or later, by the
-    clock that was given."""
+    """What came of several hosts. `as_of_ns`: all of them were seen to be off at this instant or later, by
+    the clock that was given."""
 
     hosts: tuple[HostCut, ...]
     as_of_ns: int

@@ -13,8 +13,8 @@ from orchestrator.cli.look import explain
 from orchestrator.cli.options import SERVICE, SITE
 from sites.inventory import EstateInvalid
 from tests.cli import canned
-from tests.sites.fencing import machines
 from tests.cli.conftest import Command
+from tests.sites.fencing import machines
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = """\
@@ -203,7 +203,9 @@ def test_the_devices_that_a_site_uses_are_asked_and_nothing_is_switched(
         estate.write_text(estate.read_text().replace("machine:", "mashine:"))
         answer = twinsite("fence", "check", "--site", "morpeth")
     assert answer.exit_code == 1
-    assert "FAULT durham/crm-db fence_test (level 1) | options: unknown to the agent: mashine" in answer.stdout
+    assert (
+        "FAULT durham/crm-db fence_test (level 1) | options: unknown to the agent: mashine" in answer.stdout
+    )
     assert answer.stderr == "1 of 1 devices have faults.\n"
     assert twinsite("fence", "check", "--site", "durham").stdout.endswith("durham uses no devices.\n")
     assert twinsite("fence", "check").exit_code == 2

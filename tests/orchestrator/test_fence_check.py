@@ -8,7 +8,8 @@ from tests.sites.fencing.machines import host
 
 AGENT = (
     '<resource-agent name="fence_x"><parameters><parameter name="action" required="1"/>'
-    '<parameter name="ip" required="1"/><parameter name="status_file" required="0"/></parameters></resource-agent>'
+    '<parameter name="ip" required="1"/><parameter name="status_file" required="0"/></parameters>'
+    "</resource-agent>"
 )
 
 

@@ -1,8 +1,8 @@
 """Machines with a switch, and a fence agent that works them: the standard interface of the packaged ones.
 
-No power device can be had for a test, so the agent is a script of our own. It takes `key=value` lines on standard
-input, knows `metadata`, `monitor`, `status`, `on` and `off`, ends with the numbers of the packaged agents and
-says what they say. `machine` names a file: the machine is off while that holds `off`.
+No power device can be had for a test, so the agent is a script of our own. It takes `key=value` lines on
+standard input, knows `metadata`, `monitor`, `status`, `on` and `off`, ends with the numbers of the packaged
+agents and says what they say. `machine` names a file: the machine is off while that holds `off`.
 """
 
 import stat
@@ -61,7 +61,9 @@ def machine(folder: Path, name: str) -> Path:
     return path
 
 
-def device(agent: Path, machine: Path, *, level: int = 1, does: str = "", timeout: str = "20s") -> FenceDevice:
+def device(
+    agent: Path, machine: Path, *, level: int = 1, does: str = "", timeout: str = "20s"
+) -> FenceDevice:
     """A device of it, used from Morpeth."""
     options = {"machine": str(machine), "does": does, "password": "hunter2"}
     return FenceDevice.model_validate(

@@ -1,4 +1,4 @@
-"""Hosts are cut off by their devices, level by level, and a cut counts only when all of them are off at the end."""
+"""Hosts are cut off by their devices, level by level; a cut counts when all of them are off at the end."""
 
 from pathlib import Path
 

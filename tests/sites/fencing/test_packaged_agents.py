@@ -1,4 +1,4 @@
-"""The interface as the packaged agents have it, where the package is installed: fence_dummy needs no hardware."""
+"""The interface as the packaged agents have it, where they are installed: fence_dummy needs no hardware."""
 
 import os
 import shutil
