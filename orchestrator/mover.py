@@ -119,9 +119,12 @@ class Mover:
         frame: str,
         reason: str,
         known: tuple[Known, ...] = (),
+        switched_off: str = "",
+        switching_seconds: float = 0.0,
     ) -> Plan:
-        """The plan of a move. `frame`: take-over, claim, hand-over (close, give up, claim),
-        shut-over (the same of a dead database), break-glass, or rejoin."""
+        """The plan of a move. `frame`: take-over, power-over (the same after a verified cut), claim,
+        hand-over (close, give up, claim), shut-over (the same of a dead database), break-glass, or rejoin.
+        `switched_off`: the hosts of a power-over in words, `switching_seconds` how long that may take."""
         self._check_words(service, frame)
         run = run_id(service.name, kind)
         sites = self._tools.estate.sites
@@ -143,6 +146,12 @@ class Mover:
         settle = frames.settle(to_site)
         parts: dict[str, Callable[[], tuple[Part, ...]]] = {
             "take-over": lambda: (
+                frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
+                part("promote"),
+                settle,
+            ),
+            "power-over": lambda: (
+                frames.power_off(switched_off, to_site, timeout_seconds=switching_seconds),
                 frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
                 part("promote"),
                 settle,

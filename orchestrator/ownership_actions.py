@@ -44,7 +44,9 @@ class NoArguments(Arguments):
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
     that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
-    this site was the primary itself. `covers`: the services of which a certificate names every host.
+    this site was the primary itself. `covers`: the services of which a certificate names every host, or of
+    which every host is to be `power_off` first; `cut_off` once that is verified. `loss_limit_seconds`: more
+    than that must not be lost by what the old site accepted until then.
     `report`: what to put on file of a run that was done; its lines are
     published with the run."""
 
@@ -54,6 +56,9 @@ class Errand:
     ordered_by_operator: bool = False
     certified_down: bool = False
     covers: tuple[str, ...] = ()
+    power_off: bool = False
+    cut_off: bool = False
+    loss_limit_seconds: float = math.inf
     accept_loss: bool = False
     certificate: str = ""
     broken: bool = False
@@ -66,11 +71,13 @@ class Errand:
 
 @dataclass(slots=True)
 class KeeperDesk:
-    """What the actions may use: the keeper's ear, its latest picture, and the errands of running runs."""
+    """What the actions may use: the keeper's ear, its latest picture, and the errands of running runs.
+    `power_off` has the hosts of a service switched off for a run; its evidence, or StepFailed."""
 
     ask: Callable[[Ask, float], Awaitable[Reply]]
     view: Callable[[], KeeperView | None]
     changed: asyncio.Condition
+    power_off: Callable[[str, Errand], Awaitable[str]]
     errands: dict[str, Errand] = field(default_factory=dict)
 
     def record(self, service: str) -> ServiceRecord | None:
@@ -91,6 +98,9 @@ def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalo
     async def take_over(context: ActionContext, call: Call) -> Result:
         return await _take_over(desk, call)
 
+    async def power_off(context: ActionContext, call: Call) -> Result:
+        return await _power_off(desk, call)
+
     async def break_glass(context: ActionContext, call: Call) -> Result:
         return await _break_glass(desk, context, call)
 
@@ -105,6 +115,7 @@ def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalo
 
     words = (
         ("ownership.take-over", take_over, "take a lost site's service when its lease is over"),
+        ("ownership.power-off", power_off, "switch a lost site's hosts off, and be sure that they are"),
         ("ownership.break-glass", break_glass, "serve a service by a certificate, without the store"),
         ("ownership.give-up", give_up, "have the holder close the service and give it up"),
         ("ownership.claim", claim, "claim a service that was given up"),
@@ -122,9 +133,19 @@ def _errand(desk: KeeperDesk, call: Call) -> Errand:
     return errand
 
 
+async def _power_off(desk: KeeperDesk, call: Call) -> Result:
+    """P28: what it proves is the right to take what follows."""
+    errand = _errand(desk, call)
+    evidence = await desk.power_off(call.plan.service, errand)
+    errand.cut_off = True
+    return Result(evidence)
+
+
 async def _take_over(desk: KeeperDesk, call: Call) -> Result:
     errand = _errand(desk, call)
     plan = call.plan
+    if errand.power_off and not errand.cut_off:
+        raise StepFailed("its hosts are not known to be off, so nothing is taken")
     patience_seconds = call.step.timeout_seconds
     reply = await _ask(
         desk,
@@ -137,6 +158,7 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
             why=errand.why,
             certified_down=errand.certified_down,
             covers=errand.covers,
+            by_device=errand.cut_off,
             wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
         ),
         patience_seconds,

@@ -24,6 +24,7 @@ from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.devices import CutHosts, Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
@@ -33,9 +34,10 @@ from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
-from orchestrator.ownership_actions import KeeperDesk, with_ownership
+from orchestrator.ownership_actions import Errand, KeeperDesk, with_ownership
 from orchestrator.paths import controller_socket, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
+from orchestrator.power_orders import carried_out
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
@@ -53,6 +55,7 @@ from runbooks.context import Sql
 from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
+from sites.fencing.devices import cut_hosts
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
@@ -68,7 +71,7 @@ CERTIFICATES_EVERY_SECONDS = 60.0
 class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
     sockets. `start_keeper` is called when none answers; `store_status` when the store can tell its own;
-    `peer_store` asks the other site what it knows of the store (P33)."""
+    `peer_store` asks the other site what it knows of the store (P33); `cut_hosts` works the devices."""
 
     estate: Estate
     site: str
@@ -82,6 +85,7 @@ class Means:
     start_keeper: Callable[[], StartedKeeper]
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
     peer_store: Callable[[], Awaitable[PeerWord]] | None = None
+    cut_hosts: CutHosts = cut_hosts
 
 
 class SiteController:
@@ -100,7 +104,7 @@ class SiteController:
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
         self._starts = KeeperStarts(means.start_keeper, means.directory, tally.not_accepted)
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
-        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
+        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed, self._power_off)
         context = context_at(
             self._estate,
             self._site,
@@ -139,6 +143,14 @@ class SiteController:
             mover=mover,
             journal=means.journal,
             tally=tally,
+            devices=Devices(
+                self._estate,
+                self._site,
+                ask=self._ask_keeper,
+                journal=means.journal,
+                wake=self._wake.set,
+                cut=means.cut_hosts,
+            ),
             wake=self._wake,
         )
         self._certificates = CertificateDesk(
@@ -230,6 +242,9 @@ class SiteController:
 
     async def _ask_keeper(self, what: Ask, timeout_seconds: float) -> Reply:
         return await self._link.ask(what, timeout_seconds=timeout_seconds)
+
+    async def _power_off(self, service: str, errand: Errand) -> str:
+        return await carried_out(self.controller, service, errand)
 
     def _on_view(self, view: KeeperView) -> None:
         self._starts.there()

@@ -35,7 +35,7 @@ _YES = "Answer the question about the site's name. Never accepts a loss of data.
 
 def _failover_options(function: Function) -> Function:
     for option in (
-        reason_option("Why; kept with the run. Needed with --certify-down and --accept-loss."),
+        reason_option("Why; kept with the run. Needed with --certify-down, --power-off and --accept-loss."),
         click.option(
             "--accept-loss",
             "accept_loss_seconds",
@@ -50,6 +50,12 @@ def _failover_options(function: Function) -> Function:
             help="Certify that SITE is off, or cut off from its users. If it is not, two sites may write.",
         ),
         click.option(
+            "--power-off",
+            type=SITE,
+            metavar="SITE",
+            help="Have devices switch SITE's hosts of it off first, and go on only if all of them are off.",
+        ),
+        click.option(
             "--site", "lost_site", type=SITE, metavar="SITE", help="SITE is lost: move all its services."
         ),
         click.argument("service", type=SERVICE, required=False),
@@ -62,6 +68,7 @@ def _failover_requests(
     service: str | None,
     lost_site: str | None,
     certify_down: str | None,
+    power_off: str | None,
     accept_loss_seconds: float | None,
     reason: str,
 ) -> "Callable[[str], MoveRequest]":
@@ -74,16 +81,24 @@ def _failover_requests(
         raise wrong(
             "--certify-down needs --reason: how do you know that the site is off? It is kept on file."
         )
+    if power_off is not None and certify_down is not None:
+        raise wrong("Either you certify the site down, or devices switch it off: give one of the two.")
+    if power_off is not None and not reason:
+        raise wrong("--power-off needs --reason: why are the hosts switched off? It is kept on file.")
     if accept_loss_seconds is not None and not reason:
         raise wrong("--accept-loss needs --reason: who accepts it and why? It is kept on file.")
     if lost_site is not None and certify_down not in (None, lost_site):
         raise wrong(f"--site {lost_site} and --certify-down {certify_down} name different sites.")
+
+    if lost_site is not None and power_off not in (None, lost_site):
+        raise wrong(f"--site {lost_site} and --power-off {power_off} name different sites.")
 
     def request(name: str) -> MoveRequest:
         return MoveRequest(
             verb="failover",
             service=name,
             certify_down=certify_down,
+            power_off=power_off,
             accept_loss_seconds=accept_loss_seconds,
             reason=reason,
         )
@@ -92,15 +107,25 @@ def _failover_requests(
 
 
 def _lost(
-    settings: Settings, service: str | None, lost_site: str | None, *, certify_down: str | None, **_: Any
+    settings: Settings,
+    service: str | None,
+    lost_site: str | None,
+    *,
+    certify_down: str | None,
+    power_off: str | None,
+    **_: Any,
 ) -> str | None:
     """The site that a failover leaves, as far as it can be known: its controller is not the one to ask."""
-    named = lost_site or certify_down
+    named = lost_site or certify_down or power_off
     return named if named is not None or service is None else primary_of(settings, service)
 
 
 def _order(
-    *words: str, certify_down: str | None = None, accept_loss_seconds: float | None = None, reason: str = ""
+    *words: str,
+    certify_down: str | None = None,
+    power_off: str | None = None,
+    accept_loss_seconds: float | None = None,
+    reason: str = "",
 ) -> str:
     """The command that carries out what was planned, ready to be copied."""
     from sites.quantities import format_duration
@@ -108,6 +133,8 @@ def _order(
     line = ["twinsite", *words]
     if certify_down is not None:
         line += ["--certify-down", certify_down]
+    if power_off is not None:
+        line += ["--power-off", power_off]
     if accept_loss_seconds is not None:
         loss = "any" if isinf(accept_loss_seconds) else format_duration(accept_loss_seconds)
         line += ["--accept-loss", loss]
@@ -231,11 +258,15 @@ def failover(
     second person is asked for where the estate says so. Without a quorum the same breaks the glass: the
     service opens on your word alone, SITE must stay off, and `reconcile` ends it once the store is back.
 
+    With --power-off devices do what you would certify: SITE's hosts of the service are switched off at once,
+    without a shutdown, and nothing is taken unless each is known to be off. They stay off.
+
     \b
     Examples:
       twinsite failover ebs
       twinsite failover --site morpeth
       twinsite failover ebs --certify-down morpeth --reason "power is off, seen by J. Bell"
+      twinsite failover crm --power-off durham --reason "hangs, no console answers"
       twinsite failover ebs --accept-loss 38s --reason "agreed with the finance director"
     """
     from orchestrator.cli import moving

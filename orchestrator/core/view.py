@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord, beyond
+from orchestrator.core.devices import Power
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.reach import Reach
 from orchestrator.core.records import Movement, ServiceRecord
@@ -37,7 +38,8 @@ class ServiceView:
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
     ended without success. `run_in_doubt`: it stands still because a step's end is not known.
     `open_failures`: how often opening it here failed lately. `guarded`: a guard stands at the database host
-    of either site, as the estate says, so that a stalled controller is fenced.
+    of either site, as the estate says, so that a stalled controller is fenced. `power`: the devices that
+    switch its hosts at the other site off.
     """
 
     service: Service
@@ -66,6 +68,7 @@ class ServiceView:
     client_probes: tuple[OutsideProbe, ...] = ()
     cut_off_for_seconds: float = 0.0
     handed_over_lately: bool = False
+    power: Power = field(default_factory=Power)
 
     @property
     def record(self) -> ServiceRecord | None:

@@ -1,4 +1,4 @@
-"""P8, P9, P28, P32: when hosts of the other site may be switched off, and what a verified cut is a right to."""
+"""P8, P9, P28, P32: when the other site may be switched off, and what a verified cut is a right to."""
 
 from dataclasses import replace
 
