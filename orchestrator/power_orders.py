@@ -2,19 +2,29 @@
 what it means, said before it is done; and how it is carried out as a step of the run.
 """
 
+import asyncio
 import math
 from dataclasses import replace
 
 from orchestrator.api.shapes import MoveRequest
 from orchestrator.controller import Controller
 from orchestrator.core.decision import automatic_wish
-from orchestrator.core.gates import Wish, gates, loss_bound_seconds
+from orchestrator.core.gates import (
+    CUT_BELIEVED_SECONDS,
+    FRESH_WORD_SECONDS,
+    Wish,
+    gates,
+    loss_bound_seconds,
+)
 from orchestrator.core.view import ServiceView, View
 from orchestrator.devices import PowerOffRefused, PowerOrder
 from orchestrator.ownership_actions import Errand
 from orchestrator.refusing import OrderRefused
 from runbooks.errors import StepFailed
 from sites.fencing.devices import levels_of
+
+LOOK_SECONDS = 0.25
+LOOKS = int((FRESH_WORD_SECONDS + CUT_BELIEVED_SECONDS) / LOOK_SECONDS)
 
 
 async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
@@ -34,12 +44,7 @@ async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
         raise StepFailed(f"{refused.code}: {refused}") from refused
     if not cut.confirmed:
         raise StepFailed(f"{cut.code}: not all of it is known to be off, so nothing is taken: {cut.words}")
-    await controller.eyes.look(name, controller.peer)
-    view = controller.view()
-    service = next(each for each in view.services if each.service.name == name)
-    seen = next(gate for gate in gates(view, service, automatic_wish(view, service)) if gate.number == 2)
-    if not seen.open:
-        raise StepFailed(f"{seen.code}: {seen.evidence}")
+    view, service = await _not_writable(controller, name)
     bound_seconds = loss_bound_seconds(view, service)
     if errand.loss_limit_seconds < math.inf and (
         bound_seconds is None or bound_seconds > errand.loss_limit_seconds
@@ -51,6 +56,19 @@ async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
             "--accept-loss"
         )
     return cut.words
+
+
+async def _not_writable(controller: Controller, name: str) -> tuple[View, ServiceView]:
+    """Gate 2, once everybody has had the time to look again. Raises StepFailed."""
+    for _ in range(LOOKS):
+        await controller.eyes.look(name, controller.peer)
+        view = controller.view()
+        service = next(each for each in view.services if each.service.name == name)
+        seen = next(gate for gate in gates(view, service, automatic_wish(view, service)) if gate.number == 2)
+        if seen.open:
+            return view, service
+        await asyncio.sleep(LOOK_SECONDS)
+    raise StepFailed(f"{seen.code}: {seen.evidence}")
 
 
 class PowerOrders:

@@ -24,7 +24,8 @@ def _line(view: View, hosts: list[OffHost]) -> str:
     by = f"by {view.site} at {one.at} for {one.service} (ordered by {one.who}{run})"
     if not one.known:
         return f"{names}: ordered off {by}, and not known to be off: it may be, or may still go off"
-    return f"{names} switched off {by}; stays off until somebody switches it on: `explain {one.service}` says how"
+    how = f"`twinsite explain {one.service}` says how"
+    return f"{names} switched off {by}; stays off until somebody switches it on: {how}"
 
 
 def _names(hosts: Iterable[OffHost]) -> str:

@@ -14,6 +14,7 @@ from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
+CUT_BELIEVED_SECONDS = 3.0  # until whoever saw it writable has looked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +165,19 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
     After a give-up, which its own keeper proved shut, only what was seen since counts: until then it was
     rightly writable. After the end of its lease nobody has proved anything: the last word of whoever saw it
     writable stands until the same one sees it otherwise, which observers publish at once, or is too old. A
-    verified cut proves it: then, too, only what was seen since counts, and that would prove the cut wrong.
+    verified cut proves it, once everybody has had the time to look again: then only what was seen since
+    counts, and that would prove the cut wrong.
     """
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
         return Gate(2, name, True, "", "it is closed before anything is promoted")
     given_up = service.record is not None and service.record.primary is None
     since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
-    cut = service.power.verified and wish.from_site == view.peer
-    if cut:
-        since_seconds = min(since_seconds, (view.now_ns - service.power.cut_at_ns) / 1e9)
+    theirs = wish.from_site == view.peer
+    cut = service.power.verified and theirs
+    cut_seconds = (view.now_ns - service.power.cut_at_ns) / 1e9 if cut else 0.0
+    if cut_seconds >= CUT_BELIEVED_SECONDS:
+        since_seconds = min(since_seconds, cut_seconds)
     witnesses = []
     sample = service.samples.get(wish.from_site)
     seen_seconds = (view.now_ns - sample.taken_at_ns) / 1e9 if sample is not None else 0.0
@@ -183,11 +187,11 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
         fresh = word.age_seconds <= since_seconds
         if word.site == wish.from_site and word.writable and fresh and word.observer != wish.from_site:
             witnesses.append(f"{word.observer} saw it writable {word.age_seconds:.1f} s ago")
-    if witnesses and wish.power_off and view.peer_lease_over and not cut:
+    if witnesses and theirs and wish.power_off and view.peer_lease_over and not cut:
         words = f"{'; '.join(witnesses)}; the run has {_hosts(service, wish)} switched off first"
         return Gate(2, name, True, "", words)
     if witnesses:
-        after = f", after it was said to be off: {service.power.words}" if cut else ""
+        after = f"; {cut_seconds:.1f} s ago it was said to be off: {service.power.words}" if cut else ""
         return Gate(2, name, False, "old-primary-writable", "; ".join(witnesses) + after)
     if cut:
         return Gate(2, name, True, "", f"{wish.from_site}'s hosts are off: {service.power.words}")

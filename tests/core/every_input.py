@@ -77,7 +77,13 @@ VALUES: dict[str, tuple[Any, ...]] = {
         }.items()
     },
     "dead_here": ("", "refused"),
-    "outside": ((), (word("w", "y"),), (word("w", "y", age_seconds=60.0),), (word("y", "y"),)),
+    "outside": (
+        (),
+        (word("w", "y"),),
+        (word("w", "y", age_seconds=5.0),),
+        (word("w", "y", age_seconds=60.0),),
+        (word("y", "y"),),
+    ),
     "client_probes": (
         (),
         (probe("y"), probe("x", "y")),
@@ -88,7 +94,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "equipped": YES_NO,
     "takes_along": ((), ("t",)),
     "device": tuple(Device),
-    "cut_seconds_ago": (0.5, 30.0),  # after and before what was seen of the old primary
+    # Not believed yet, and believed: after and before what was seen of the old primary.
+    "cut_seconds_ago": (0.5, 3.5, 90.0),
     "peer_reached": (True, False, None),
     "clocks": (
         (),

@@ -325,11 +325,13 @@ def _opened_wrongly(view: View, service: ServiceView, wish: Wish, gate: Gate) ->
             elif proves_nothing or not view.peer_lease_over:
                 yield "a manual service, a lease that runs, or a site that holds"
     if gate.number == 2 and not wish.planned and wish.from_site is not None:
-        if wish.power_off and view.peer_lease_over and not service.power.verified:
+        off_first = wish.power_off and wish.from_site == view.peer and view.peer_lease_over
+        if off_first and not service.power.verified:
             return  # the cut comes before anything is promoted
         fresh_seconds = min(6.0, _shut_for_seconds(view, service, given_up=given_up))
         if service.power.verified and wish.from_site == view.peer:
-            fresh_seconds = min(fresh_seconds, (view.now_ns - service.power.cut_at_ns) / 1e9)
+            cut_seconds = (view.now_ns - service.power.cut_at_ns) / 1e9
+            fresh_seconds = min(fresh_seconds, cut_seconds) if cut_seconds >= 3.0 else fresh_seconds
         sample = service.samples.get(wish.from_site)
         writable = sample is not None and service.writable_at(wish.from_site)
         if writable and sample and (view.now_ns - sample.taken_at_ns) / 1e9 <= fresh_seconds:
