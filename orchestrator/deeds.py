@@ -15,6 +15,7 @@ from orchestrator.accepted import Report, rejoined
 from orchestrator.clock import boottime_ns
 from orchestrator.core.clients import cut_off_by
 from orchestrator.core.decision import Act, Decision, automatic_wish, wish_of
+from orchestrator.core.gates import shed_for
 from orchestrator.core.messages import (
     Ask,
     Claim,
@@ -231,6 +232,7 @@ class Deeds:
             frame="hand-over",
             reason=why,
             known=known_of(view, service),
+            shed=shed_for(service, wish),
         )
         who = f"controller of {self._site}"
         run = self._mover.record_of(plan, who=who, why=why, statement=words, loss_bound_seconds=bound)
@@ -281,7 +283,8 @@ class Deeds:
         record = service.record
         if record is None:
             return
-        words, bound = statement(view, service, automatic_wish(view, service))
+        wish = automatic_wish(view, service)
+        words, bound = statement(view, service, wish)
         if service.power.verified and frame == "take-over":
             words += f"; verified cut: {service.power.words}"
         plan = self._mover.draw(
@@ -293,6 +296,7 @@ class Deeds:
             frame=frame,
             reason=why,
             known=known_of(view, service),
+            shed=shed_for(service, wish),
         )
         who = f"controller of {self._site}"
         run_record = self._mover.record_of(plan, who=who, why=why, statement=words, loss_bound_seconds=bound)

@@ -42,7 +42,9 @@ from runbooks.plan import bind, compose, facts_of
 from runbooks.planned import Known, Part, Plan
 from runbooks.progress import Progress
 from runbooks.scope import RunRef, scope_of
-from sites.model import Estate, Service
+from runbooks.shedding import as_shedding
+from runbooks.uses import SHIPPED
+from sites.model import SHED, Estate, Service
 from sites.replication.words import ReplicationDriver, Word
 from sites.transport import Transport
 
@@ -98,8 +100,9 @@ class Mover:
     def preload(self) -> None:
         """Read every runbook the services use, so that a fault shows at start and not at 3 a.m."""
         for name in self._tools.drivers:
-            for role in ("promote", "demote", "rejoin"):
-                self._runbook(self._tools.estate.services[name], role)
+            service = self._tools.estate.services[name]
+            for role in (*SHIPPED, *((SHED,) if SHED in service.runbooks else ())):
+                self._runbook(service, role)
 
     def _runbook(self, service: Service, role: str) -> Runbook:
         default = f"{service.replication.driver}/{role}" if service.replication is not None else role
@@ -119,11 +122,13 @@ class Mover:
         frame: str,
         reason: str,
         known: tuple[Known, ...] = (),
+        shed: tuple[str, ...] = (),
         switched_off: str = "",
         switching_seconds: float = 0.0,
     ) -> Plan:
         """The plan of a move. `frame`: take-over, power-over (the same after a verified cut), claim,
         hand-over (close, give up, claim), shut-over (the same of a dead database), break-glass, or rejoin.
+        `shed`: services that are made to take less at `to_site` before this one is opened there (gate 5).
         `switched_off`: the hosts of a power-over in words, `switching_seconds` how long that may take."""
         self._check_words(service, frame)
         run = run_id(service.name, kind)
@@ -142,36 +147,48 @@ class Mover:
             facts = facts_of(service, self._tools.drivers.get(service.name))
             return bind(self._runbook(service, role), scope, facts, self._tools.catalogue, part=role)
 
+        def shedding(name: str) -> Part:
+            shed_service = self._tools.estate.services[name]
+            run_ref = RunRef(run, kind, epoch)
+            scope = scope_of(self._tools.estate, name, from_site=from_site, to_site=to_site, run=run_ref)
+            bound = bind(
+                self._runbook(shed_service, SHED), scope, facts_of(shed_service, None), self._tools.catalogue
+            )
+            return as_shedding(bound, f"{SHED}-{name}")
+
+        def promote() -> tuple[Part, ...]:
+            return (*(shedding(name) for name in shed), part("promote"))
+
         wait_seconds = self._lease_wait_seconds()
         settle = frames.settle(to_site)
         parts: dict[str, Callable[[], tuple[Part, ...]]] = {
             "take-over": lambda: (
                 frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
-                part("promote"),
+                *promote(),
                 settle,
             ),
             "power-over": lambda: (
                 frames.power_off(switched_off, to_site, timeout_seconds=switching_seconds),
                 frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
-                part("promote"),
+                *promote(),
                 settle,
             ),
             "break-glass": lambda: (
                 frames.break_glass(to_title, to_site, timeout_seconds=180.0),
-                part("promote"),
+                *promote(),
             ),
-            "claim": lambda: (frames.claim(to_title, to_site, timeout_seconds=60.0), part("promote"), settle),
+            "claim": lambda: (frames.claim(to_title, to_site, timeout_seconds=60.0), *promote(), settle),
             "hand-over": lambda: (
                 part("demote"),
                 frames.give_up(from_title, from_site, timeout_seconds=60.0),
                 frames.claim(to_title, to_site, timeout_seconds=60.0),
-                part("promote"),
+                *promote(),
                 settle,
             ),
             "shut-over": lambda: (
                 frames.give_up(from_title, from_site, timeout_seconds=60.0),
                 frames.claim(to_title, to_site, timeout_seconds=60.0),
-                part("promote"),
+                *promote(),
                 settle,
             ),
             "rejoin": lambda: (part("rejoin"),),

@@ -5,6 +5,7 @@ Refusals carry a reason's code. Nothing here is automatic.
 
 import json
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.api.clock_words import wall_words
@@ -22,7 +23,7 @@ from orchestrator.breaking_glass import GlassOrders, GlassPlan, without_quorum
 from orchestrator.certificate_desk import CertificateDesk
 from orchestrator.controller import Controller
 from orchestrator.core.clocks import WALL_LIMIT_SECONDS, apart
-from orchestrator.core.gates import Gate, Wish, first_closed, gates
+from orchestrator.core.gates import Gate, Wish, first_closed, gates, shed_for
 from orchestrator.core.messages import StartRun
 from orchestrator.core.records import ServiceRecord
 from orchestrator.core.statement import statement
@@ -42,7 +43,8 @@ from runbooks.render import render_plan
 from sites.model import FailoverPolicy
 from sites.replication.words import Role
 
-PLANS_KEPT = 50
+PLANS_KEPT = 1000
+NOTHING_COMING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,11 @@ class Orders:
 
     # --- plans ---------------------------------------------------------------------------------------
 
-    def plan(self, request: MoveRequest, who: str) -> MovePlan:
-        """Draw a plan up for somebody; changes nothing. Raises OrderRefused when there can be no plan."""
-        view, service = self._find(request.service)
+    def plan(self, request: MoveRequest, who: str, coming: Mapping[str, str] = NOTHING_COMING) -> MovePlan:
+        """Draw a plan up for somebody; changes nothing. Raises OrderRefused when there can be no plan.
+
+        `coming`: services that will have been moved before this one, with the site they go to (gate 5)."""
+        view, service = self._find(request.service, coming)
         if request.verb == "failover" and request.certify_down is not None and without_quorum(view):
             return self._plan_glass(request, view, service, who)
         self._owned(view, service)
@@ -106,6 +110,7 @@ class Orders:
                 frame=frame,
                 reason=request.reason,
                 known=known_of(view, service),
+                shed=shed_for(service, wish),
                 switched_off=self._power.hosts(covers),
                 switching_seconds=self._power.longest_seconds(covers),
             )
@@ -163,14 +168,15 @@ class Orders:
             certificate=drawn.certificate,
             power_off=list(power_off),
             pause=pause_status(service),
+            shed=list(shed_for(service, drawn.wish)),
         )
 
-    def _look(self, name: str) -> tuple[View, ServiceView]:
-        view, service = self._find(name)
+    def _look(self, name: str, coming: Mapping[str, str]) -> tuple[View, ServiceView]:
+        view, service = self._find(name, coming)
         self._owned(view, service)
         return view, service
 
-    def _find(self, name: str) -> tuple[View, ServiceView]:
+    def _find(self, name: str, coming: Mapping[str, str]) -> tuple[View, ServiceView]:
         view = self._controller.view()
         service = next((found for found in view.services if found.service.name == name), None)
         if service is None:
@@ -182,6 +188,8 @@ class Orders:
             )
         if service.service.failover is FailoverPolicy.FOLLOWED:
             raise OrderRefused("followed", f"{name} is moved by something else; twinsite only follows")
+        if coming:
+            service = self._controller.sight.beside(view, service, coming)
         return view, service
 
     def _owned(self, view: View, service: ServiceView) -> None:
@@ -205,10 +213,10 @@ class Orders:
     def _wish(self, view: View, service: ServiceView, request: MoveRequest) -> Wish:
         record = service.record
         primary = record.primary if record is not None else None
-        if request.verb == "switchover":
+        if request.verb == "failback":
+            request = request.model_copy(update={"to_site": service.service.home})
+        if request.verb in ("switchover", "failback"):
             return self._planned_wish(view, service, request, primary)
-        if request.verb != "failover":
-            raise OrderRefused("wrong-request", f"{request.verb} is not carried out yet", wrong=True)
         from_site = primary or view.peer
         if primary == view.site:
             raise OrderRefused(
@@ -232,6 +240,7 @@ class Orders:
             and request.power_off is None
             and _only_its_database_is_down(view, service),
             accept_loss_seconds=request.accept_loss_seconds,
+            over_capacity=request.over_capacity,
         )
 
     def _planned_wish(
@@ -256,7 +265,13 @@ class Orders:
                 "clocks-differ",
                 f"{'; '.join(wall_words(word) for word in differ)}: set the one that is wrong",
             )
-        return Wish(to_site=to_site, from_site=primary, planned=True, automatic=False)
+        return Wish(
+            to_site=to_site,
+            from_site=primary,
+            planned=True,
+            automatic=False,
+            over_capacity=request.over_capacity,
+        )
 
     def _check_certificate(self, request: MoveRequest, from_site: str | None) -> None:
         if request.certify_down != from_site:
@@ -270,8 +285,10 @@ class Orders:
 
     # --- orders --------------------------------------------------------------------------------------
 
-    async def order(self, order: MoveOrder, who: str) -> MoveAccepted:
-        """Start the run of a plan given out. Raises OrderRefused."""
+    async def order(
+        self, order: MoveOrder, who: str, coming: Mapping[str, str] = NOTHING_COMING
+    ) -> MoveAccepted:
+        """Start the run of a plan given out. `coming` as for `plan`. Raises OrderRefused."""
         drawn = self._drawn.get(order.run)
         if drawn is None:
             raise OrderRefused("plan-unknown", f"no plan {order.run} here; ask for the plan again")
@@ -280,8 +297,11 @@ class Orders:
                 "not-confirmed",
                 f"typed {order.confirmed_site!r}, expected {drawn.confirm_site!r}; nothing was done",
             )
-        if order.accept_loss_seconds is not None and not (order.reason or drawn.request.reason).strip():
+        reasoned = (order.reason or drawn.request.reason).strip()
+        if order.accept_loss_seconds is not None and not reasoned:
             raise OrderRefused("wrong-request", "accepting a loss needs a --reason", wrong=True)
+        if drawn.wish.over_capacity and not reasoned:
+            raise OrderRefused("wrong-request", "going over a site's capacity needs a --reason", wrong=True)
         wish = drawn.wish
         if order.accept_loss_seconds is not None:
             wish = replace(wish, accept_loss_seconds=order.accept_loss_seconds)
@@ -289,7 +309,7 @@ class Orders:
             self._open(drawn, self._glass.again(drawn.glass, wish))
             await self._glass.order(drawn.glass, wish, who, drawn.request.reason, order.signature)
             return self._accepted(drawn)
-        view, service = self._look(drawn.request.service)
+        view, service = self._look(drawn.request.service, coming)
         if service.record is None or service.record.epoch + 1 != drawn.plan.epoch:
             raise OrderRefused(
                 "changed-since-plan", f"{drawn.request.service} has moved since the plan was made; plan again"

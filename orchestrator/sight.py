@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.clock import boottime_ns
+from orchestrator.core.capacity import Hosting, Owned
 from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.keeper_view import KeeperView
@@ -51,13 +52,17 @@ class Sight:
         self._minds = minds
         self._run_records = run_records
         self._devices = devices
+        self._capacities = {
+            name: site.capacity for name, site in estate.sites.items() if site.capacity is not None
+        }
 
     def view(self) -> View:
         """Everything as it is known now."""
         now_ns = boottime_ns()
         keeper = self._desk.view() if self._link.connected else None
-        seen = tuple(self._service_view(name, keeper, now_ns) for name in self._estate.services)
-        services = tuple(self._with_devices(service, seen, keeper) for service in seen)
+        services = tuple(self._service_view(name, keeper, now_ns) for name in self._estate.services)
+        services = self._with_rooms(services, keeper, now_ns)
+        services = tuple(self._with_devices(service, services, keeper) for service in services)
         reach = Reach(self._eyes.reach(self._site, now_ns), self._alive(keeper, now_ns))
         return View(
             site=self._site,
@@ -84,6 +89,29 @@ class Sight:
             if other.service.name in beside and _may_serve_there(other, self._peer, keeper)
         )
         return replace(service, power=self._devices.power(name, along))
+
+    def _with_rooms(
+        self, services: tuple[ServiceView, ...], keeper: KeeperView | None, now_ns: int
+    ) -> tuple[ServiceView, ...]:
+        """Each with how it would fit at the sites; as it is where none states its capacity."""
+        if not self._capacities:
+            return services
+        over_ns = keeper.peer_lease_over_ns if keeper is not None else None
+        lost = self._peer if over_ns is not None and now_ns > over_ns else None
+        owned = [Owned(service.service, service.record) for service in services]
+        hosting = Hosting(owned, self._capacities, lost=lost)
+        return tuple(
+            replace(service, rooms=hosting.rooms(one)) for service, one in zip(services, owned, strict=True)
+        )
+
+    def beside(self, view: View, service: ServiceView, coming: Mapping[str, str]) -> ServiceView:
+        """The service with how it would fit once others have come to where they have been ordered."""
+        if not self._capacities:
+            return service
+        owned = [Owned(one.service, one.record, coming.get(one.service.name)) for one in view.services]
+        lost = view.peer if view.peer_lease_over else None
+        hosting = Hosting(owned, self._capacities, lost=lost)
+        return replace(service, rooms=hosting.rooms(Owned(service.service, service.record)))
 
     def _alive(self, keeper: KeeperView | None, now_ns: int) -> dict[str, bool | None]:
         """Signs of life through the store: a renewed lease, a published observation. While the store does not

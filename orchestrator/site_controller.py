@@ -42,6 +42,7 @@ from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
 from orchestrator.sight import guard_clocks
+from orchestrator.site_orders import SiteOrders
 from orchestrator.store.base import KeyValue, Store
 from orchestrator.store.continuity import Break
 from orchestrator.store.known import KnownStore
@@ -196,7 +197,9 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        api = LocalApi(self.controller, Orders(self.controller, self._certificates), self._vantage.seen)
+        orders = Orders(self.controller, self._certificates)
+        site_orders = SiteOrders(self.controller, orders, self._store)
+        api = LocalApi(self.controller, orders, site_orders, self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics
         async with contextlib.AsyncExitStack() as stack:
             for tried in self._probes.values():
@@ -205,7 +208,7 @@ class SiteController:
             if metrics:
                 await stack.enter_async_context(self._page.serving(metrics))
             log.info("controller-started", services=sorted(self._means.drivers))
-            tasks = [asyncio.create_task(work) for work in self._works()]
+            tasks = [asyncio.create_task(work) for work in (*self._works(), site_orders.run())]
             code = await _until(ended, tasks)
             self._say_what_is_left()
         return code

@@ -13,22 +13,28 @@ from runbooks.errors import PlanRefused, Problem
 from runbooks.model import Kind, Runbook
 from runbooks.plan import Facts, bind
 from runbooks.scope import RunRef, scope_of
+from runbooks.shedding import not_for_shedding
 from sites.marks import Finding, Trail
-from sites.model import Estate, Service
+from sites.model import SHED, Estate, Service
 
 ROLES: Mapping[str, tuple[Kind, ...]] = {
     "promote": (Kind.FAILOVER, Kind.SWITCHOVER, Kind.DRILL),
     "demote": (Kind.SWITCHOVER, Kind.DRILL),
     "rejoin": (Kind.REJOIN, Kind.DRILL),
+    SHED: (Kind.FAILOVER, Kind.SWITCHOVER),
 }
 """What each purpose of a runbook is carried out in; in a drill, whatever is rehearsed."""
+
+SHIPPED = ("promote", "demote", "rejoin")
+"""The purposes for which every driver ships a runbook."""
 
 _STEP = re.compile(r"^step ([^:]+): (.+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One service's use of a runbook. `role` is what for: promote, demote, rejoin, or a word of its own."""
+    """One service's use of a runbook. `role` is what for: promote, demote, rejoin, shed, or a word of its
+    own."""
 
     service: Service
     role: str
@@ -41,7 +47,7 @@ def uses_in(estate: Estate) -> tuple[Use, ...]:
     for service in estate.services.values():
         names = dict(service.runbooks)
         if service.replication is not None and not service.watch_only:
-            names = {role: f"{service.replication.driver}/{role}" for role in ROLES} | names
+            names = {role: f"{service.replication.driver}/{role}" for role in SHIPPED} | names
         found += [Use(service, role, name) for role, name in names.items()]
     return tuple(found)
 
@@ -100,6 +106,8 @@ def _tried(
     catalogue: ActionCatalogue,
     facts: Callable[[Service], Facts],
 ) -> tuple[Problem, ...]:
+    if use.role == SHED and (misplaced := tuple(not_for_shedding(runbook, catalogue))):
+        return misplaced
     run = RunRef("check", kind, 0)
     scope = scope_of(estate, use.service.name, from_site=from_site, to_site=to_site, run=run)
     try:

@@ -64,6 +64,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 AbsolutePath = Annotated[str, Field(pattern=r"^(/[^/\x00-\x1f\x7f]+)+$")]
 
 
+SHED = "shed"
+"""The purpose of a runbook that makes a service take less of its site, so that another one fits there."""
+
+
 class Noun(BaseModel):
     """A frozen value whose unknown keys are errors."""
 

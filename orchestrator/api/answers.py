@@ -417,6 +417,8 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         for part in record.plan.get("parts", [])
         for step in part.get("steps", [])
     }
+    if record.whole_site:
+        titles = {step.step: (number, "") for number, step in enumerate(record.steps, start=1)}
     states = {
         step_id: (str(step.state), step.evidence, step.duration_seconds)
         for step_id, step in (progress.steps.items() if progress is not None else ())
@@ -451,6 +453,7 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         steps=sorted(steps, key=lambda step: step.number),
         pause=pause,
         report=list(record.report),
+        whole_site=record.whole_site,
     )
 
 

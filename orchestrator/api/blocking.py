@@ -28,6 +28,7 @@ from orchestrator.api.shapes import (
     RunList,
     Status,
 )
+from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
 
 Result = TypeVar("Result")
@@ -76,6 +77,14 @@ class Controller:
     def move(self, order: MoveOrder) -> MoveAccepted:
         """See Client.move."""
         return self._run(self._client.move(order))
+
+    def plan_site(self, request: SiteMoveRequest) -> SiteMovePlan:
+        """See Client.plan_site."""
+        return self._run(self._client.plan_site(request))
+
+    def move_site(self, order: SiteMoveOrder) -> MoveAccepted:
+        """See Client.move_site."""
+        return self._run(self._client.move_site(order))
 
     def pause(self, request: QuietRequest) -> Acted:
         """See Client.pause."""

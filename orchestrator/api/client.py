@@ -36,6 +36,7 @@ from orchestrator.api.shapes import (
     Shape,
     Status,
 )
+from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
 from orchestrator.errors import OrchestratorError, OrchestratorMisuse, OrchestratorTrouble
 
@@ -125,6 +126,14 @@ class Client:
     async def move(self, order: MoveOrder) -> MoveAccepted:
         """Start the run of a plan that `plan` gave out."""
         return await self._act("/v1/moves", order, MoveAccepted)
+
+    async def plan_site(self, request: SiteMoveRequest) -> SiteMovePlan:
+        """What would be done to move a whole site, and what would be lost. Changes nothing."""
+        return await self._act("/v1/sites/plan", request, SiteMovePlan, changes=False)
+
+    async def move_site(self, order: SiteMoveOrder) -> MoveAccepted:
+        """Start the run of a plan that `plan_site` gave out."""
+        return await self._act("/v1/sites/moves", order, MoveAccepted)
 
     async def pause(self, request: QuietRequest) -> Acted:
         """No automatic moves for a while."""

@@ -32,11 +32,13 @@ from orchestrator.api.shapes import (
     RunDetail,
     Shape,
 )
+from orchestrator.api.site_shapes import SiteMoveOrder, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
 from orchestrator.controller import Controller
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
 from orchestrator.reports import on_file
+from orchestrator.site_orders import SiteOrders
 from orchestrator.state_folder import told_of
 from orchestrator.store_desk import StoreDesk
 from probes.model import Observation
@@ -70,10 +72,15 @@ class LocalApi:
     """The server of one controller."""
 
     def __init__(
-        self, controller: Controller, orders: Orders, observations: Callable[[], tuple[Observation, ...]]
+        self,
+        controller: Controller,
+        orders: Orders,
+        site_orders: SiteOrders,
+        observations: Callable[[], tuple[Observation, ...]],
     ) -> None:
         self._controller = controller
         self._orders = orders
+        self._site_orders = site_orders
         self._observations = observations
 
     @contextlib.asynccontextmanager
@@ -89,6 +96,8 @@ class LocalApi:
                 web.get("/v1/runs/{run}/follow", self._follow),
                 web.post("/v1/plan", self._plan),
                 web.post("/v1/moves", self._move),
+                web.post("/v1/sites/plan", self._plan_site),
+                web.post("/v1/sites/moves", self._move_site),
                 web.post("/v1/pause", self._pause),
                 web.post("/v1/resume", self._resume),
                 web.post("/v1/acknowledge", self._acknowledge),
@@ -172,6 +181,14 @@ class LocalApi:
 
     async def _move(self, request: web.Request) -> web.StreamResponse:
         return _json(await self._orders.order(await _body(request, MoveOrder), self._who(request)))
+
+    async def _plan_site(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, SiteMoveRequest)
+        return _json(self._site_orders.plan(asked, self._who(request)))
+
+    async def _move_site(self, request: web.Request) -> web.StreamResponse:
+        order = await _body(request, SiteMoveOrder)
+        return _json(await self._site_orders.order(order, self._who(request)))
 
     async def _pause(self, request: web.Request) -> web.StreamResponse:
         return _json(

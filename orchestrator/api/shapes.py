@@ -267,7 +267,8 @@ class StepStatus(Shape):
 
 
 class RunDetail(Shape):
-    """One run."""
+    """One run. `whole_site`: the site that it moves; its steps are services then, each with a run of its
+    own."""
 
     run: str
     kind: str
@@ -287,6 +288,7 @@ class RunDetail(Shape):
     steps: list[StepStatus]
     pause: PauseStatus | None = None
     report: list[str] = []
+    whole_site: str = ""
 
 
 class RunList(Shape):
@@ -306,6 +308,7 @@ class MoveRequest(Shape):
     certify_down: str | None = None
     power_off: str | None = None
     accept_loss_seconds: float | None = Field(None, ge=0)
+    over_capacity: bool = False
     reason: str = ""
 
 
@@ -335,7 +338,7 @@ class CertificateStatus(Shape):
 class MovePlan(Shape):
     """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself,
     `certificate` what whoever orders it certifies by that, `power_off` what is switched off first and what
-    that means."""
+    that means, `shed` what is shed for it, in this order."""
 
     run: str
     verb: str
@@ -352,13 +355,7 @@ class MovePlan(Shape):
     pause: PauseStatus | None = None
     certificate: CertificateStatus | None = None
     power_off: list[str] = []
-
-
-class PlanList(Shape):
-    """What `twinsite plan failover --site … --json` prints: by service, its plan or why there is none."""
-
-    plans: list[MovePlan]
-    refused: dict[str, Refusal]
+    shed: list[str] = []
 
 
 class MoveOrder(Shape):

@@ -174,6 +174,8 @@ def step_line(step: StepStatus, count: int) -> str:
 
 def run_heading(run: RunDetail) -> str:
     """What run it is."""
+    if run.whole_site:
+        return f"{run.kind} of all services at {run.whole_site} to {run.to_site}"
     return f"{run.kind} of {run.service} {way(run.from_site, run.to_site)}"
 
 

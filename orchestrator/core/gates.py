@@ -1,6 +1,6 @@
 """The gates before any promotion: each recorded with its evidence, one red gate is a refusal (protocol).
 
-Gate 5 (capacity) comes with whole-site plans. `ok` None is "not known", which counts as no.
+`ok` None is "not known", which counts as no.
 """
 
 import math
@@ -41,7 +41,8 @@ class Wish:
     asked to shut it and give it up (P23): waiting for its lease would wait for ever. `broken_glass`: P31, by
     a certificate, without the store. `reopens`: the site was its primary itself, as far as is known.
     `power_off`: P28, a person has the old site's hosts switched off first; `not_covered`: services whose
-    hosts would have to be off too, and cannot be.
+    hosts would have to be off too, and cannot be. `over_capacity`: somebody has accepted by name that the
+    site may be short of capacity.
     """
 
     to_site: str
@@ -55,6 +56,7 @@ class Wish:
     power_off: bool = False
     not_covered: tuple[str, ...] = ()
     accept_loss_seconds: float | None = None
+    over_capacity: bool = False
 
     @property
     def any_loss_accepted(self) -> bool:
@@ -283,6 +285,27 @@ def _history(view: View, service: ServiceView, wish: Wish) -> Gate:
     return Gate(4, name, True, "", position.history)
 
 
+def _capacity(view: View, service: ServiceView, wish: Wish) -> Gate:
+    """Gate 5: it fits at the site, beside what is there and what goes before it from a lost site."""
+    name = "room for it"
+    room = service.rooms.get(wish.to_site)
+    if room is None:
+        return Gate(5, name, True, "", f"the capacity of {wish.to_site} is not stated, so nothing bounds it")
+    if wish.reopens:
+        return Gate(5, name, True, "", f"{wish.to_site} was its primary itself")
+    if room.fits:
+        return Gate(5, name, True, "", room.words)
+    if wish.over_capacity:
+        return Gate(5, name, True, "", f"{room.words}; accepted by name")
+    return Gate(5, name, False, "capacity-short", room.words)
+
+
+def shed_for(service: ServiceView, wish: Wish) -> tuple[str, ...]:
+    """The services to be shed at the site that is moved to, in this order."""
+    room = service.rooms.get(wish.to_site)
+    return room.shed if room is not None and not wish.reopens else ()
+
+
 def _flapping(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 6: no second automatic move within `min_time_between_failovers` unless somebody looked."""
     name = "not flapping"
@@ -359,6 +382,15 @@ CHECKS: tuple[Check, ...] = (
         "seen since this controller started, only a person's `--accept-loss any` opens it",
         ("history-unknown", "history-diverged"),
         _history,
+    ),
+    Check(
+        5,
+        "room for it",
+        "what the service and those before it take of the site's stated capacity is there, if need be after "
+        "shedding services of lower rank that have a `shed` runbook; or no capacity is stated; or a person "
+        "accepted by name that it is short",
+        ("capacity-short",),
+        _capacity,
     ),
     Check(
         6,

@@ -155,7 +155,8 @@ GATES = ReasonGroup(
         Reason(
             "capacity-short",
             "The site that would take the service has no room for it.",
-            "Move or stop services of a lower rank there first.",
+            "Move or stop services of a lower rank there first, give them `shed` runbooks, or accept it by "
+            "name: `--over-capacity` with a reason.",
         ),
         Reason(
             "flap-damped",

@@ -116,8 +116,9 @@ class StepState:
 class RunRecord:
     """`runs/<id>`: the plan and how far it is. Never evidence that a site is not writable (P25).
 
-    `automatic`: a controller started it by itself, so that it counts as such a move for gate 6. `report`:
-    what each side had accepted since they parted, as far as this run found out.
+    `whole_site`: the site whose services it moves, each in a run of its own; the steps are then services, and
+    `service` is empty. `automatic`: a controller started it by itself, so that it counts as such a move for
+    gate 6. `report`: what each side had accepted since they parted, as far as this run found out.
     """
 
     run: str
@@ -140,6 +141,7 @@ class RunRecord:
     automatic: bool = False
     steps: tuple[StepState, ...] = ()
     report: tuple[str, ...] = ()
+    whole_site: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 Instants are CLOCK_BOOTTIME of this machine in nanoseconds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord, beyond
 from orchestrator.core.devices import Power
@@ -36,10 +38,10 @@ class ServiceView:
     running. `safe_until_ns`: everything written at the primary up to then is known to be at the standby.
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
-    ended without success. `run_in_doubt`: it stands still because a step's end is not known.
-    `open_failures`: how often opening it here failed lately. `guarded`: a guard stands at the database host
-    of either site, as the estate says, so that a stalled controller is fenced. `power`: the devices that
-    switch its hosts at the other site off.
+    ended without success. `run_in_doubt`: it stands still because a step's end is not known. `open_failures`:
+    how often opening it here failed lately. `guarded`: a guard stands at the database host of either site, as
+    the estate says, so that a stalled controller is fenced. `rooms`: by site that states its capacity, how
+    the service would fit there. `power`: the devices that switch its hosts at the other site off.
     """
 
     service: Service
@@ -69,6 +71,7 @@ class ServiceView:
     cut_off_for_seconds: float = 0.0
     handed_over_lately: bool = False
     power: Power = field(default_factory=Power)
+    rooms: Mapping[str, Room] = field(default_factory=dict)
 
     @property
     def record(self) -> ServiceRecord | None:

@@ -16,6 +16,7 @@ from orchestrator.api.shapes import (
     Status,
     StepStatus,
 )
+from orchestrator.api.site_shapes import SiteMovePlan, SitePart
 
 ESTATE = """\
 version: 1
@@ -265,6 +266,51 @@ def refused_plan(name: str = "ebs") -> MovePlan:
             evidence=["last position of morpeth 0/5000060, ours 0/4000000"],
         ),
     )
+
+
+def site_plan(*parts: SitePart, **given: object) -> SiteMovePlan:
+    """The plan of a lost site."""
+    told = {
+        "run": "morpeth-failover-9",
+        "verb": "failover",
+        "site": "morpeth",
+        "parts": parts,
+        "critical_path": [part.service for part in parts],
+        "critical_seconds": None,
+    }
+    return SiteMovePlan.model_validate(told | given)
+
+
+def site_part(of: MovePlan | Refusal, service: str = "", *needs: str, rank: int = 1) -> SitePart:
+    """A service's part of it: its plan, or why there is none."""
+    if isinstance(of, MovePlan):
+        return SitePart(service=of.service, rank=rank, needs=list(needs), plan=of, refusal=None)
+    return SitePart(service=service, rank=rank, needs=list(needs), plan=None, refusal=of)
+
+
+def site_run(state: str, **steps: str) -> RunDetail:
+    """The run of a whole site; `steps` are its services and their states."""
+    shown = [
+        StepStatus(
+            number=number,
+            step=service,
+            title="",
+            state=step,  # type: ignore[arg-type]  # pydantic checks it
+            detail=f"{service}-failover-7" if step == "done" else "capacity-short: full",
+            duration_seconds=None,
+        )
+        for number, (service, step) in enumerate(steps.items(), 1)
+    ]
+    done = sum(1 for step in steps.values() if step == "done")
+    whole = {
+        "run": "morpeth-failover-9",
+        "whole_site": "morpeth",
+        "service": "",
+        "statement": "",
+        "outcome": f"{done} of {len(steps)} services are moved" if state != "running" else "",
+        "steps": shown,
+    }
+    return run("", state, ()).model_copy(update=whole)
 
 
 def run(

@@ -151,38 +151,21 @@ def test_a_key_behind_a_passphrase_asks_for_it(durham: FakeController, estate: P
     assert durham.bodies("/v1/moves")[0]["signature"] != ""
 
 
-def test_services_of_a_site_last_known_there_are_moved_without_a_quorum(
+def test_the_glass_of_a_lost_site_is_broken_for_all_its_services_by_one_order(
     durham: FakeController, twinsite: Command
 ) -> None:
-    unknown = [
-        canned.service(
-            name,
-            None,
-            "durham",
-            rank=rank,
-            epoch=None,
-            diagnosis="isolated",
-            last_known={"primary": at, "epoch": 4, "at": "2026-11-23T03:11:00Z"},
-        )
-        for rank, (name, at) in enumerate((("ebs", "morpeth"), ("crm", "morpeth"), ("hr", "durham")), 1)
+    plans = [
+        canned.plan(name, certificate=canned.certificate(f"break-glass-{name}", service=name))
+        for name in ("ebs", "crm")
     ]
-    durham.says("GET", "/v1/status", canned.steady().model_copy(update={"services": unknown}))
-    durham.says(
-        "POST",
-        "/v1/plan",
-        *(
-            canned.plan(name, certificate=canned.certificate(f"break-glass-{name}", service=name))
-            for name in ("ebs", "crm")
-        ),
-    )
-    durham.says(
-        "POST", "/v1/moves", *(MoveAccepted(run=f"{name}-failover-7", message="") for name in ("ebs", "crm"))
-    )
-    for name in ("ebs", "crm"):
-        durham.streams(*canned.whole_run(name))
+    durham.says("POST", "/v1/sites/plan", canned.site_plan(*(canned.site_part(each) for each in plans)))
+    durham.says("POST", "/v1/sites/moves", MoveAccepted(run="morpeth-failover-9", message=""))
+    durham.streams(canned.site_run("done", ebs="done", crm="done"))
     answer = twinsite("failover", "--site", "morpeth", *CERTIFY[2:], "--yes")
     assert answer.exit_code == 0, answer.stderr
-    assert [body["run"] for body in durham.bodies("/v1/moves")] == ["ebs-failover-7", "crm-failover-7"]
+    assert answer.stdout.count("you certify (break-glass-") == 2, "each is read before it counts"
+    order = durham.bodies("/v1/sites/moves")[0]
+    assert [one["run"] for one in order["orders"]] == ["ebs-failover-7", "crm-failover-7"]
 
 
 # --- certify SITE --down -----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
         for name in (
             "status", "explain", "lag", "runs", "runs show", "history", "certify", "reconcile",
             "store", "store status", "store accept",
-            "plan", "plan switchover", "plan failover", "switchover", "failover",
+            "plan", "plan switchover", "plan failover", "plan failback", "switchover", "failover", "failback",
             "pause", "resume", "acknowledge",
             "config", "config check", "config schema", "hosts", "hosts check", "fence",
             "fence check", "runbook", "runbook check",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.shapes import MoveAccepted, MovePlan, PlanList, Refusal
+from orchestrator.api.shapes import MoveAccepted, MovePlan, Refusal
+from orchestrator.api.site_shapes import SiteMovePlan
 from tests.cli import canned
 from tests.cli.conftest import Command
 from tests.cli.fake_controller import FakeController
@@ -62,6 +63,7 @@ def test_a_plan_is_shown_with_its_loss_and_the_command_that_carries_it_out(
             "to_site": None,
             "certify_down": None,
             "accept_loss_seconds": 38.0,
+            "over_capacity": False,
             "reason": "it's agreed",
         }
     ]
@@ -97,19 +99,15 @@ def test_where_there_can_be_no_plan_the_json_is_the_refusal(
     assert twinsite("plan", "switchover", "smartstream").exit_code == 3
 
 
-def test_plans_of_a_lost_site_come_by_rank_with_their_refusals(
+def test_the_json_of_a_site_s_plan_is_exactly_the_shape_of_the_api(
     durham: FakeController, twinsite: Command
 ) -> None:
-    lost = canned.steady()
-    both = [
-        canned.service("crm", "morpeth", "durham", rank=2),
-        canned.service("ebs", "morpeth", "durham", rank=1),
-    ]
-    durham.says("GET", "/v1/status", lost.model_copy(update={"services": both}))
-    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.plan("crm"))
+    told = canned.site_plan(canned.site_part(canned.plan("ebs")))
+    durham.says("POST", "/v1/sites/plan", told)
     answer = twinsite("plan", "failover", "--site", "morpeth", "--json")
     assert answer.exit_code == 0
-    assert [plan.service for plan in PlanList.model_validate_json(answer.stdout).plans] == ["ebs", "crm"]
+    assert SiteMovePlan.model_validate_json(answer.stdout) == told
+    assert durham.bodies("/v1/sites/plan")[0]["site"] == "morpeth"
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_ordered(
@@ -223,7 +221,10 @@ def test_an_order_that_may_have_arrived_is_never_sent_twice(
             ["failover", "--site", "morpeth", "--certify-down", "durham", "--reason", "x"],
             "name different sites",
         ),
-        (["switchover"], "Missing argument 'SERVICE'"),
+        (["switchover"], "a SERVICE, or --site SITE"),
+        (["switchover", "--site", "morpeth", "--to", "durham"], "leave --to out"),
+        (["switchover", "ebs", "--over-capacity"], "--over-capacity needs --reason"),
+        (["failback"], "at home there"),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(
@@ -242,85 +243,110 @@ def test_an_unknown_loss_can_be_accepted_by_name_only(durham: FakeController, tw
     assert durham.bodies("/v1/plan")[0]["accept_loss_seconds"] == float("inf")
 
 
-def lost_with(*services: str) -> object:
-    """Morpeth is the primary of these, in this order of rank."""
-    told = [
-        canned.service(name, "morpeth", "durham", rank=rank)
-        for rank, name in enumerate(reversed(services), 1)
-    ]
-    return canned.steady().model_copy(update={"services": [*told, canned.service("hr", "durham", "morpeth")]})
+THREE = canned.site_plan(
+    canned.site_part(canned.plan("directory", shed=["hr"])),
+    canned.site_part(canned.refused_plan("crm"), rank=2),
+    canned.site_part(canned.plan("ebs"), "", "directory", rank=3),
+    critical_path=["directory", "ebs"],
+    critical_seconds=8.0,
+    unowned=["stream"],
+)
+SITE_PLAN = """\
+Plan: failover of all services at morpeth
+
+  1 directory (rank 1)
+    data loss: at most 0.8 s of changes would be lost, as of 14 s ago
+    shed at durham before it: hr
+  2 crm (rank 2)
+    Refused (lag-above-limit): moving ebs now could lose 94 s, and 60 s are allowed
+      this means: Moving now could lose more than the service's `max_data_loss` allows.
+      what to do: Wait for the standby, or accept it:
+        `twinsite failover crm --accept-loss … --reason …`.
+  3 ebs (rank 3, after directory)
+    data loss: at most 0.8 s of changes would be lost, as of 14 s ago
+
+Critical path: directory, then ebs (by their last moves: 8.0 s)
+Not in it, because nobody is primary for them: stream
+Steps and gates of one of them: twinsite plan failover directory
+"""
 
 
-def test_services_of_a_lost_site_go_one_after_another_and_one_failure_does_not_stop_the_rest(
+def test_the_plan_of_a_site_tells_order_loss_shedding_refusals_and_the_critical_path(
     durham: FakeController, twinsite: Command
 ) -> None:
-    durham.says("GET", "/v1/status", lost_with("stream", "crm", "ebs"))  # type: ignore[arg-type]
-    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.refused_plan("crm"), canned.plan("stream"))
-    accepts(durham, "ebs", "stream")
-    durham.streams(canned.run("ebs", "failed", ("failed", "waiting"), outcome="no space"))
-    durham.streams(*canned.whole_run("stream"))
-    answer = twinsite("failover", "--site", "morpeth", "--yes")
-    assert answer.exit_code == 1
-    assert [body["run"] for body in durham.bodies("/v1/moves")] == ["ebs-failover-7", "stream-failover-7"]
+    durham.says("POST", "/v1/sites/plan", THREE)
+    answer = twinsite("plan", "failover", "--site", "morpeth")
+    assert answer.exit_code == 3
+    assert answer.stdout == SITE_PLAN
+
+
+def test_a_site_is_moved_by_one_order_without_what_was_refused_and_every_end_is_told(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/sites/plan", THREE)
+    durham.says("POST", "/v1/sites/moves", MoveAccepted(run="morpeth-failover-9", message="Begun."))
+    durham.streams(
+        canned.site_run("running", directory="running", ebs="waiting", crm="failed"),
+        canned.site_run("failed", directory="done", ebs="done", crm="failed"),
+    )
+    answer = twinsite("failover", "--site", "morpeth", "--yes", "--reason", "it burns")
+    assert answer.exit_code == 3, "everything that could be ordered was moved; the rest was refused"
+    order = durham.bodies("/v1/sites/moves")[0]
+    assert (order["run"], order["reason"]) == ("morpeth-failover-9", "it burns")
+    assert [one["run"] for one in order["orders"]] == ["directory-failover-7", "ebs-failover-7"]
+    assert "FAILED after 2.1 s: failover of all services at morpeth to durham" in answer.stdout
     assert answer.stdout.endswith(
         "Summary\n"
-        "  crm: refused (lag-above-limit): moving ebs now could lose 94 s, and 60 s are allowed\n"
-        "  ebs: failed: no space\n"
-        "  stream: done: ebs is open at durham\n"
+        "  directory: moved: directory-failover-7\n"
+        "  ebs: moved: ebs-failover-7\n"
+        "  crm: NOT moved: capacity-short: full\n"
+        "See: twinsite explain crm\n"
     )
 
 
-def test_a_lost_site_without_services_needs_no_move(durham: FakeController, twinsite: Command) -> None:
-    answer = twinsite("failover", "--site", "derwentside", "--yes")
+@pytest.mark.parametrize(("ebs", "code"), [("done", 0), ("failed", 1), ("skipped", 1)])
+def test_a_site_s_run_ends_with_0_when_all_is_moved_and_with_1_when_something_ordered_is_not(
+    durham: FakeController, twinsite: Command, ebs: str, code: int
+) -> None:
+    durham.says("POST", "/v1/sites/plan", canned.site_plan(canned.site_part(canned.plan("ebs"))))
+    durham.says("POST", "/v1/sites/moves", MoveAccepted(run="morpeth-failover-9", message="Begun."))
+    durham.streams(canned.site_run("done" if ebs == "done" else "failed", ebs=ebs))
+    assert twinsite("failover", "--site", "morpeth", "--yes").exit_code == code
+
+
+def test_a_site_of_which_everything_is_refused_is_not_ordered(
+    durham: FakeController, twinsite: Command
+) -> None:
+    no = Refusal(code="no-quorum", message="the store is away")
+    durham.says("POST", "/v1/sites/plan", canned.site_plan(canned.site_part(no, "crm")))
+    answer = twinsite("failover", "--site", "morpeth", "--yes")
+    assert answer.exit_code == 3
+    assert "Refused (no-quorum): the store is away" in answer.stdout
+    assert durham.bodies("/v1/sites/moves") == []
+
+
+def test_a_site_without_services_needs_no_move(durham: FakeController, twinsite: Command) -> None:
+    durham.says("POST", "/v1/sites/plan", canned.site_plan())
+    answer = twinsite("failover", "--site", "morpeth", "--yes")
     assert answer.exit_code == 0
-    assert "No service has its primary at derwentside" in answer.stderr
+    assert "No service has its primary at morpeth" in answer.stderr
+    durham.says("POST", "/v1/sites/plan", canned.site_plan(unowned=["ebs"]))
+    answer = twinsite("failover", "--site", "morpeth", "--yes")
+    assert answer.exit_code == 1
+    assert "Nobody is primary for ebs: see `twinsite explain ebs`" in answer.stderr
 
 
-def test_a_lost_site_that_does_not_exist_is_wrong_usage(durham: FakeController, twinsite: Command) -> None:
-    answer = twinsite("failover", "--site", "gateshead", "--yes")
-    assert answer.exit_code == 2
-    assert "There is no site 'gateshead'" in answer.stderr
+def test_the_way_home_of_a_site_with_nothing_away_says_so(durham: FakeController, twinsite: Command) -> None:
+    durham.says("POST", "/v1/sites/plan", canned.site_plan(verb="failback"))
+    answer = twinsite("failback", "--site", "morpeth", "--yes")
+    assert answer.exit_code == 0
+    assert "Everything that is at home at morpeth is there" in answer.stderr
 
 
 def test_a_failover_is_asked_of_the_site_that_is_not_lost(
     durham: FakeController, estate: Path, twinsite: Command
 ) -> None:
     with FakeController(estate.parent / "morpeth" / "controller.sock") as morpeth:
-        morpeth.says("GET", "/v1/status", canned.steady())
-        morpeth.says("POST", "/v1/plan", canned.refused_plan("crm"))
+        morpeth.says("POST", "/v1/sites/plan", canned.site_plan(canned.site_part(canned.refused_plan("crm"))))
         assert twinsite("failover", "--site", "durham", "--yes").exit_code == 3
         assert durham.asked == []
-
-
-def test_plans_of_a_lost_site_are_shown_one_after_another_with_what_would_be_refused(
-    durham: FakeController, twinsite: Command
-) -> None:
-    durham.says("GET", "/v1/status", lost_with("crm", "ebs"))  # type: ignore[arg-type]
-    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.refused_plan("crm"))
-    answer = twinsite("plan", "failover", "--site", "morpeth")
-    assert answer.exit_code == 3
-    assert answer.stdout.startswith(PLAN)
-    assert "Plan: failover of crm from morpeth to durham" in answer.stdout
-    assert "Refused (lag-above-limit)" in answer.stdout
-
-
-def test_a_service_of_a_lost_site_without_any_plan_does_not_stop_the_rest(
-    durham: FakeController, twinsite: Command
-) -> None:
-    durham.says("GET", "/v1/status", lost_with("crm"))  # type: ignore[arg-type]
-    durham.says("POST", "/v1/plan", Refusal(code="no-quorum", message="the store is away"), status=409)
-    answer = twinsite("failover", "--site", "morpeth", "--yes")
-    assert answer.exit_code == 3
-    assert answer.stdout.endswith("Summary\n  crm: Refused (no-quorum): the store is away\n")
-    assert durham.bodies("/v1/moves") == []
-
-
-def test_an_order_without_an_answer_does_not_stop_the_services_after_it(
-    durham: FakeController, twinsite: Command
-) -> None:
-    durham.says("GET", "/v1/status", lost_with("crm", "ebs"))  # type: ignore[arg-type]
-    durham.says("POST", "/v1/plan", canned.plan("ebs"), canned.plan("crm"))
-    durham.breaks("/v1/moves")
-    answer = twinsite("failover", "--site", "morpeth", "--yes")
-    assert answer.exit_code == 4
-    assert [body["run"] for body in durham.bodies("/v1/moves")] == ["ebs-failover-7", "crm-failover-7"]

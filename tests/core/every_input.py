@@ -6,7 +6,7 @@ is chosen when it is asked for, the decision is made, and afterwards the last ch
 none is left. Each way through stands for all combinations of what it never read; together they are all.
 
 The gates are looked at one by one: a decision sees of each only whether it is open, so it is made for every
-way in which seven gates can be open, closed or not known; and each gate is asked with every input of its own.
+way in which eight gates can be open, closed or not known; and each gate is asked with every input of its own.
 
 What is read are doubles that behave as the real View, ServiceView and the records in them do (their own
 methods and properties are used); a field that this file has no values for is an error, so that a new input of
@@ -20,6 +20,7 @@ from math import prod
 from types import FunctionType
 from typing import Any, cast
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
 from orchestrator.core.devices import Device, Power
@@ -115,6 +116,11 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "restarts_left": (0, 1),
     "open_failures": (0, 3),
     "fence_confirmed": (None, False, True),
+    "rooms": (
+        {},
+        {site: Room(True, "") for site in ("x", "y")},
+        {site: Room(False, "short") for site in ("x", "y")},
+    ),
     "nobody_for_seconds": (0.0, 1.0, 16.0),  # taken back after 15
     "not_a_standby_for_seconds": (0.0, 3.0),
     "rejoin_wait_seconds": (0.0, 9.0),
@@ -320,7 +326,7 @@ def doubles(pick: Choices) -> tuple[View, ServiceView]:
                     "dead_here", "lag_seconds", "outside", "run_here", "run_failed", "run_in_doubt",
                     "flap_left_seconds", "restarts_left", "open_failures", "fence_confirmed", "guarded",
                     "nobody_for_seconds", "not_a_standby_for_seconds", "rejoin_wait_seconds",
-                    "client_probes", "cut_off_for_seconds", "handed_over_lately",
+                    "client_probes", "cut_off_for_seconds", "handed_over_lately", "rooms",
                 )
             },
         },

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.gates import (
     CHECKS,
     Check,
@@ -61,6 +62,7 @@ UNKNOWN_LOSS = {"safe_seconds_ago": None}
 SHORT = Instance(position=at(900))
 NOWHERE = Instance(position=Position("", HISTORY, None))
 FORKED = Instance(position=at(2000, "cluster/2"))
+FULL = {"x": Room(False, "12 of 10 cores")}
 CONFIRM = {"fence": FencePolicy.CONFIRM}
 
 CASES: dict[str, Case] = {
@@ -198,6 +200,18 @@ CASES: dict[str, Case] = {
     "another history is a no": Case(4, False, "history-diverged", LOST.but(here=FORKED)),
     "another history is a no whatever loss is accepted": Case(
         4, False, "history-diverged", LOST.but(here=FORKED), ANY_LOSS
+    ),
+    # --- 5: room for it ---
+    "where no capacity is stated, nothing bounds it": Case(5, True, "", LOST),
+    "what fits may come": Case(5, True, "", LOST.but(rooms={"x": Room(True, "4 of 10 cores")})),
+    "what does not fit is refused": Case(5, False, "capacity-short", LOST.but(rooms=FULL)),
+    "a planned move must fit too": Case(5, False, "capacity-short", THEIRS.but(rooms=FULL), PLANNED),
+    "a person may accept that it is short": Case(
+        5, True, "", LOST.but(rooms=FULL), replace(BY_A_PERSON, over_capacity=True)
+    ),
+    "room at the other site is not asked for": Case(5, True, "", LOST.but(rooms={"y": Room(False, "full")})),
+    "what opens again where it was had its room": Case(
+        5, True, "", LOST.but(rooms=FULL), replace(BY_A_PERSON, reopens=True)
     ),
     # --- 6: flapping ---
     "a service that moved by itself lately stays where it is": Case(

@@ -4,9 +4,11 @@ The controller is always x's, its peer is y; without further words x owns a heal
 something that the world does; nothing here knows what should be decided.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.core.capacity import Room
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
@@ -130,6 +132,7 @@ class Scene:
     takes_along: tuple[str, ...] = ()
     device: Device = Device.IDLE
     cut_seconds_ago: float = 0.5
+    rooms: Mapping[str, Room] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> "Scene":
         """The same with something different."""
@@ -218,6 +221,7 @@ class Scene:
             nobody_for_seconds=self.nobody_for_seconds,
             not_a_standby_for_seconds=self.not_a_standby_for_seconds,
             rejoin_wait_seconds=self.rejoin_wait_seconds,
+            rooms=self.rooms,
             client_probes=self.client_probes,
             cut_off_for_seconds=self.cut_off_for_seconds,
             handed_over_lately=self.handed_over_lately,

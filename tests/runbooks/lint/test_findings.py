@@ -38,12 +38,12 @@ def catalogue() -> ActionCatalogue:
     return shipped_actions().with_action("script", ScriptArguments, _nothing)
 
 
-def estate(runbook: str = "own/promote") -> Estate:
+def estate(runbook: str = "own/promote", role: str = "promote") -> Estate:
     """The councils' crm, which uses the runbook; one of its hosts is at Durham only."""
     durham, crm = ESTATE.sites["durham"], ESTATE.services["crm"]
     old = durham.hosts["crm-app"].model_copy(update={"name": "crm-old"})
     sites = {**ESTATE.sites, "durham": durham.model_copy(update={"hosts": {**durham.hosts, "crm-old": old}})}
-    used = crm.model_copy(update={"runbooks": {"promote": runbook}})
+    used = crm.model_copy(update={"runbooks": {role: runbook}})
     return ESTATE.model_copy(update={"sites": sites, "services": {"crm": used}})
 
 
@@ -52,7 +52,8 @@ def check(path: Path, *, bound: bool = False) -> Checked:
     if not bound:
         return check_file(path, path.stem, library)
 
-    used = Bound(estate(path.stem), library, lambda service: facts_of(service, FakeDriver()))
+    role = "shed" if path.stem.endswith("-shed") else "promote"
+    used = Bound(estate(path.stem, role), library, lambda service: facts_of(service, FakeDriver()))
     return check_file(path, path.stem, library, used)
 
 
