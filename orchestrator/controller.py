@@ -18,6 +18,7 @@ from orchestrator.core.messages import SetMode
 from orchestrator.core.records import Movement, RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import Deeds, KeeperRefused
+from orchestrator.device_patrol import DevicePatrol
 from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
@@ -115,6 +116,7 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.device_patrol = DevicePatrol(estate, site)
 
     # --- the turn ------------------------------------------------------------------------------------
 
@@ -174,9 +176,7 @@ class Controller:
         if changed:
             await self._record(service.service.name, mind.judgement)
             mind.history.append(mind.judgement)
-        if decision.act is Act.POWER_OFF:
-            self.deeds.fences.by_devices(service, decision)
-        elif decision.act in ACTS_ON_THE_WORLD:
+        if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
         elif decision.code in FENCE_MEANWHILE:
             self.deeds.fences.over_ssh(service, mind, view)

@@ -114,6 +114,7 @@ class Deeds:
             Act.FENCE: self._fence_here,
             Act.CARRY_OUT: self._carry_out_ordered,
             Act.RELEASE: self._release,
+            Act.POWER_OFF: self._power_off,
         }
         name = service.service.name
         mind.busy = self.start(self._acting(name, mind, acts[decision.act](view, service)))
@@ -269,6 +270,10 @@ class Deeds:
             return
         why = f"{record.target} was to carry it out, and is lost"
         await self.ask(Settle(service=service.service.name, run=record.run, why=why))
+
+    async def _power_off(self, view: View, service: ServiceView) -> None:
+        """Gates 2 and 8; in the background, for nothing else may wait for a device."""
+        self.fences.by_devices(view, service)
 
     async def _fence_here(self, view: View, service: ServiceView) -> None:
         await self.ask(FenceHere(service=service.service.name, why="writable without a right to it"))

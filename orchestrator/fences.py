@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from orchestrator.core.decision import Decision
+from orchestrator.core.decision import automatic_wish
+from orchestrator.core.gates import gates
 from orchestrator.core.view import ServiceView, View
 from orchestrator.devices import Devices, PowerOffRefused, PowerOrder
 from orchestrator.mind import ServiceMind
@@ -58,9 +59,10 @@ class Fences:
 
         self._start(work())
 
-    def by_devices(self, service: ServiceView, decision: Decision) -> None:
+    def by_devices(self, view: View, service: ServiceView) -> None:
         """Gates 2 and 8: all else is open, and the old primary is not known to be cut off."""
-        closed = "; ".join(gate.evidence for gate in decision.gates if not gate.open)
+        answers = gates(view, service, automatic_wish(view, service))
+        closed = "; ".join(gate.evidence for gate in answers if not gate.open)
         self._devices.begin(self._order(service.service.name, f"{self._peer} is lost, and {closed}"))
 
     def behind(self, service: ServiceView, run: str) -> None:

@@ -35,6 +35,12 @@ def power_off(hosts: str, to_site: str, *, timeout_seconds: float) -> Part:
     return _part("power-off", title, "ownership.power-off", to_site, timeout_seconds)
 
 
+def still_off(hosts: str, to_site: str, *, timeout_seconds: float) -> Part:
+    """P28: until the old site's key was revoked its keeper might open what somebody switched on again."""
+    title = f"Be sure once more that {hosts} is off, before anything is opened"
+    return _part("still-off", title, "ownership.power-off", to_site, timeout_seconds)
+
+
 def break_glass(to_title: str, to_site: str, *, timeout_seconds: float) -> Part:
     """P31: the keeper notes the certificate on its disk, and this site serves by it."""
     title = f"{to_title} serves it by the certificate, without the store"

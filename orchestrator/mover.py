@@ -170,6 +170,7 @@ class Mover:
             "power-over": lambda: (
                 frames.power_off(switched_off, to_site, timeout_seconds=switching_seconds),
                 frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
+                frames.still_off(switched_off, to_site, timeout_seconds=switching_seconds),
                 *promote(),
                 settle,
             ),

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from orchestrator.api.shapes import MoveRequest
 from orchestrator.controller import Controller
-from orchestrator.core.decision import automatic_wish
 from orchestrator.core.gates import (
     CUT_BELIEVED_SECONDS,
     FRESH_WORD_SECONDS,
@@ -29,10 +28,13 @@ LOOKS = int((FRESH_WORD_SECONDS + CUT_BELIEVED_SECONDS) / LOOK_SECONDS)
 
 async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
     """P28: have the hosts switched off for a run, be sure of it, and see whether what is seen and what may be
-    lost still allow a promotion. The evidence; raises StepFailed, and then nothing may be taken."""
+    lost still allow a promotion; and once more when it was taken, for its own hosts, since until then the old
+    site's keeper might have opened what somebody switched on again. The evidence; raises StepFailed, and then
+    nothing may be taken, or promoted."""
+    taken = errand.cut_off
     order = PowerOrder(
         service=name,
-        covers=errand.covers,
+        covers=(name,) if taken else errand.covers,
         ordered=True,
         who=errand.who,
         why=errand.why,
@@ -45,6 +47,8 @@ async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
     if not cut.confirmed:
         raise StepFailed(f"{cut.code}: not all of it is known to be off, so nothing is taken: {cut.words}")
     view, service = await _not_writable(controller, name)
+    if taken:
+        return cut.words
     bound_seconds = loss_bound_seconds(view, service)
     if errand.loss_limit_seconds < math.inf and (
         bound_seconds is None or bound_seconds > errand.loss_limit_seconds
@@ -64,7 +68,8 @@ async def _not_writable(controller: Controller, name: str) -> tuple[View, Servic
         await controller.eyes.look(name, controller.peer)
         view = controller.view()
         service = next(each for each in view.services if each.service.name == name)
-        seen = next(gate for gate in gates(view, service, automatic_wish(view, service)) if gate.number == 2)
+        wish = Wish(to_site=view.site, from_site=view.peer, planned=False, automatic=True)
+        seen = next(gate for gate in gates(view, service, wish) if gate.number == 2)
         if seen.open:
             return view, service
         await asyncio.sleep(LOOK_SECONDS)

@@ -24,6 +24,7 @@ from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
 from orchestrator.devices import CutHosts, Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
@@ -72,7 +73,8 @@ CERTIFICATES_EVERY_SECONDS = 60.0
 class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
     sockets. `start_keeper` is called when none answers; `store_status` when the store can tell its own;
-    `peer_store` asks the other site what it knows of the store (P33); `cut_hosts` works the devices."""
+    `peer_store` asks the other site what it knows of the store (P33); `cut_hosts` and
+    `look_at_device` work the fencing devices."""
 
     estate: Estate
     site: str
@@ -87,6 +89,7 @@ class Means:
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
     peer_store: Callable[[], Awaitable[PeerWord]] | None = None
     cut_hosts: CutHosts = cut_hosts
+    look_at_device: LookAt = look_at
 
 
 class SiteController:
@@ -158,6 +161,7 @@ class SiteController:
             self._site, means.journal, Cabinet(means.directory), self._estate.access, means.base
         )
         self.controller.certificates = self._certificates
+        self.controller.device_patrol = DevicePatrol(self._estate, self._site, means.look_at_device)
         self.controller.store_desk = StoreDesk(
             self._estate,
             self._site,
@@ -222,6 +226,7 @@ class SiteController:
             self._eyes.run(),
             self._vantage.run(),
             controller.watch_settings(),
+            controller.device_patrol.run(),
             self._watch_certificates(),
             publish(store, self._site, self._eyes.observation, self._eyes.changed),
             follow(

@@ -389,6 +389,11 @@ class GuardSpec(Noun):
     )
 
 
+def is_gated(guard: GuardSpec) -> bool:
+    """Whether clients reach the service through a gate that the guard closes, whatever starts behind it."""
+    return guard.proxy is not None or guard.nftables is not None
+
+
 class Service(Noun):
     """What users know by one name, with its database, application tier and address."""
 

@@ -102,7 +102,8 @@ def _overall(names: set[Diagnosis], view: View, *, quiet: bool) -> str:
 def _warnings(controller: Controller, view: View) -> list[str]:
     lines = [*store_warnings(view), *keeper_warnings(view, controller.keeper_problem)]
     lines += guard_warnings(view) + right_warnings(view) + clock_warnings(view)
-    lines += power_warnings(view, controller.devices)
+    ways = controller.eyes.ways(view.now_ns)
+    lines += power_warnings(view, controller.devices, controller.device_patrol.seen, ways)
     if view.keeper is not None and view.keeper.store_problem and not distrusted(view):
         lines.append(f"the store is out of reach from here: {view.keeper.store_problem}")
     if view.keeper is not None and view.keeper.renewals_suspended:

@@ -4,17 +4,33 @@ come back, and how far the devices of a service are."""
 from collections.abc import Iterable
 
 from orchestrator.core.devices import Device
+from orchestrator.core.records import WaySeen
 from orchestrator.core.view import ServiceView, View
+from orchestrator.device_patrol import DeviceSeen
 from orchestrator.devices import Devices
+from orchestrator.scouting import HOST
 from orchestrator.switched_off import OffHost
 
 
-def power_warnings(view: View, devices: Devices) -> list[str]:
-    """One line for all that were switched off together."""
+def power_warnings(
+    view: View, devices: Devices, seen: Iterable[DeviceSeen], ways: Iterable[WaySeen]
+) -> list[str]:
+    """One line for all that were switched off together, and one for each device that could not be used.
+    `ways`: those to the hosts, as they were last tried."""
     together: dict[tuple[str, str, str, bool], list[OffHost]] = {}
     for host in devices.off.hosts:
         together.setdefault((host.at, host.service, host.who, host.known), []).append(host)
-    return [_line(view, hosts) for hosts in together.values()]
+    off = {(host.site, host.host) for host in devices.off.hosts}
+    answering = {(way.site, way.way.removeprefix(HOST)) for way in ways if way.reached is True}
+    lines = [_line(view, hosts) for hosts in together.values()]
+    for device in seen:
+        name = f"the device {device.agent} of {device.site}/{device.host}"
+        if device.silent:
+            lines.append(f"{name} does not answer {view.site}, and could not cut it off: {device.evidence}")
+        elif device.on is False and (device.site, device.host) in answering - off:
+            words = "says that it is off, while it answers: it speaks of another machine"
+            lines.append(f"{name} {words}; `twinsite fence check --site {view.site}`")
+    return lines
 
 
 def _line(view: View, hosts: list[OffHost]) -> str:

@@ -120,13 +120,15 @@ def hosts() -> None:
 def check_every_host(settings: Settings) -> None:
     """Try every host over SSH, one after another.
 
-    Reaches it, checks its key, logs in, and looks at its tools, its clock and its disk. Changes nothing and
-    adds nothing to known_hosts. A line for each host: ok, look (works, but somebody should look), or FAULT.
+    Reaches it, checks its key, logs in, and looks at its tools, its clock, its disk, and at what would start
+    a database there by itself. Changes nothing and adds nothing to known_hosts. A line for each host: ok,
+    look (works, but somebody should look), or FAULT.
 
     \b
     Example:
       twinsite hosts check
     """
+    from orchestrator.databases_of import databases_of
     from orchestrator.hosts_check import check_hosts
     from orchestrator.hosts_report import HostReport, render_line
 
@@ -136,7 +138,11 @@ def check_every_host(settings: Settings) -> None:
         click.echo("\n".join(wrapped(render_line(report), then="      ")))
 
     reports = check_hosts(
-        loaded.estate, loaded.path.absolute().parent, on_report=tell, tools=_tools_of(loaded.estate)
+        loaded.estate,
+        loaded.path.absolute().parent,
+        on_report=tell,
+        tools=_tools_of(loaded.estate),
+        databases=databases_of(loaded.estate),
     )
     faults = [report for report in reports if report.ok is False]
     if faults:

@@ -28,16 +28,22 @@ def may_power_off(state: OwnershipState, pending: PendingAsk, what: MayPowerOff,
         return Refuse("peer-never-seen", f"{state.peer}'s key has not been seen since our start")
     if pending.peer_read_at != peer.revision:
         return ReadPeerFirst()
-    manual = []
+    manual, taken = [], []
     for name in what.services:
         item = state.services[name].item
-        taken = item is not None and item.record.primary == state.site and peer.record.revoked
-        if item is None or not (item.record.primary == state.peer or taken):
-            return Refuse("not-the-peers", f"{name} is not {state.peer}'s any more, or it is back")
+        if item is not None and item.record.primary == state.site:
+            taken.append(name)
+        elif item is None or item.record.primary != state.peer:
+            return Refuse("not-the-peers", f"{name} is not {state.peer}'s any more")
         if name not in what.covers:
             return Refuse("device-missing", f"not every host of {name} at {state.peer} would be off")
         if item.record.mode is Mode.MANUAL:
             manual.append(name)
+    if len(taken) == len(what.services):
+        # Behind a takeover. A site that has registered again has learned of it, and is well.
+        if what.ordered or peer.record.revoked:
+            return Done()
+        return Refuse("peer-back", f"{state.peer} has registered again, and has these services no more")
     if manual and not what.ordered:
         words = f"{manual[0]} is manual: its hosts are switched off by a person's order only"
         return Refuse("manual", words)

@@ -135,7 +135,8 @@ def test_what_was_taken_may_be_switched_off_behind_the_takeover_until_the_site_i
     world.nodes["x"].alive = True
     world.restart("x")
     world.run(3 * SECOND)
-    assert asked(world, may("s")) == "not-the-peers"
+    assert asked(world, may("s")) == "peer-back"
+    assert asked(world, may("s", ordered=True)) == "yes", "a run makes sure before it promotes"
 
 
 # --- what a verified cut is a right to -----------------------------------------------------------------

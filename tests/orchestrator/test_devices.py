@@ -252,11 +252,12 @@ async def test_a_manual_service_is_moved_by_a_verified_cut_and_the_plan_says_wha
         assert [step.step for step in run.steps] == [
             "ownership/power-off",
             "ownership/take-over",
+            "ownership/still-off",
             "promote/database",
             "ownership/settle",
         ]
         assert run.state == "done"
-        (ended,) = await events(world, "powered-off")
+        ended = (await events(world, "powered-off"))[0]
         assert (ended["ordered"], ended["why"], ended["run"]) == (True, "nobody answers", run.run)
         assert not world.pair.doubly_writable
 
@@ -327,3 +328,30 @@ async def test_without_a_device_for_every_host_nothing_can_be_ordered() -> None:
             )
         assert plan.refusal is not None
         assert plan.refusal.code == "device-missing"
+
+
+# --- on a quiet day -----------------------------------------------------------------------------------
+
+
+async def test_a_device_that_does_not_answer_is_told_of_before_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("orchestrator.device_patrol.AGAIN_SECONDS", 0.05)
+    async with two_sites(equipped(), prepare=lambda world: world.power.fails.add(DB)) as world:
+        await world.until(lambda: any(seen.silent for seen in world.morpeth.controller.device_patrol.seen))
+        told = await look(world.morpeth)
+        (line,) = [line for line in told.status.warnings if "device" in line]
+        assert "fence_test of durham/db does not answer morpeth" in line
+        assert told.metric("fence_device_up", site=DURHAM, host="db") == 0
+        told = await look(world.durham)
+        assert told.metric("fence_device_up", site=MORPETH, host="db") == 1
+        assert world.power.asked == []
+
+
+async def test_what_was_switched_off_is_counted() -> None:
+    async with two_sites(equipped(fence="confirm")) as world:
+        await lost(world)
+        await moved(world)
+        told = await look(world.morpeth)
+        assert told.metric("hosts_switched_off", site=DURHAM) == 1
+        assert told.metric("power_cuts_total", outcome="verified") == 1

@@ -218,6 +218,7 @@ class Site:
             start_keeper=self.start_keeper,
             peer_store=self._ask_peer,
             cut_hosts=self._world.power.cut,
+            look_at_device=self._world.power.look,
         )
         self._process = SiteController(means)
         self._task = asyncio.create_task(self._process.run(self._ended))

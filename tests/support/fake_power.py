@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sites.fencing.agents import FAILED, TIMED_OUT
+from sites.fencing.agents import FAILED, TIMED_OUT, PowerLook
 from sites.fencing.devices import Cut, HostCut
-from sites.model import Host
+from sites.model import FenceDevice, Host
 from tests.support.fake_driver import FakePair
 
 
@@ -31,6 +31,13 @@ class FakePower:
         """As `sites.fencing.devices.cut_hosts`."""
         found = await asyncio.gather(*(self._one(host) for host in hosts))
         return Cut(tuple(found), now_ns())
+
+    async def look(self, device: FenceDevice) -> PowerLook:
+        """As `sites.fencing.agents.look`; of which machine it speaks, its option says."""
+        name = f"{'durham' if device.from_site == 'morpeth' else 'morpeth'}/{device.options['plug']}"
+        if name in self.fails:
+            return PowerLook(None, "fence_test status: ended with 3", FAILED)
+        return PowerLook(name not in self.off, "fence_test status", "")
 
     async def _one(self, host: Host) -> HostCut:
         name = f"{host.site}/{host.name}"
@@ -55,13 +62,14 @@ class FakePower:
 
 def hosts_with_devices(site: str, other: str, *names: str, bare: tuple[str, ...] = ()) -> dict[str, Any]:
     """`hosts` of a site whose machines the other one can switch off, but for those that are `bare`."""
-    device = {"agent": "fence_test", "from": other, "options": {"plug": "1"}}
     return {
         name: {
             "<name>": name,
             "<site>": site,
             "address": f"{'127.1' if site == 'durham' else '127.2'}.0.{number + 1}",
-            "fence": [] if name in bare else [device],
+            "fence": []
+            if name in bare
+            else [{"agent": "fence_test", "from": other, "options": {"plug": name}}],
         }
         for number, name in enumerate(names)
     }
