@@ -1,25 +1,29 @@
 """Put the parts of a process together: estate, store, transport, drivers, probes. Used by keeper, controller
-and witness, each of which takes only what it needs. Nothing is decided here.
+and witness, each of which takes only what it needs, and imports it only then. Nothing is decided here.
 """
 
 import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from orchestrator.errors import OrchestratorMisuse
 from orchestrator.paths import state_directory
 from orchestrator.state_folder import StateUnusable
-from orchestrator.store.etcd import EtcdStore
 from sites.inventory import Loaded, load_estate
+from sites.late_transport import LateTransport
 from sites.model import Estate, Site
 from sites.replication import catalogue as drivers_catalogue
 from sites.replication.words import ReplicationDriver
-from sites.ssh import SshTransport
 from sites.transport import Transport
+
+if TYPE_CHECKING:
+    from orchestrator.store.etcd import EtcdStore
 
 LOG_LEVEL = logging.INFO
 
@@ -43,7 +47,7 @@ def set_up_logging(process: str, site: str) -> None:
 
 
 class UnknownSite(OrchestratorMisuse):
-    """The estate has no such site."""
+    """The estate has no such site, or it is another process's to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,9 @@ class Ground:
         return self.loaded.estate
 
 
-def load_ground(path: Path, site: str, **catalogues: object) -> Ground:
-    """Load the estate for a daemon of `site`, and make its state directory.
+def load_ground(path: Path, site: str, *, witness: bool | None = None, **catalogues: object) -> Ground:
+    """Load the estate for a daemon of `site`, and make its state directory. `witness`: whether the site must
+    be the witness, or must not.
 
     Raises EstateInvalid, and UnknownSite or StateUnusable.
     """
@@ -75,6 +80,11 @@ def load_ground(path: Path, site: str, **catalogues: object) -> Ground:
     if site not in loaded.estate.sites:
         known = ", ".join(loaded.estate.sites)
         raise UnknownSite(f"{path}: there is no site {site!r}; there is {known}")
+    if witness is not None and loaded.estate.sites[site].witness is not witness:
+        verb = "controller" if witness else "witness"
+        raise UnknownSite(
+            f"{site} is {'no' if witness else 'the'} witness; run there: twinsite {verb} --site {site}"
+        )
     base = path.absolute().parent
     directory = state_directory(loaded.estate, site, base)
     try:
@@ -87,22 +97,39 @@ def load_ground(path: Path, site: str, **catalogues: object) -> Ground:
     return Ground(loaded, loaded.estate.sites[site], base, directory)
 
 
-def open_store(ground: Ground) -> EtcdStore:
+def open_store(ground: Ground) -> "EtcdStore":
     """The store, with this site's own certificate and user."""
+    from orchestrator.store.etcd import EtcdStore
+
     spec = ground.site.store or ground.estate.store
     return EtcdStore.from_spec(spec, ground.base, allow_unsafe_versions=ground.estate.lab)
 
 
-def open_transport(ground: Ground) -> SshTransport:
-    """SSH to the estate's hosts."""
-    return SshTransport(ground.estate.ssh, ground.base)
+def open_transport(ground: Ground) -> Transport:
+    """SSH to the estate's hosts; what it needs is imported when it is first used."""
+
+    def make() -> Transport:
+        from sites.ssh import SshTransport
+
+        return SshTransport(ground.estate.ssh, ground.base)
+
+    return LateTransport(bring_ssh, make)
+
+
+def bring_ssh() -> None:
+    """Import what SSH needs. Takes long; can be done in a thread."""
+    import_module("sites.ssh")
+
+
+def driven(estate: Estate) -> tuple[str, ...]:
+    """The services that have a driver; the others are only watched."""
+    return tuple(name for name, service in estate.services.items() if not service.watch_only)
 
 
 def make_drivers(ground: Ground, transport: Transport) -> dict[str, ReplicationDriver]:
-    """A driver for every service that has one; the others are only watched."""
+    """A driver for every service that has one."""
     make: Callable[..., ReplicationDriver] = drivers_catalogue.make_driver
     return {
-        name: make(service, ground.estate, transport, ground.base)
-        for name, service in ground.estate.services.items()
-        if not service.watch_only
+        name: make(ground.estate.services[name], ground.estate, transport, ground.base)
+        for name in driven(ground.estate)
     }

@@ -18,6 +18,7 @@ from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
 from orchestrator.drafting import Drafter
 from orchestrator.last_known import Known as LastKnown
+from orchestrator.mover import BROKEN_EVENT
 from orchestrator.ownership_actions import Errand
 from orchestrator.refusing import OrderRefused
 from runbooks.errors import PlanRefused, RunbooksError
@@ -26,7 +27,6 @@ from runbooks.planned import Known, Plan
 from sites.hosts_of import database_hosts_of
 from sites.replication.words import Sample
 
-BROKEN_EVENT = "broken-glass"
 LONGEST_PROBLEM = 200
 
 

@@ -19,7 +19,6 @@ from orchestrator.certified import Certificate, CertificateKind
 from orchestrator.clock import boottime_ns
 from orchestrator.journal import SqliteJournal
 from orchestrator.refusing import OrderRefused
-from orchestrator.signing import signer_of
 from runbooks.errors import RunbooksError
 from sites.model import Access
 
@@ -228,6 +227,8 @@ class CertificateDesk:
                 "signature-missing",
                 f"{found.id} must be signed by one of: {', '.join(self._access.operators)}",
             )
+        from orchestrator.signing import signer_of
+
         keys = [(name, self._base / path) for name, path in self._access.operators.items()]
         signer = signer_of(found.body, signature, keys)
         if signer is None:

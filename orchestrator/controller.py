@@ -15,6 +15,7 @@ from orchestrator.clock import boottime_ns, wall_text, wall_unix_seconds
 from orchestrator.core.decision import ACTS_ON_THE_WORLD, Act, decide
 from orchestrator.core.diagnosis import Diagnosis, diagnose
 from orchestrator.core.messages import SetMode
+from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Movement, RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import Deeds, KeeperRefused
@@ -22,7 +23,6 @@ from orchestrator.device_patrol import DevicePatrol
 from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
-from orchestrator.keeper import mode_of
 from orchestrator.last_known import LastKnown
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import Judgement, ServiceMind
@@ -111,6 +111,7 @@ class Controller:
             run_records=self.run_records,
             devices=devices,
             wake=wake,
+            look=self.view,
         )
         self.deeds.on_report = self.put_on_file
         self.last_known = LastKnown(None)
@@ -163,6 +164,9 @@ class Controller:
 
     async def _consider(self, view: View, service: ServiceView) -> None:
         mind = self.minds[service.service.name]
+        if service.held is not None and service.held.under_glass and not mind.glass_gone_on:
+            mind.glass_gone_on = True
+            self.deeds.go_on_under_glass(service.service.name, service.held.under_glass)
         row = diagnose(view, service)
         decision = decide(view, service, row.diagnosis)
         self._note_protection(mind, row.diagnosis)

@@ -1,13 +1,11 @@
-"""`twinsite controller`: read the estate, open store, hosts and journal, and run one site's controller until
-told to end. Its keeper is started as a process of its own, which outlives it on purpose.
+"""A site's controller put on its feet: read the estate, open store, hosts and journal, and run until told to
+end. How its keeper is started is for whoever starts it to say (`controller_process`).
 """
 
 import asyncio
 import contextlib
-import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -18,9 +16,9 @@ from orchestrator.assembly import (
     make_drivers,
     open_store,
     open_transport,
-    set_up_logging,
 )
 from orchestrator.journal import SqliteJournal
+from orchestrator.last_words import StartedKeeper
 from orchestrator.paths import journal_path
 from orchestrator.peer_store import PeerStore
 from orchestrator.site_controller import Means, SiteController
@@ -31,22 +29,35 @@ from runbooks.faults import faults as runbook_faults
 from runbooks.sql import PostgresSql
 from sites.identity import CertificateFiles
 from sites.model import Estate
-from sites.replication.postgres.config import PostgresSettings
+from sites.replication.catalogue import databases_of
 
 log = structlog.get_logger(__name__)
 
 
-def run_controller(estate_path: Path, site: str) -> int:
-    """Run the controller of `site` until told to end. Raises AlreadyRuns, StateUnusable, and
-    what the estate's own load, the journal and `/metrics` raise."""
-    set_up_logging("controller", site)
-    return asyncio.run(_run(estate_path, site))
+def run(
+    estate_path: Path,
+    site: str,
+    start_keeper: Callable[[], StartedKeeper],
+    first: StartedKeeper | None,
+    adopt: Callable[[], None],
+) -> int:
+    """Run until told to end. `first`: the keeper that has been started already; `adopt` is called once a
+    controller is there for it. Raises AlreadyRuns, StateUnusable, and what the estate's own load, the journal
+    and `/metrics` raise."""
+    return asyncio.run(_run(estate_path, site, start_keeper, first, adopt))
 
 
-async def _run(estate_path: Path, site: str) -> int:
+async def _run(
+    estate_path: Path,
+    site: str,
+    start_keeper: Callable[[], StartedKeeper],
+    first: StartedKeeper | None,
+    adopt: Callable[[], None],
+) -> int:
     ground = load_ground(
         estate_path,
         site,
+        witness=False,
         probe_settings=PROBE_SETTINGS,
         probe_faults=probe_faults,
         runbook_faults=runbook_faults,
@@ -59,10 +70,17 @@ async def _run(estate_path: Path, site: str) -> int:
         loop.add_signal_handler(number, ended.set)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(lock_directory(ground.directory, "controller"))
-        return await SiteController(await _means(ground, estate_path, stack)).run(ended)
+        controller = SiteController(await _means(ground, start_keeper, first, stack))
+        adopt()
+        return await controller.run(ended)
 
 
-async def _means(ground: Ground, estate_path: Path, stack: contextlib.AsyncExitStack) -> Means:
+async def _means(
+    ground: Ground,
+    start_keeper: Callable[[], StartedKeeper],
+    first: StartedKeeper | None,
+    stack: contextlib.AsyncExitStack,
+) -> Means:
     """What the estate file says this site works with; closed with the stack."""
     store = open_store(ground)
     stack.push_async_callback(store.aclose)
@@ -84,7 +102,8 @@ async def _means(ground: Ground, estate_path: Path, stack: contextlib.AsyncExitS
         drivers=drivers,
         journal=journal,
         sql=_sql_of(ground.estate, ground.base),
-        start_keeper=lambda: _start_keeper(estate_path, site),
+        start_keeper=start_keeper,
+        first_keeper=first,
         store_status=store.status,
         peer_store=_peer_store(ground).ask,
     )
@@ -96,15 +115,7 @@ def _peer_store(ground: Ground) -> PeerStore:
     return PeerStore(ground.estate.sites[peer].controller, files, peer)
 
 
-def _start_keeper(estate_path: Path, site: str) -> "subprocess.Popen[bytes]":
-    """A keeper of its own session: it outlives this controller on purpose."""
-    command = [sys.executable, "-P", sys.argv[0], "--config", str(estate_path), "keeper", "--site", site]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ))
-
-
 def _sql_of(estate: Estate, base: Path) -> dict[str, PostgresSql]:
-    return {
-        name: PostgresSql(estate, PostgresSettings.model_validate(service.replication.settings), base)
-        for name, service in estate.services.items()
-        if service.replication is not None and service.replication.driver == "postgres"
-    }
+    """For a service of several parts, the first that is a database."""
+    databases = {name: databases_of(service) for name, service in estate.services.items()}
+    return {name: PostgresSql(estate, found[0], base) for name, found in databases.items() if found}

@@ -12,10 +12,10 @@ from dataclasses import replace
 import structlog
 
 from orchestrator.accepted import Report, rejoined
-from orchestrator.clock import boottime_ns
+from orchestrator.clock import boottime_ns, wall_text
 from orchestrator.core.clients import cut_off_by
-from orchestrator.core.decision import Act, Decision, automatic_wish, wish_of
-from orchestrator.core.gates import shed_for
+from orchestrator.core.decision import ACTS_ON_THE_WORLD, Act, Decision, automatic_wish, wish_of
+from orchestrator.core.gates import PROOF_WITHIN_SECONDS, shed_for
 from orchestrator.core.messages import (
     Ask,
     Claim,
@@ -26,22 +26,24 @@ from orchestrator.core.messages import (
     Settle,
     StartRun,
 )
-from orchestrator.core.records import Mode, Movement, RunRecord
+from orchestrator.core.modes import mode_of
+from orchestrator.core.records import Mode, Movement, RunRecord, ServiceRecord
 from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.fences import Fences
-from orchestrator.keeper import mode_of
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import Errand, KeeperDesk
-from runbooks.errors import RunbooksError
+from orchestrator.store.base import StoreError
+from runbooks.errors import RunbooksError, StepFailed
 from runbooks.journal import RunOutcome
 from runbooks.model import Kind
 from runbooks.planned import Known, Plan
 from runbooks.progress import Progress
+from runbooks.steered import Order, Verb
 from sites.errors import SitesError
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver, Role
@@ -53,6 +55,8 @@ REJOIN_BACKOFF_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 ACT_AGAIN_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 ASK_SECONDS = 30.0
+PROOF_LOOK_SECONDS = 0.05
+CANNOT_WAIT = ACTS_ON_THE_WORLD - {Act.CARRY_OUT, Act.HAND_OVER, Act.REJOIN}
 
 
 class KeeperRefused(Exception):
@@ -76,7 +80,9 @@ class Deeds:
         run_records: Mapping[str, RunRecord],
         devices: Devices,
         wake: asyncio.Event,
+        look: Callable[[], View],
     ) -> None:
+        """`look`: everything as it is known now."""
         self._estate = estate
         self._site = site
         self._peer = estate.other_data_site(site)
@@ -88,9 +94,11 @@ class Deeds:
         self._minds = minds
         self._run_records = run_records
         self._wake = wake
+        self._look = look
         self._tasks: set[asyncio.Task[None]] = set()
         self.fences = Fences(site, self._peer, drivers=drivers, devices=devices, wake=wake, start=self.start)
         self.on_report: Callable[[Report], Awaitable[None]] = _kept_nowhere
+        mover.on_progress = self._progressed
 
     async def aclose(self) -> None:
         """End what is under way; runs journal what they leave."""
@@ -99,6 +107,10 @@ class Deeds:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def begin(self, view: View, service: ServiceView, mind: ServiceMind, decision: Decision) -> None:
+        if mind.run_waits and decision.act in CANNOT_WAIT:
+            # A planned move that waits for somebody must not keep a lost service down. Decided about anew.
+            self._mover.stand_down(mind.run, f"it waited for a person, and {decision.why}")
+            return
         if mind.busy is not None or mind.run or view.now_ns < mind.act_again_at_ns:
             return
         acts: dict[Act, Callable[[View, ServiceView], Awaitable[None]]] = {
@@ -263,6 +275,8 @@ class Deeds:
             )
         )
         await self._open_here(view, service)
+        if view.peer_lease_over:
+            await self._take_back(view, service, record.run)
 
     async def _release(self, view: View, service: ServiceView) -> None:
         record = service.record
@@ -270,6 +284,68 @@ class Deeds:
             return
         why = f"{record.target} was to carry it out, and is lost"
         await self.ask(Settle(service=service.service.name, run=record.run, why=why))
+        await self._take_back(view, service, record.run)
+
+    async def _take_back(self, view: View, service: ServiceView, run: str) -> None:
+        """The service stayed here, or is here again, and the site that was carrying the run out is lost: what
+        the run has done to it is undone from here. It goes nowhere by that, so the claim is not touched
+        (P24)."""
+        order = Order(
+            verb=Verb.UNDO,
+            who=f"controller of {self._site}",
+            site=self._site,
+            at=wall_text(),
+            reason=f"{view.peer}, which was to carry it out, is lost",
+        )
+        try:
+            await self.adopt(run, first=order, takes_back=True)
+        except (StoreError, ValueError) as fault:
+            log.warning("run-not-adopted", run=run, service=service.service.name, problem=str(fault))
+
+    async def adopt(self, run: str, *, first: Order | None, takes_back: bool) -> bool:
+        """Adopt a run of the other site, and go on with it or take it back (P26). False when there is nothing
+        to adopt any more. Raises StoreError, and ValueError for a record that cannot be read."""
+        adopted = await self._mover.adopt(run)
+        if adopted is None:
+            return False
+        plan = Plan.from_json(json.dumps(adopted.plan))
+        errand = Errand(
+            adopted,
+            ordered_by_operator=True,
+            adopted=True,
+            takes_back=takes_back,
+            who=adopted.who,
+            why=adopted.why,
+        )
+        await self.carry_out(plan, errand, publish=False, first=first)
+        return True
+
+    def go_on_under_glass(self, service: str, certificate: str) -> None:
+        """P31: a run that broke the glass and was cut off with its controller goes on once that is back, from
+        the journal, which is all there is of it. The keeper has the glass on its disk; what it has not is not
+        broken anew, because what a certificate states may not be so any more."""
+
+        async def work() -> None:
+            left = await self._mover.left_under_glass(service, certificate)
+            if left is not None:
+                plan, errand = left
+                await self.carry_out(plan, errand, publish=False)
+
+        mind = self._minds[service]
+        if not mind.run and mind.busy is None:
+            mind.busy = self.start(self._acting(service, mind, work()))
+
+    def order_adoption(self, service: str, run: str, *, first: Order | None, takes_back: bool) -> None:
+        """The same by a person's order, in the background."""
+
+        async def work() -> None:
+            try:
+                await self.adopt(run, first=first, takes_back=takes_back)
+            except (StoreError, ValueError) as fault:
+                log.warning("run-not-adopted", run=run, service=service, problem=str(fault))
+
+        mind = self._minds[service]
+        mind.busy = self.start(self._acting(service, mind, work()))
 
     async def _power_off(self, view: View, service: ServiceView) -> None:
         """Gates 2 and 8; in the background, for nothing else may wait for a device."""
@@ -312,22 +388,31 @@ class Deeds:
         outcome = await self.carry_out(plan, errand, publish=False)
         mind.failed_moves = 0 if outcome is RunOutcome.DONE else mind.failed_moves + 1
 
-    async def carry_out(self, plan: Plan, errand: Errand, *, publish: bool) -> RunOutcome:
+    async def carry_out(
+        self, plan: Plan, errand: Errand, *, publish: bool, first: Order | None = None
+    ) -> RunOutcome:
         """Carry a plan out; the service's mind knows that a run is on."""
         mind = self._minds[plan.service]
-        mind.run = plan.id
+        mind.run, mind.run_kind, mind.run_waits = plan.id, plan.kind, False
         self._wake.set()
         try:
-            outcome = await self._mover.carry_out(plan, errand, publish=publish)
+            outcome = await self._mover.carry_out(plan, errand, publish=publish, first=first)
             await self._eyes.look(plan.service, self._site)  # what the run did is seen before anything else
         finally:
-            mind.run = ""
+            mind.run, mind.run_kind, mind.run_waits = "", "", False
         mind.run_in_doubt = plan.id if outcome is RunOutcome.IN_DOUBT else ""
-        if outcome is RunOutcome.FAILED and plan.kind is not Kind.REJOIN:
+        without_success = (RunOutcome.FAILED, RunOutcome.ABORTED, RunOutcome.UNDONE)
+        if outcome in without_success and plan.kind is not Kind.REJOIN:
             await self._after_failed_run(plan)
         for site in self._estate.services[plan.service].sites:
             self._eyes.nudge(plan.service, site)
         return outcome
+
+    def _progressed(self, progress: Progress) -> None:
+        mind, waits = self._minds[progress.plan.service], bool(progress.waits)
+        if mind.run == progress.plan.id and mind.run_waits != waits:
+            mind.run_waits = waits
+            self._wake.set()
 
     def order(self, plan: Plan, errand: Errand, *, publish: bool) -> None:
         """Carry out a person's plan in the background."""
@@ -336,7 +421,7 @@ class Deeds:
             await self.carry_out(plan, errand, publish=publish)
 
         mind = self._minds[plan.service]
-        mind.run = plan.id
+        mind.run, mind.run_kind = plan.id, plan.kind
         mind.busy = self.start(self._acting(plan.service, mind, work()))
 
     async def _rejoin(self, view: View, service: ServiceView) -> None:
@@ -344,19 +429,24 @@ class Deeds:
         if record is None or record.primary is None:
             return
         name, mind = service.service.name, self._minds[service.service.name]
-        plan = self._mover.draw(
-            Kind.REJOIN,
-            service.service,
-            from_site=self._site,
-            to_site=record.primary,
-            epoch=record.epoch,
-            frame="rejoin",
-            reason=f"{self._site} is not a standby of {record.primary}",
-        )
         who = f"controller of {self._site}"
-        run_record = self._mover.record_of(
-            plan, who=who, why=plan.reason, statement="nothing is promoted", loss_bound_seconds=0.0
-        )
+        left = self._unfinished_rejoin(name, record)
+        if left is not None:
+            plan = Plan.from_json(json.dumps(left.plan))
+            run_record = replace(left, state="running", outcome="", ended="")
+        else:
+            plan = self._mover.draw(
+                Kind.REJOIN,
+                service.service,
+                from_site=self._site,
+                to_site=record.primary,
+                epoch=record.epoch,
+                frame="rejoin",
+                reason=f"{self._site} is not a standby of {record.primary}",
+            )
+            run_record = self._mover.record_of(
+                plan, who=who, why=plan.reason, statement="nothing is promoted", loss_bound_seconds=0.0
+            )
 
         async def report(progress: Progress) -> tuple[str, ...]:
             """P31, and after every move: what each side had accepted, before anybody asks."""
@@ -366,7 +456,7 @@ class Deeds:
             return found.lines
 
         errand = Errand(run_record, who=who, why=plan.reason, report=report)
-        outcome = await self.carry_out(plan, errand, publish=True)
+        outcome = await self.carry_out(plan, errand, publish=left is None)
         if outcome is RunOutcome.DONE:
             mind.rejoin_failures = 0
             await self._eyes.look(name, self._site)
@@ -374,6 +464,17 @@ class Deeds:
         wait = REJOIN_BACKOFF_SECONDS[min(mind.rejoin_failures, len(REJOIN_BACKOFF_SECONDS) - 1)]
         mind.rejoin_failures += 1
         mind.rejoin_again_at_ns = boottime_ns() + int(wait * 1e9)
+
+    def _unfinished_rejoin(self, name: str, record: ServiceRecord) -> RunRecord | None:
+        """A rejoin that this controller was cut off from, and that still is what is wanted."""
+        found = [
+            run
+            for run in self._run_records.values()
+            if (run.kind, run.service, run.executor_site) == (Kind.REJOIN, name, self._site)
+            and not run.over
+            and (run.to_site, run.plan.get("epoch")) == (record.primary, record.epoch)
+        ]
+        return max(found, key=lambda run: run.started_unix_seconds, default=None)
 
     async def _carry_out_ordered(self, view: View, service: ServiceView) -> None:
         """A run that somebody ordered, at either site, and that is this site's to carry out (P26)."""
@@ -384,7 +485,34 @@ class Deeds:
         plan = Plan.from_json(json.dumps(run.plan))
         run = replace(run, state="running", outcome="", ended="")  # it may stand as stopped: it goes on now
         errand = Errand(run, ordered_by_operator=True, by_itself=run.automatic, who=run.who, why=run.why)
+        if plan.kind is Kind.FAILOVER and run.loss_bound_seconds is not None:
+            errand.before_claim = lambda: self._no_more_than_said(errand)
         await self.carry_out(plan, errand, publish=False)
+
+    async def _no_more_than_said(self, errand: Errand) -> None:
+        """Gate 3 once more. What would be lost was said before the other site gave the service up: its
+        database may have come back in between and been written to. The proof that it has not may still be on
+        its way."""
+        run = errand.record
+        said_seconds = run.loss_bound_seconds or 0.0
+        accepted_seconds = run.accepted_loss_seconds or 0.0
+        limit_seconds = self._estate.services[run.service].max_data_loss_seconds
+        until_ns = boottime_ns() + int(PROOF_WITHIN_SECONDS * 1e9)
+        while True:
+            view = self._look()
+            service = next(each for each in view.services if each.service.name == run.service)
+            words, bound = statement(view, service, automatic_wish(view, service))
+            if bound is not None and bound <= max(said_seconds, limit_seconds, accepted_seconds):
+                break
+            if boottime_ns() > until_ns:
+                raise StepFailed(
+                    f"it was ordered when it would lose at most {said_seconds:.1f} s, and now {words}; "
+                    "order it again, with --accept-loss if that is to be"
+                )
+            await asyncio.sleep(PROOF_LOOK_SECONDS)
+        if bound > said_seconds and errand.restate is not None:
+            log.warning("loss-restated", service=run.service, run=run.run, statement=words)
+            errand.restate(words, bound)
 
     async def _after_failed_run(self, plan: Plan) -> None:
         """A run that failed must not hold its service for ever. Before the give-up the service stays where

@@ -120,6 +120,12 @@ class Drafter:
     def check_idle(self, service: str) -> None:
         """No run is at the service here. Raises OrderRefused."""
         mind = self.controller.minds[service]
+        if mind.run and mind.run_waits:
+            raise OrderRefused(
+                "run-waiting",
+                f"run {mind.run} waits for a person; end it first: `twinsite runs abort {mind.run} --reason "
+                f"…`",
+            )
         if mind.run or mind.busy is not None:
             raise OrderRefused("moving", f"run {mind.run or 'of the controller itself'} is at it already")
 

@@ -22,6 +22,7 @@ from orchestrator.driver_report import (
 from orchestrator.refusing import OrderRefused
 from sites.errors import SitesError, SitesTrouble
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.replication.catalogue import make_driver
 from sites.replication.words import (
     ChecksSettings,
@@ -45,11 +46,21 @@ class Listening:
     inner: Transport
     heard: list[Asked] = field(default_factory=list)
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """As the one beneath; noted, however it ends."""
         begun = time.monotonic()
         try:
-            done = await self.inner.run(host, command, timeout_seconds=timeout_seconds, stdin=stdin)
+            done = await self.inner.run(
+                host, command, timeout_seconds=timeout_seconds, stdin=stdin, said=said
+            )
         except SitesTrouble as trouble:
             self._note(host, command, begun, trouble=f"{type(trouble).__name__}: {trouble}")
             raise

@@ -16,6 +16,7 @@ from orchestrator.core.clocks import ClockTrack, ClockWord
 from orchestrator.core.diagnosis import follows
 from orchestrator.core.reach import ReachWord, Target
 from orchestrator.core.records import InstanceSeen, ObservationRecord, ProbeSeen, WaySeen
+from orchestrator.core.standstill import Still, heard, told_still
 from orchestrator.core.view import OutsideWord
 from orchestrator.handovers import Handovers
 from orchestrator.scouting import INSTANCES, STORE, Scouts, summed
@@ -73,7 +74,8 @@ class Eyes:
     lost, a role changed, one accepts writes or stopped to. `watch_losses_at`: the site whose instances'
     kept connections are watched (our own).
     `scouts`: who tries the ways to the other sites; `probes`: what the probes from here have lately seen;
-    `guard_clocks`: how the clocks of this site's guards run against ours.
+    `guard_clocks`: how the clocks of this site's guards run against ours; `still`: the proof that nothing was
+    written by the instance at our own site since.
     """
 
     def __init__(
@@ -86,11 +88,13 @@ class Eyes:
         scouts: Scouts | None = None,
         probes: Callable[[], Iterable[Observation]] = tuple,
         guard_clocks: Callable[[], Iterable[ClockWord]] = tuple,
+        still: Callable[[str], Still | None] = lambda service: None,
     ) -> None:
         self._estate = estate
         self._scouts = scouts
         self._probes = probes
         self._guard_clocks = guard_clocks
+        self._still = still
         self._drivers = drivers
         self._watch_losses_at = watch_losses_at
         self.changed = asyncio.Event()
@@ -105,6 +109,7 @@ class Eyes:
         self._primary_history: dict[str, str] = {}
         self.handovers = Handovers()
         self._outside: dict[str, Outside] = {}
+        self._still_there: dict[tuple[str, str], Still] = {}
         self._clocks: dict[str, ClockTrack] = {}
         self._boot = boot_id()
         self._nudged: dict[tuple[str, str], asyncio.Event] = {key: asyncio.Event() for key in self._instances}
@@ -239,6 +244,7 @@ class Eyes:
         before = self._outside.get(record.observer)
         lives = before is not None and (before.lives or before.record.number != record.number)
         self._outside[record.observer] = Outside(record, now_ns, lives)
+        self._take_still(record, now_ns, lives=lives)
         if lives and record.boot:
             track = self._clocks.get(record.observer, ClockTrack(record.boot))
             self._clocks[record.observer] = track.heard(
@@ -247,6 +253,32 @@ class Eyes:
                 boot=record.boot,
                 wall_ahead_seconds=record.clock_unix_seconds - wall_unix_seconds(),
             )
+
+    def _take_still(self, record: ObservationRecord, now_ns: int, *, lives: bool) -> None:
+        """What a site says of its own instances; of another's it cannot know. Of a first word the age is not
+        known: it says from when on nothing was written, and not until when."""
+        for seen in record.instances:
+            if seen.site != record.observer:
+                continue
+            key = (seen.service, seen.site)
+            told = seen.still if lives or (seen.still and seen.still.given_up_epoch is not None) else None
+            drift = self._estate.ownership.clock_drift
+            still = heard(self._still_there.get(key), told, now_ns, clock_drift=drift)
+            if still is None:
+                self._still_there.pop(key, None)
+            else:
+                self._still_there[key] = still
+
+    def still(self, service: str, site: str) -> Still | None:
+        """The proof of the instance's own site that nothing was written there since."""
+        if site == self._watch_losses_at:
+            return self._still(service)
+        return self._still_there.get((service, site))
+
+    def is_down(self, service: str, site: str) -> bool:
+        """The instance positively does not run, as far as is seen from here."""
+        eye = self._instances[service, site]
+        return bool(eye.dead) or (eye.sample is not None and eye.sample.role is Role.DOWN)
 
     def clocks(self, observer: str, guards: Iterable[ClockWord], now_ns: int) -> tuple[ClockWord, ...]:
         """How other clocks run, by our own word, by our guards' questions (`guards`), and by the others'.
@@ -391,7 +423,7 @@ class Eyes:
             observer=observer,
             number=number,
             instances=tuple(
-                _instance_seen(service, site, eye.sample, now_ns)
+                _instance_seen(service, site, eye.sample, now_ns, self._own_still(service, site))
                 for (service, site), eye in self._instances.items()
                 if eye.sample is not None
             ),
@@ -408,6 +440,9 @@ class Eyes:
             },
         )
 
+    def _own_still(self, service: str, site: str) -> Still | None:
+        return self._still(service) if site == self._watch_losses_at else None
+
 
 def _probe_seen(seen: Observation, now_ns: int) -> ProbeSeen:
     at_ns = seen.last.at_ns if seen.last is not None else seen.since_ns
@@ -423,7 +458,7 @@ def _probe_seen(seen: Observation, now_ns: int) -> ProbeSeen:
     )
 
 
-def _instance_seen(service: str, site: str, sample: Sample, now_ns: int) -> InstanceSeen:
+def _instance_seen(service: str, site: str, sample: Sample, now_ns: int, still: Still | None) -> InstanceSeen:
     return InstanceSeen(
         service=service,
         site=site,
@@ -435,4 +470,5 @@ def _instance_seen(service: str, site: str, sample: Sample, now_ns: int) -> Inst
         replayed=sample.replayed,
         system_id=sample.system_id,
         timeline=sample.timeline,
+        still=told_still(still, now_ns) if still is not None else None,
     )

@@ -28,6 +28,7 @@ from orchestrator.hosts_report import (
 from orchestrator.paths import state_directory
 from sites.model import Estate, Host, SshSpec
 from sites.restarters import Database, parsed, script
+from sites.ssh.by_hand import connection_to
 
 _TOOLS = ("sh", "flock", "setsid", "perl", "ps")
 _COMMAND_SECONDS = 15
@@ -111,6 +112,7 @@ def _connection(host: Host, ssh: SshSpec, base: Path) -> Any:
         host.address,
         user=host.user,
         port=host.port,
+        gateway=connection_to(host.via[-1], ssh, base, own=False) if host.via else None,
         connect_timeout=limit_seconds,
         config=fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True),
         connect_kwargs={

@@ -14,7 +14,8 @@ from pathlib import Path
 from runbooks.errors import JournalDamaged, JournalFull, JournalNewer, JournalTrouble
 
 APPLICATION_ID = 0x7477_736A  # "twsj": tells our file from any other SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of what stands in it: 2 knows orders about runs. What 1 wrote is read as it is."""
 RESERVE_BYTES = 8 * 1024 * 1024  # the ends of a few hundred steps, with the log's frames round them
 BUSY_SECONDS = 5.0
 
@@ -122,6 +123,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise damaged(path, str(found).splitlines()[0])
+    if version < SCHEMA_VERSION:
+        # From now on it may hold what an older twinsite would take for damage.
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

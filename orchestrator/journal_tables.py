@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from orchestrator.journal_file import damaged, transaction
 from runbooks.journal import (
-    EVENT,
+    FINAL,
     Event,
     Record,
+    RunAdopted,
     RunEnded,
     RunOutcome,
     RunPlanned,
@@ -26,6 +27,7 @@ from runbooks.journal import (
     RunSummary,
     StepStarted,
     dumped,
+    event_adapter,
 )
 
 RUNS_KEPT = 2_000
@@ -105,7 +107,7 @@ class Tables:
                     "UPDATE runs SET ended_wall_seconds = ?, outcome = ?, summary = ? WHERE run_id = ?",
                     (wall_seconds, outcome, summary, run_id),
                 )
-            case RunResumed() | StepStarted():
+            case RunResumed() | RunAdopted() | StepStarted():
                 self._connection.execute(
                     "UPDATE runs SET ended_wall_seconds = NULL, outcome = NULL, summary = '' "
                     "WHERE run_id = ? AND outcome IS NOT NULL",
@@ -114,9 +116,9 @@ class Tables:
 
     def _forget_runs(self) -> None:
         rows = self._connection.execute(
-            "SELECT run_id FROM runs WHERE outcome IN (?, ?) AND rowid <= "
+            f"SELECT run_id FROM runs WHERE outcome IN ({', '.join('?' for _ in FINAL)}) AND rowid <= "
             "(SELECT rowid FROM runs ORDER BY rowid DESC LIMIT 1 OFFSET ?)",
-            (RunOutcome.DONE, RunOutcome.FAILED, self._runs_kept),
+            (*FINAL, self._runs_kept),
         ).fetchall()
         self._connection.executemany("DELETE FROM records WHERE run_id = ?", rows)
         self._connection.executemany("DELETE FROM runs WHERE run_id = ?", rows)
@@ -132,7 +134,7 @@ class Tables:
 
     def _record(self, row: tuple[str, int, float, int, str]) -> Record:
         try:
-            return Record(*row[:4], EVENT.validate_json(row[4]))
+            return Record(*row[:4], event_adapter().validate_json(row[4]))
         except ValidationError as error:
             raise damaged(self._path, f"record {row[1]} of run {row[0]} cannot be read") from error
 

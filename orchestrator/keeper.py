@@ -19,15 +19,16 @@ import structlog
 from orchestrator.cabinet import Cabinet
 from orchestrator.clock import boottime_ns
 from orchestrator.core import messages as m
+from orchestrator.core.accepting import may_be_written
 from orchestrator.core.keeper_view import KeeperView, picture
 from orchestrator.core.lease import LeaseTiming, seconds
 from orchestrator.core.messages import Ask, Message, Order, ServiceItem, SiteItem
+from orchestrator.core.modes import mode_of
 from orchestrator.core.notes import Glass
 from orchestrator.core.ownership import step
 from orchestrator.core.records import (
     SERVICES,
     SITES,
-    Mode,
     RecordUnreadable,
     ServiceRecord,
     SiteRecord,
@@ -36,6 +37,7 @@ from orchestrator.core.records import (
 )
 from orchestrator.core.restored import AcceptStore, SiteWord
 from orchestrator.core.state import new_state
+from orchestrator.hands import Hands
 from orchestrator.keeper_disk import RightsFile
 from orchestrator.keeper_doors import Doors, NoDoors
 from orchestrator.keeper_note import KeeperNote
@@ -52,21 +54,15 @@ from orchestrator.store.base import (
 )
 from orchestrator.store.known import StoreDistrusted
 from sites.errors import SitesError
-from sites.model import Estate, FailoverPolicy, Service
-from sites.replication.words import ReplicationDriver
+from sites.model import Estate
 
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
-REPLIED_SECONDS = 0.1  # for the last reply, or word to the guards, to be read
+TOLD_SECONDS = 0.1  # for the last word to the guards to be read
 ENDING_SECONDS = 15.0  # drivers keep their own time; one that does not is not waited for much longer
-
-
-def mode_of(service: Service) -> Mode:
-    """How the estate's policy stands in the store: `followed` is stored as manual and never moved by us."""
-    return Mode.AUTOMATIC if service.failover is FailoverPolicy.AUTOMATIC else Mode.MANUAL
 
 
 class Keeper:
@@ -77,7 +73,7 @@ class Keeper:
         estate: Estate,
         site: str,
         store: Store,
-        drivers: dict[str, ReplicationDriver],
+        hands: Hands,
         directory: Path,
         socket: Path,
         doors: Doors | None = None,
@@ -89,7 +85,7 @@ class Keeper:
         self._site = site
         self._known = KeeperStore(store, directory, site, estate.other_data_site(site))
         self._store: Store = self._known.store
-        self._drivers = drivers
+        self._hands = hands
         self._doors = doors or NoDoors()
         self._rights = RightsFile(directory / "rights.json")
         self._note_problem = ""
@@ -97,7 +93,7 @@ class Keeper:
         self._cabinet = Cabinet(directory)
         self._handed: set[Glass] = set()
         deadline_ns, open_here = self._note.read()
-        services = {name: estate.services[name] for name in drivers}
+        services = {name: each for name, each in estate.services.items() if name in hands.services}
         self._state = new_state(
             site=site,
             peer=estate.other_data_site(site),
@@ -110,6 +106,7 @@ class Keeper:
             inherited_deadline_ns=deadline_ns,
             guarded=guarded & frozenset(services),
             note=self._rights.read(),
+            certifiable=bool(estate.access.operators),  # guards open by what these have signed, without us
         )
         self._state.next_incarnation = self._known.next_incarnation
         election_seconds = estate.store.election_timeout_seconds
@@ -118,6 +115,7 @@ class Keeper:
             socket, self._take_ask, self._take_turn, self._take, self._known.store.distrust
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[None]] = set()  # those of them that wait for the store
         self._ended = asyncio.Event()
         self._exit_code = 0
         self._store_problem = ""
@@ -137,6 +135,7 @@ class Keeper:
             asyncio.create_task(self._tick()),
             asyncio.create_task(self._follow(SITES, self._see_site)),
             asyncio.create_task(self._follow(SERVICES, self._see_service)),
+            asyncio.create_task(self._have_hands()),
         ]
         try:
             self._take(m.Ticked())
@@ -148,8 +147,7 @@ class Keeper:
             await self._doors.aclose()
             await self._server.aclose()
             await self._store.aclose()
-            for driver in self._drivers.values():
-                await driver.aclose()
+            await self._hands.aclose()
         log.info("keeper-ended", site=self._site)
         return self._exit_code
 
@@ -175,6 +173,11 @@ class Keeper:
         left_seconds = seconds(max(0, self._state.deadline_ns - boottime_ns()))
         log.warning("keeper-stopping", open_here=left, lease_left_seconds=round(left_seconds, 3))
         self._take(m.StopRequested())
+
+    async def _have_hands(self) -> None:
+        """Before they are needed: a fence has little time. A keeper that could cut nothing off is none."""
+        await self._hands.ready()
+        await asyncio.Event().wait()
 
     async def _tick(self) -> None:
         shown_at = 0.0
@@ -224,15 +227,15 @@ class Keeper:
     def _carry_out(self, order: Order) -> None:
         match order:
             case m.Renew():
-                self._start(self._renew(order))
+                self._call(self._renew(order))
             case m.ReadOwnKey():
-                self._start(self._read_own_key(order))
+                self._call(self._read_own_key(order))
             case m.ReadServices():
-                self._start(self._read_services(order))
+                self._call(self._read_services(order))
             case m.ReadPeer():
-                self._start(self._read_peer(order))
+                self._call(self._read_peer(order))
             case m.Transact():
-                self._start(self._transact(order))
+                self._call(self._transact(order))
             case m.FenceInstance():
                 self._start(self._fence(order))
             case m.CloseInstance():
@@ -253,12 +256,18 @@ class Keeper:
                 log.error("superseded", why=order.why)
                 self._exit_code = 1
                 # What the guards were told just before is to reach them.
-                asyncio.get_running_loop().call_later(REPLIED_SECONDS, self._ended.set)
+                asyncio.get_running_loop().call_later(TOLD_SECONDS, self._ended.set)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._start(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -403,12 +412,25 @@ class Keeper:
             return None
 
     async def _accept_store(self, number: int, what: AcceptStore) -> None:
-        """P33: this keeper still has the former store in mind; the next one starts with nothing (P4)."""
-        if await self._known.accept(
-            what, lambda: self._known.writer(self._state), self._server.reply, number
-        ):
-            log.warning("keeper-ends-for-the-accepted-store")
-            asyncio.get_running_loop().call_later(REPLIED_SECONDS, self._ended.set)
+        """P33: trusted, it is the store for whoever starts, and this keeper starts anew in place (P4)."""
+        state = self._state
+        if self._known.problem:
+            self._take(m.StoreToBeAccepted())
+        trusted = await self._known.accept(
+            what,
+            lambda: self._known.writer(state),
+            lambda: may_be_written(state),
+            self._server.reply,
+            number,
+        )
+        if not trusted:
+            return
+        # Nothing has run since it is trusted, so no answer of this store has met what was read in the former;
+        # and what the former was asked must not be sent to this one.
+        for call in self._calls:
+            call.cancel()
+        self._take(m.StoreAccepted(self._known.next_incarnation))
+        log.warning("keeper-starts-anew", why="the store was accepted", site=self._site)
 
     def store_word(self) -> SiteWord:
         """What this site last knew of its store, for the other one (P33)."""
@@ -455,7 +477,8 @@ class Keeper:
         within_seconds = self._estate.ownership.fence_within_seconds
         try:
             async with asyncio.timeout(within_seconds + ENDING_SECONDS):
-                fenced = await self._drivers[order.service].fence(self._site, within_seconds=within_seconds)
+                driver = await self._hands.of(order.service)
+                fenced = await driver.fence(self._site, within_seconds=within_seconds)
             verified, evidence = fenced.verified, fenced.evidence
         except Exception as fault:  # noqa: BLE001 - whatever becomes of it, the core must hear, or it tries no more
             verified, evidence = False, _said(fault)
@@ -463,10 +486,11 @@ class Keeper:
         self._take(m.FenceEnded(order.service, verified, evidence))
 
     async def _close(self, order: m.CloseInstance) -> None:
-        driver = self._drivers[order.service]
-        within_seconds: float = getattr(driver, "close_within_seconds", 5.0)
-        log.info("closing", service=order.service, within_seconds=within_seconds)
         try:
+            async with asyncio.timeout(ENDING_SECONDS):
+                driver = await self._hands.of(order.service)
+            within_seconds: float = getattr(driver, "close_within_seconds", 5.0)
+            log.info("closing", service=order.service, within_seconds=within_seconds)
             async with asyncio.timeout(within_seconds + ENDING_SECONDS):
                 closed = await driver.close(self._site, within_seconds=within_seconds)
         except Exception as fault:  # noqa: BLE001 - as of a fence

@@ -9,13 +9,10 @@ import json
 import os
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from orchestrator.clock import boot_id
+from orchestrator.core.adapters import adapter
 from orchestrator.core.notes import EMPTY, Note
 from orchestrator.errors import OrchestratorTrouble
-
-_NOTE = TypeAdapter(Note)
 
 
 class RightsUnreadable(OrchestratorTrouble):
@@ -40,7 +37,7 @@ class RightsFile:
             ) from fault
         try:
             said = json.loads(text)
-            note = _NOTE.validate_python(said["note"])
+            note: Note = adapter(Note).validate_python(said["note"])
             same_boot = said["boot"] == boot_id()
         except (ValueError, KeyError, TypeError) as fault:
             found = " ".join(str(fault).split())[:200]
@@ -60,7 +57,7 @@ class RightsFile:
             self._path.unlink(missing_ok=True)
         else:
             fresh = self._path.with_suffix(".new")
-            text = json.dumps({"boot": boot_id(), "note": _NOTE.dump_python(note, mode="json")})
+            text = json.dumps({"boot": boot_id(), "note": adapter(Note).dump_python(note, mode="json")})
             with fresh.open("w", encoding="utf-8") as handle:
                 handle.write(text)
                 handle.flush()

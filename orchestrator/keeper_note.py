@@ -57,8 +57,7 @@ class KeeperNote:
     def write(self, state: OwnershipState) -> None:
         """Note the state, if it changed. A disk that takes nothing is told of, and never stops the keeper."""
         open_here = tuple(sorted(name for name, service in state.services.items() if service.open_here))
-        # A lease without the peer's word entitles to nothing, and must not look unbroken to the next (P32).
-        deadline_ns = 0 if state.word_needed else state.deadline_ns
+        deadline_ns = state.lease_left_to_next()
         now = (deadline_ns, open_here)
         if now == self._last:
             return

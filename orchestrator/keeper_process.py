@@ -1,34 +1,50 @@
 """`twinsite keeper`: assemble one site's keeper and run it, without probes, runbooks or the web."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+
+import structlog
 
 from orchestrator import last_words
 from orchestrator.assembly import (
     Ground,
+    bring_ssh,
+    driven,
     load_ground,
     make_drivers,
     open_store,
     open_transport,
     set_up_logging,
 )
+from orchestrator.hands import Cutter, LateHands
 from orchestrator.keeper import Keeper, raise_priority, serve_keeper
 from orchestrator.keeper_doors import TlsDoors
 from orchestrator.keeper_store import encoded
 from orchestrator.paths import keeper_socket
-from orchestrator.state_folder import lock_directory
+from orchestrator.state_folder import KEEPER, is_locked, lock_directory
 from sites.identity import CertificateFiles
+from sites.replication.catalogue import bring_driver
+from sites.transport import Transport
+
+log = structlog.get_logger(__name__)
 
 
-def run_keeper(estate_path: Path, site: str) -> int:
-    """Run the keeper of `site` until told to end. Raises AlreadyRuns, StateUnusable, RightsUnreadable,
+def run_keeper(estate_path: Path, site: str, *, at_once: bool = False) -> int:
+    """Run the keeper of `site` until told to end. Where another one runs it waits for that one's end, and is
+    there in no time then; or, `at_once`, raises AlreadyRuns. Raises StateUnusable, RightsUnreadable,
     NoteUnreadable, and what its doors raise when they cannot open; the last words are in the state directory
     then."""
     set_up_logging("keeper", site)
-    ground = load_ground(estate_path, site)
+    ground = load_ground(estate_path, site, witness=False)
     raise_priority()
     try:
-        with lock_directory(ground.directory, "keeper"):
+        waits = not at_once and is_locked(ground.directory, KEEPER)
+        if waits:
+            log.info("keeper-waits", why="another keeper of this site runs on this machine")
+        with lock_directory(ground.directory, KEEPER, wait=not at_once):
+            if waits:  # the file may say something else by now
+                ground = load_ground(estate_path, site, witness=False)
             return asyncio.run(_run(ground))
     except Exception as fault:
         last_words.leave(ground.directory, fault)  # the controller shows them, and starts it less often
@@ -36,14 +52,13 @@ def run_keeper(estate_path: Path, site: str) -> int:
 
 
 async def _run(ground: Ground) -> int:
-    transport = open_transport(ground)
     guarded = guarded_services(ground)
     doors = _doors(ground, guarded)
     keeper = Keeper(
         ground.estate,
         ground.site.name,
         open_store(ground),
-        make_drivers(ground, transport),
+        late_hands(ground),
         ground.directory,
         keeper_socket(ground.directory),
         doors,
@@ -51,10 +66,22 @@ async def _run(ground: Ground) -> int:
     )
     if doors is not None:
         doors.offer_store_word(lambda: encoded(keeper.store_word()))
-    try:
-        return await serve_keeper(keeper)
-    finally:
-        await transport.aclose()
+    return await serve_keeper(keeper)
+
+
+def late_hands(ground: Ground) -> LateHands:
+    """The drivers of the services that have one; imported while the keeper is at work already."""
+
+    def bring() -> None:
+        bring_ssh()
+        for service in ground.estate.services.values():
+            bring_driver(service)
+
+    def make() -> tuple[Mapping[str, Cutter], Transport]:
+        transport = open_transport(ground)
+        return make_drivers(ground, transport), transport
+
+    return LateHands(driven(ground.estate), bring, make)
 
 
 def guarded_services(ground: Ground) -> frozenset[str]:

@@ -2,16 +2,25 @@
 that, and how a person's acceptance is carried out. It decides nothing about ownership itself.
 """
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
-from pydantic import TypeAdapter
 
-from orchestrator.core.guarding import all_know
+from orchestrator.core.adapters import adapter
 from orchestrator.core.messages import Reply
 from orchestrator.core.records import SERVICES, SITES
-from orchestrator.core.restored import AcceptStore, SiteWord, Word, Writer, certification, word_of
+from orchestrator.core.restored import (
+    AcceptStore,
+    SiteWord,
+    Word,
+    Writer,
+    certification,
+    may_serve,
+    word_of,
+    writer_of,
+)
 from orchestrator.core.state import OwnershipState
 from orchestrator.store.base import KeyValue, Put, Store, StoreError
 from orchestrator.store.continuity import Acceptance, Break, StoreTrust
@@ -21,18 +30,20 @@ from orchestrator.store.seen_file import NAME, SeenFile
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
-
-_SITE_WORD = TypeAdapter(SiteWord)
+TRIES = 5
+NOTED_LOOKS = 250
+NOTED_EVERY_SECONDS = 0.02
 
 
 def encoded(word: SiteWord) -> bytes:
     """A site's word as it is sent to the other one."""
-    return _SITE_WORD.dump_json(word)
+    return adapter(SiteWord).dump_json(word)
 
 
 def decoded(raw: bytes) -> SiteWord:
     """The same as it arrived. Raises ValueError."""
-    return _SITE_WORD.validate_json(raw)
+    word: SiteWord = adapter(SiteWord).validate_json(raw)
+    return word
 
 
 class KeeperStore:
@@ -86,7 +97,8 @@ class KeeperStore:
     def words(self, state: OwnershipState, now_ns: int) -> tuple[Word, ...]:
         """What this site last knew of every service."""
         return tuple(
-            word_of(self.store.seen, name, serves=_may_serve(state, name, now_ns)) for name in state.services
+            word_of(self.store.seen, name, serves=may_serve(state, name, now_ns), glass=name in state.glass)
+            for name in state.services
         )
 
     def site_word(self, state: OwnershipState, now_ns: int) -> SiteWord:
@@ -115,26 +127,24 @@ class KeeperStore:
 
     def writer(self, state: OwnershipState) -> Writer:
         """Who certifies from here."""
-        noted = any(note.hold_incarnation for note in state.notes_possible)
-        return Writer(
-            site=self._site,
-            peer=self._peer,
-            incarnation=self.store.seen.incarnation,
-            lease_duration_ns=state.timing.lease_duration_ns,
-            holds=state.hold_relied or noted,
-            guards_know=all_know(state),
-        )
+        return writer_of(state, self.store.seen.incarnation)
 
     async def accept(
-        self, ask: AcceptStore, writer: Callable[[], Writer], tell: Callable[[Reply], None], number: int
+        self,
+        ask: AcceptStore,
+        writer: Callable[[], Writer],
+        may_be_written: Callable[[], bool],
+        tell: Callable[[Reply], None],
+        number: int,
     ) -> bool:
-        """Put the store right and trust it, from this keeper's successor on. True when it is to end now."""
+        """Put the store right and trust it. True: it is trusted from this very moment on, and before anything
+        else is done the keeper must start anew in it. `may_be_written`: the disk says what it must."""
         if self._accepting:
             tell(_no(number, "moving", "another acceptance is being carried out"))
             return False
         self._accepting = True
         try:
-            reply = await self._accept(ask, writer, number)
+            reply = await self._accept(ask, writer, may_be_written, number)
         except StoreError as fault:
             told = f"{fault}; what came of it is not known: look again, and accept again"
             reply = _no(number, "no-quorum", told)
@@ -144,30 +154,45 @@ class KeeperStore:
         finally:
             self._accepting = False
         tell(reply)
-        return reply.done and self.store.broken is not None
+        return reply.done
 
-    async def _accept(self, ask: AcceptStore, writer: Callable[[], Writer], number: int) -> Reply:
-        """The order is the safety: the certificates are in the store before anybody here believes it, and
-        whoever believes it is a keeper that starts anew, with nothing of the former store in mind (P4)."""
+    async def _accept(
+        self,
+        ask: AcceptStore,
+        writer: Callable[[], Writer],
+        may_be_written: Callable[[], bool],
+        number: int,
+    ) -> Reply:
+        """The order is the safety: what was broken glass is on the disk as being ended before it is ended in
+        the store (P31); the certificates are in the store before anybody here believes it; and whoever
+        believes it has nothing of the former store in mind (P4)."""
         if self.store.broken is None:
             return _no(number, "store-trusted", "this keeper trusts its store")
+        if not await _soon(may_be_written):
+            told = "the keeper's note cannot be kept on disk, so nothing was certified"
+            return _no(number, "not-on-file", told)
         services = await self.store.look(SERVICES, timeout_seconds=LOOK_SECONDS)
-        sites = await self.store.look(SITES, timeout_seconds=LOOK_SECONDS)
-        if ask.cluster_id not in (services.cluster_id, sites.cluster_id):
-            return _no(number, "changed-since-plan", f"the store is cluster {sites.cluster_id} now")
-        compares, puts = certification(
-            ask,
-            writer(),
-            found={item.key.removeprefix(SERVICES): item for item in services.items},
-            keys={item.key.removeprefix(SITES): item for item in sites.items},
-            last=self.store.seen.keys,
-        )
-        revision = sites.revision
-        if puts:
+        for _ in range(TRIES):
+            sites = await self.store.look(SITES, timeout_seconds=LOOK_SECONDS)
+            if ask.cluster_id not in (services.cluster_id, sites.cluster_id):
+                return _no(number, "changed-since-plan", f"the store is cluster {sites.cluster_id} now")
+            compares, puts = certification(
+                ask,
+                writer(),
+                found={item.key.removeprefix(SERVICES): item for item in services.items},
+                keys={item.key.removeprefix(SITES): item for item in sites.items},
+                last=self.store.seen.keys,
+            )
+            revision = sites.revision
+            if not puts:
+                break
             result = await self.store.certify(compares, puts, timeout_seconds=LOOK_SECONDS)
-            if not result.succeeded:
-                return _no(number, "changed-since-plan", "somebody else has written to the store meanwhile")
             revision = result.revision
+            if result.succeeded:
+                break
+            # The other site, if it has accepted, renews meanwhile; a service must be what was shown.
+        else:
+            return _no(number, "changed-since-plan", "somebody else has written to the store meanwhile")
         for each in ask.owners:
             self.store.saw_epoch(each.service, each.epoch)
         acceptance = Acceptance(
@@ -178,8 +203,17 @@ class KeeperStore:
             reason=ask.why,
             at=ask.at,
         )
-        await self.store.accept(acceptance, [*services.items, *_written(puts, revision)], at_once=False)
+        await self.store.accept(acceptance, [*services.items, *_written(puts, revision)])
         return Reply(number, True, "", "", revision)
+
+
+async def _soon(fits: Callable[[], bool]) -> bool:
+    """Whether it is so, or becomes so within the time that a disk may take."""
+    for _ in range(NOTED_LOOKS):
+        if fits():
+            return True
+        await asyncio.sleep(NOTED_EVERY_SECONDS)
+    return fits()
 
 
 def _written(puts: tuple[Put, ...], revision: int) -> list[KeyValue]:
@@ -188,10 +222,3 @@ def _written(puts: tuple[Put, ...], revision: int) -> list[KeyValue]:
 
 def _no(number: int, code: str, message: str) -> Reply:
     return Reply(number, False, code, message)
-
-
-def _may_serve(state: OwnershipState, name: str, now_ns: int) -> bool:
-    """Whether it may be open to clients here, as far as anybody here can tell."""
-    service = state.services[name]
-    by_guard = service.guard is not None and service.guard.open
-    return state.entitled(name, now_ns) or service.open_here or by_guard

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from orchestrator.clock import wall_text
+from orchestrator.state_folder import KEEPER, is_locked
 
 log = structlog.get_logger(__name__)
 
@@ -71,18 +72,24 @@ class StartedKeeper(Protocol):
 
 
 class KeeperStarts:
-    """Starts a keeper where none answers: at once, and less and less often while it cannot start.
+    """Starts a keeper where none answers: at once, and less and less often while it cannot start. One that
+    somebody else has started, such as a unit of its own, is waited for.
 
-    `on_failure` is told the code of each keeper that ended in trouble.
+    `on_failure` is told the code of each keeper that ended in trouble. `first`: one that was started before.
     """
 
     def __init__(
-        self, start: Callable[[], StartedKeeper], directory: Path, on_failure: Callable[[str], None]
+        self,
+        start: Callable[[], StartedKeeper],
+        directory: Path,
+        on_failure: Callable[[str], None],
+        *,
+        first: StartedKeeper | None = None,
     ) -> None:
         self._start = start
         self._directory = directory
         self._on_failure = on_failure
-        self._started: StartedKeeper | None = None
+        self._started = first
         self._failures = 0
         self._again_at = 0.0
         self.problem = ""
@@ -100,7 +107,7 @@ class KeeperStarts:
             self._started = None
             if code != 0:
                 self._failed(code)
-        if monotonic() < self._again_at:
+        if monotonic() < self._again_at or is_locked(self._directory, KEEPER):
             return
         log.info("keeper-starting", reason=reason)
         forget(self._directory)

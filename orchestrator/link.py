@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import TypeAdapter
 
 from orchestrator.core import messages
+from orchestrator.core.adapters import adapter
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply
 from orchestrator.core.restored import AcceptStore
@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
 UNREAD_LIMIT_BYTES = 8 * 1024 * 1024
 
-_ASKS: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind)
+_ASKS: dict[str, type] = {
+    kind.__name__: kind
     for kind in (
         messages.StartRun,
         messages.RequestGiveUp,
@@ -50,10 +50,6 @@ _ASKS: dict[str, TypeAdapter[Any]] = {
         AcceptStore,
     )
 }
-_VIEW = TypeAdapter(KeeperView)
-_REPLY = TypeAdapter(Reply)
-_VOTERS = TypeAdapter(messages.VotersSeen)
-_BREAK = TypeAdapter(Break)
 
 
 class KeeperGone(Exception):
@@ -64,27 +60,27 @@ def encode_ask(number: int, what: Ask | AcceptStore) -> bytes:
     """An ask as a line."""
     kind = type(what).__name__
     return json.dumps(
-        {"ask": number, "kind": kind, "what": _ASKS[kind].dump_python(what, mode="json")}
+        {"ask": number, "kind": kind, "what": adapter(type(what)).dump_python(what, mode="json")}
     ).encode()
 
 
 def decode_ask(line: dict[str, Any]) -> Ask | AcceptStore:
     """The ask in a parsed line. Raises ValueError for one this version does not know."""
-    adapter = _ASKS.get(line["kind"])
-    if adapter is None:
+    kind = _ASKS.get(line["kind"])
+    if kind is None:
         raise ValueError(f"unknown ask {line['kind']}")
-    ask: Ask | AcceptStore = adapter.validate_python(line["what"])
+    ask: Ask | AcceptStore = adapter(kind).validate_python(line["what"])
     return ask
 
 
 def encode_view(view: KeeperView) -> bytes:
     """A picture as a line."""
-    return b'{"view":' + _VIEW.dump_json(view) + b"}"
+    return b'{"view":' + adapter(KeeperView).dump_json(view) + b"}"
 
 
 def encode_reply(reply: Reply) -> bytes:
     """A reply as a line."""
-    return b'{"reply":' + _REPLY.dump_json(reply) + b"}"
+    return b'{"reply":' + adapter(Reply).dump_json(reply) + b"}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +123,9 @@ class KeeperLink:
             while line := await reader.readline():
                 parsed = json.loads(line)
                 if "view" in parsed:
-                    self._on_view(_VIEW.validate_python(parsed["view"]))
+                    self._on_view(adapter(KeeperView).validate_python(parsed["view"]))
                 elif "reply" in parsed:
-                    reply = _REPLY.validate_python(parsed["reply"])
+                    reply = adapter(Reply).validate_python(parsed["reply"])
                     future = self._waiting.pop(reply.ask, None)
                     if future is not None and not future.done():
                         future.set_result(reply)
@@ -151,12 +147,12 @@ class KeeperLink:
     def voters(self, seen: messages.VotersSeen) -> None:
         """Tell which members of the store answer (P29)."""
         if self._writer is not None:
-            self._writer.write(b'{"voters":' + _VOTERS.dump_json(seen) + b"}\n")
+            self._writer.write(b'{"voters":' + adapter(messages.VotersSeen).dump_json(seen) + b"}\n")
 
     def distrust(self, found: Break) -> None:
         """Tell that the store is not the one we knew (P33)."""
         if self._writer is not None:
-            self._writer.write(b'{"distrust":' + _BREAK.dump_json(found) + b"}\n")
+            self._writer.write(b'{"distrust":' + adapter(Break).dump_json(found) + b"}\n")
 
     def turn(self) -> None:
         """Tell that a turn was completed (P1)."""
@@ -280,10 +276,10 @@ async def _heard(reader: asyncio.StreamReader) -> Turn | messages.VotersSeen | B
             return None
         parsed = json.loads(line)
         if "voters" in parsed:
-            seen: messages.VotersSeen = _VOTERS.validate_python(parsed["voters"])
+            seen: messages.VotersSeen = adapter(messages.VotersSeen).validate_python(parsed["voters"])
             return seen
         if "distrust" in parsed:
-            found: Break = _BREAK.validate_python(parsed["distrust"])
+            found: Break = adapter(Break).validate_python(parsed["distrust"])
             return found
         return Turn() if "turn" in parsed else Numbered(int(parsed["ask"]), decode_ask(parsed))
     except OSError:

@@ -112,6 +112,12 @@ _REPLICATION = MetricGroup(
             "1 if the other site could take the service over now, 0 if not.",
         ),
         _gauge(
+            "run_waiting",
+            "service",
+            lambda r, _: (((x.service,), x.run_waits) for x in r.services),
+            "1 while a run of the service waits for a person, 0 if not.",
+        ),
+        _gauge(
             "unprotected_since_timestamp_seconds",
             "service",
             lambda r, _: (((x.service,), x.unprotected_since_unix_seconds) for x in r.services),

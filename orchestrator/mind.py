@@ -28,6 +28,8 @@ class ServiceMind:
     busy: asyncio.Task[None] | None = None
     act_again_at_ns: int = 0
     run: str = ""
+    run_kind: str = ""
+    run_waits: bool = False
     restarts_ns: deque[int] = field(default_factory=lambda: deque(maxlen=32))
     open_failures_ns: deque[int] = field(default_factory=lambda: deque(maxlen=32))
     failed_moves: int = 0
@@ -40,6 +42,7 @@ class ServiceMind:
     fence_tried_at_ns: int = 0
     unprotected_since_unix_seconds: float | None = None
     run_in_doubt: str = ""
+    glass_gone_on: bool = False
     ways_epoch: int = -1
     ways_seen_up: set[tuple[str, str]] = field(default_factory=set)
     cut_off_since_ns: int | None = None

@@ -5,11 +5,13 @@ that the other site can read it.
 """
 
 import asyncio
+import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -19,31 +21,38 @@ from orchestrator.core.messages import MayAct
 from orchestrator.core.records import (
     RUNS,
     Movement,
-    RecordUnreadable,
+    RunAnswer,
+    RunOrder,
     RunRecord,
     ServiceRecord,
     StepState,
     decode,
     encode,
 )
+from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone
-from orchestrator.local_run import LocalRun, steps_of
+from orchestrator.local_run import LocalRun, as_order, seen_in
 from orchestrator.ownership_actions import Errand, KeeperDesk
+from orchestrator.publishing import Publisher
 from orchestrator.readings import Tally
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.catalogue import ActionCatalogue
+from runbooks.changed import changed_on_disk
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
-from runbooks.engine import Engine
-from runbooks.errors import LostRight, PlanRefused, Problem
-from runbooks.journal import Journal, Record, RunOutcome, StepEnded
+from runbooks.engine import Engine, Outcome
+from runbooks.errors import JournalTrouble, LostRight, NotUnderWay, PlanRefused, Problem
+from runbooks.journal import Record, RunAdopted, RunOutcome, RunPlanned, StepEnded
 from runbooks.library import Library
 from runbooks.model import Kind, Runbook
 from runbooks.plan import bind, compose, facts_of
 from runbooks.planned import Known, Part, Plan
-from runbooks.progress import Progress
+from runbooks.progress import Progress, fold, plan_of
 from runbooks.scope import RunRef, scope_of
 from runbooks.shedding import as_shedding
+from runbooks.steered import Order, Verb
+from runbooks.steering import Refused
 from runbooks.uses import SHIPPED
+from runbooks.watching import Watchers
 from sites.model import SHED, Estate, Service
 from sites.replication.words import ReplicationDriver, Word
 from sites.transport import Transport
@@ -51,12 +60,33 @@ from sites.transport import Transport
 log = structlog.get_logger(__name__)
 
 ASK_SECONDS = 5.0
+TAKES = ("ownership.claim", "ownership.take-over", "ownership.break-glass")
 # The words of a driver that are the keeper's to say, by the frame of a move.
 NEEDS: Mapping[str, frozenset[Word]] = {
     "hand-over": frozenset({Word.CLOSE}),
     "shut-over": frozenset({Word.FENCE}),
 }
-RUN_STATES = {RunOutcome.DONE: "done", RunOutcome.FAILED: "failed"}
+STAND_DOWN_SECONDS = 10.0
+BROKEN_EVENT = "broken-glass"
+GLASS_LOOKED_AT = 20
+BEGIN_LOOK_SECONDS = 0.02
+BEGIN_TRIES = 100
+RUN_STATES = {
+    RunOutcome.DONE: "done",
+    RunOutcome.FAILED: "failed",
+    RunOutcome.ABORTED: "aborted",
+    RunOutcome.UNDONE: "undone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A run that is carried out here: its engine, what tells others of it, and its end."""
+
+    plan: Plan
+    engine: Engine
+    publisher: Publisher | LocalRun
+    ended: asyncio.Event
 
 
 def run_id(service: str, kind: str) -> str:
@@ -67,7 +97,7 @@ def run_id(service: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What runs are carried out with."""
+    """What runs are carried out with. `base`: where relative paths in steps start."""
 
     estate: Estate
     site: str
@@ -75,10 +105,11 @@ class Tools:
     catalogue: ActionCatalogue
     drivers: dict[str, ReplicationDriver]
     transport: Transport
-    journal: Journal
+    journal: SqliteJournal
     store: Store
     probes: Mapping[str, WaitHealthy]
     sql: Mapping[str, Sql]
+    base: Path = Path()
 
 
 class Mover:
@@ -92,8 +123,13 @@ class Mover:
         self._tally = tally
         self._on_step_ended = on_step_ended
         self._runbooks: dict[str, Runbook] = {}
+        self._under_way: dict[str, _UnderWay] = {}
         self.progress: dict[str, Progress] = {}
+        self.watchers = Watchers()
         self.on_local_run: Callable[[RunRecord], None] = lambda record: None
+        self.on_progress: Callable[[Progress], None] = lambda progress: None
+        self.run_record: Callable[[str], RunRecord | None] = lambda run: None
+        self.what_it_leaves: Callable[[Progress, RunOutcome], Awaitable[tuple[str, ...]]] = _nothing_to_say
 
     # --- plans ---------------------------------------------------------------------------------------
 
@@ -144,7 +180,7 @@ class Mover:
                 to_site=to_site,
                 run=RunRef(run, kind, epoch),
             )
-            facts = facts_of(service, self._tools.drivers.get(service.name))
+            facts = facts_of(service, self._tools.drivers.get(service.name), self._tools.estate)
             return bind(self._runbook(service, role), scope, facts, self._tools.catalogue, part=role)
 
         def shedding(name: str) -> Part:
@@ -252,22 +288,26 @@ class Mover:
 
     # --- runs ----------------------------------------------------------------------------------------
 
-    async def carry_out(self, plan: Plan, errand: Errand, *, publish: bool) -> RunOutcome:
+    async def carry_out(
+        self, plan: Plan, errand: Errand, *, publish: bool, first: Order | None = None
+    ) -> RunOutcome:
         """Carry a plan out, or go on with it if the journal knows it already. Never raises for a failed run.
 
-        `publish`: the record is not in the store yet and no ownership transaction will put it there.
+        `publish`: the record is not in the store yet and no ownership transaction will put it there. A run
+        that this site has adopted is gone on with from its record; `first` is ordered of it before
+        anything else.
         """
-        publisher: Publisher | LocalRun = (
-            LocalRun(errand.record, self.on_local_run)
-            if errand.certificate
-            else Publisher(self._tools.store, errand.record, self._tools.site)
-        )
+        publisher = self._publisher(plan, errand)
         self._desk.errands[plan.id] = errand
+        if isinstance(publisher, Publisher):
+            errand.restate = publisher.restate
         started_ns = boottime_ns()
 
         def progressed(progress: Progress, last: Record) -> None:
             self.progress[plan.id] = progress
             publisher.update(progress)
+            self.on_progress(progress)
+            self.watchers.note(plan.id, last)
             if isinstance(last.event, StepEnded) and plan.to_site == self._tools.site:
                 self._on_step_ended(plan.service)
 
@@ -279,22 +319,25 @@ class Mover:
             on_progress=progressed,
         )
         background = asyncio.create_task(publisher.run(create=publish))
+        under_way = _UnderWay(plan, engine, publisher, asyncio.Event())
+        self._under_way[plan.id] = under_way
+        self.watchers.begin(plan.id)
         log.info("run-started", run=plan.id, kind=str(plan.kind), service=plan.service, why=errand.why)
         outcome = RunOutcome.INTERRUPTED
         summary = "the controller was ended"
         try:
-            ended = await engine.carry_out(
-                plan,
-                self._context(plan, errand),
-                who=errand.who,
-                why=errand.why,
-                data_loss=errand.record.statement,
-            )
+            ended = await self._walked(engine, plan, errand, first)
             outcome, summary = ended.outcome, ended.summary
+            if changed := await asyncio.to_thread(changed_on_disk, plan, self._tools.library):
+                summary += f"; carried out as planned, though changed on the disk since: {', '.join(changed)}"
             if errand.report is not None and outcome is RunOutcome.DONE:
                 publisher.report(await errand.report(ended.progress))
+            publisher.leave(await self.what_it_leaves(ended.progress, outcome))
         finally:
             self._desk.errands.pop(plan.id, None)
+            self._under_way.pop(plan.id, None)
+            under_way.ended.set()
+            self.watchers.end(plan.id)
             seconds_taken = (boottime_ns() - started_ns) / 1e9
             self._count(plan, outcome, seconds_taken)
             await publisher.finish(RUN_STATES.get(outcome, "stopped"), summary, background)
@@ -302,6 +345,137 @@ class Mover:
             "run-ended", run=plan.id, outcome=str(outcome), summary=summary, seconds=round(seconds_taken, 3)
         )
         return outcome
+
+    async def _walked(self, engine: Engine, plan: Plan, errand: Errand, first: Order | None) -> Outcome:
+        context, record = self._context(plan, errand), errand.record
+        if errand.adopted:
+            seen = RunAdopted(record.executor, self._tools.site, seen_in(record))
+            return await engine.adopt(plan, seen, context, who=record.who, why=record.why, first=first)
+        return await engine.carry_out(
+            plan, context, who=errand.who, why=errand.why, data_loss=record.statement
+        )
+
+    async def left_under_glass(self, service: str, certificate: str) -> tuple[Plan, Errand] | None:
+        """The run of this certificate, if it was cut off after it had broken the glass."""
+        journal = self._tools.journal
+        for event in await journal.events(GLASS_LOOKED_AT, service=service, kind=BROKEN_EVENT):
+            if event.data.get("certificate") != certificate:
+                continue
+            records = await journal.read(str(event.data.get("run", "")))
+            plan = plan_of(records)
+            if plan is None or fold(plan, records).final or not isinstance(records[0].event, RunPlanned):
+                return None
+            ordered = records[0].event
+            record = self.record_of(
+                plan,
+                who=ordered.who,
+                why=ordered.why,
+                statement=ordered.data_loss,
+                loss_bound_seconds=None,
+            )
+            was = event.data.get("last_known") or {}
+            errand = Errand(
+                record,
+                ordered_by_operator=True,
+                certified_down=True,
+                certificate=certificate,
+                broken=True,
+                reopens=was.get("primary") == self._tools.site,
+                who=ordered.who,
+                why=ordered.why,
+            )
+            return plan, errand
+        return None
+
+    async def adopt(self, run: str) -> RunRecord | None:
+        """P26: raise the executor's number by compare-and-set, so that this site alone goes on with the run.
+        The record as it stands then; None when it has ended, or somebody else was quicker. Raises
+        StoreError."""
+        key = RUNS + run
+        found = (await self._tools.store.read(key, exact=True, timeout_seconds=ASK_SECONDS)).get(key)
+        if found is None or (there := decode(RunRecord, found.value)).over:
+            return None
+        ours = replace(
+            there, executor=there.executor + 1, executor_site=self._tools.site, state="running", waits=()
+        )
+        result = await self._tools.store.transact(
+            [Compare(key, found.mod_revision)], [Put(key, encode(ours))], [key], timeout_seconds=ASK_SECONDS
+        )
+        if result.succeeded:
+            log.warning("run-adopted", run=run, executor=ours.executor, before=there.executor_site)
+        return ours if result.succeeded else None
+
+    def _publisher(self, plan: Plan, errand: Errand) -> Publisher | LocalRun:
+        if errand.certificate:
+            return LocalRun(errand.record, self.on_local_run)
+
+        async def follow(asked: RunOrder) -> RunAnswer:
+            return await self._follow(plan.id, asked)
+
+        def adopted(by: RunRecord) -> None:
+            self.stand_down(plan.id, f"{by.executor_site} has adopted the run as executor {by.executor}")
+
+        return Publisher(self._tools.store, errand.record, follow=follow, on_adopted=adopted)
+
+    # --- steering ------------------------------------------------------------------------------------
+
+    def under_way(self, run: str) -> bool:
+        """Whether the run is carried out here at this moment."""
+        return run in self._under_way
+
+    async def steer(self, run: str, order: Order) -> Order | Refused:
+        """Have a run that is carried out here follow an order. Raises NotUnderWay and JournalTrouble."""
+        found = self._under_way.get(run)
+        if found is None:
+            raise NotUnderWay(f"run {run} is not carried out here at this moment")
+        for _ in range(BEGIN_TRIES):
+            if found.engine.under_way(run) or found.ended.is_set():
+                break
+            await asyncio.sleep(BEGIN_LOOK_SECONDS)  # it has just begun: its first record is being written
+        given = await found.engine.steer(run, order)
+        log.warning("run-steered", run=run, order=str(order), accepted=isinstance(given, Order))
+        return given
+
+    async def _follow(self, run: str, asked: RunOrder) -> RunAnswer:
+        """An order that came through the store."""
+        try:
+            given = await self.steer(run, as_order(asked))
+        except NotUnderWay as fault:
+            return RunAnswer(ask_id=asked.ask_id, code="run-not-under-way", message=str(fault))
+        except JournalTrouble as fault:
+            return RunAnswer(ask_id=asked.ask_id, code="not-on-file", message=str(fault))
+        except ValueError as fault:
+            return RunAnswer(ask_id=asked.ask_id, code="wrong-request", message=str(fault))
+        if isinstance(given, Refused):
+            return RunAnswer(ask_id=asked.ask_id, code=given.code, message=given.message)
+        return RunAnswer(ask_id=asked.ask_id, number=given.number)
+
+    def look(self, record: RunRecord) -> None:
+        """A run's record in the store has changed: it may hold an order for us, or another executor's
+        number."""
+        found = self._under_way.get(record.run)
+        if found is None or not isinstance(found.publisher, Publisher):
+            return
+        errand = self._desk.errands.get(record.run)
+        if record.asks or (errand is not None and record.executor > errand.record.executor):
+            found.publisher.look()
+
+    def stand_down(self, run: str, why: str) -> None:
+        """A run that has lost its right is ended here, whatever it waits for."""
+        if (found := self._under_way.get(run)) is not None:
+            with contextlib.suppress(NotUnderWay):
+                found.engine.stand_down(run, why)
+
+    async def clear_the_way(self, run: str, who: str, why: str) -> None:
+        """Abort a run that waits for a person, for something that cannot wait, and wait for its end."""
+        found = self._under_way.get(run)
+        if found is None:
+            return
+        order = Order(verb=Verb.ABORT, who=who, site=self._tools.site, at=wall_text(), reason=why)
+        progress = self.progress.get(run)
+        await self.steer(run, replace(order, seen=progress.last_order if progress is not None else 0))
+        async with asyncio.timeout(STAND_DOWN_SECONDS):
+            await found.ended.wait()
 
     async def publish_late(self, record: RunRecord) -> bool:
         """Put the record of a run that has ended into the store, which could not be told of it before. False
@@ -336,6 +510,8 @@ class Mover:
             driver=self._tools.drivers.get(plan.service),
             wait_healthy=self._tools.probes.get(plan.service),
             sql=self._tools.sql.get(plan.service),
+            base=self._tools.base,
+            said=self.watchers.listener(plan.id),
         )
 
     async def _known(self, service: str) -> ServiceRecord | None:
@@ -351,13 +527,22 @@ class Mover:
     def _right(self, plan: Plan) -> Callable[[], Awaitable[None]]:
         """P26: asked before every side effect. Before the claim the run must still hold the service; from
         the claim on, this site must be entitled to it at the plan's epoch, by the keeper's word. So it must
-        from the moment on when the glass is broken (P31), which needs no record and no quorum."""
+        from the moment on when the glass is broken (P31), which needs no record and no quorum.
+
+        What stands behind the claim in the plan never goes before it, whatever became of the claim's step;
+        and a run that another controller has adopted is no longer this one's."""
+        ownership = [step.id for step in plan.steps if step.action in TAKES]
+        behind = _behind(plan, ownership)
+        started_by_transaction = any(step.action == "ownership.give-up" for step in plan.steps)
 
         async def may_act() -> None:
             errand = self._desk.errands.get(plan.id)
+            known = self.run_record(plan.id)
+            if errand is not None and known is not None and known.executor > errand.record.executor:
+                raise LostRight(f"{known.executor_site} has adopted the run as executor {known.executor}")
             if errand is not None and errand.certificate:
                 if errand.broken:
-                    await entitled()
+                    await entitled(plan.epoch)
                 return
             record = await self._known(plan.service)
             if record is None:
@@ -366,17 +551,28 @@ class Mover:
                 if record.primary != plan.to_site or record.epoch != plan.epoch:
                     raise LostRight(f"{record.primary} is primary at epoch {record.epoch} now")
                 return
+            if errand is not None and errand.takes_back:
+                await entitled(record.epoch)
+                return
             if record.epoch < plan.epoch:
+                progress = self.progress.get(plan.id)
+                early = [s.title for s in progress.started if s.id in behind] if progress is not None else []
+                if early:
+                    raise LostRight(
+                        f"{early[0]} comes after the claim, and {plan.to_site} has not claimed it"
+                    )
                 held = record.movement is Movement.MOVING and record.run == plan.id
-                ours_to_take = not record.run or record.primary != self._tools.site
+                ours_to_take = not started_by_transaction and (
+                    not record.run or record.primary != self._tools.site
+                )
                 if not held and not ours_to_take:
                     raise LostRight(f"run {record.run} holds the service now")
                 return
-            await entitled()
+            await entitled(plan.epoch)
 
-        async def entitled() -> None:
+        async def entitled(epoch: int) -> None:
             try:
-                reply = await self._desk.ask(MayAct(service=plan.service, epoch=plan.epoch), ASK_SECONDS)
+                reply = await self._desk.ask(MayAct(service=plan.service, epoch=epoch), ASK_SECONDS)
             except KeeperGone as gone:
                 raise LostRight(f"the keeper does not answer: {gone}") from gone
             if not reply.done:
@@ -385,62 +581,14 @@ class Mover:
         return may_act
 
 
-class Publisher:
-    """Writes `runs/<id>` as the run goes on; late or refused writes never hold the run up."""
+def _behind(plan: Plan, first: Sequence[str]) -> frozenset[str]:
+    """Every step that needs one of these, directly or by way of others."""
+    found = set(first)
+    for step in plan.steps:  # by number, so that what a step needs comes before it
+        if not found.isdisjoint(step.needs):
+            found.add(step.id)
+    return frozenset(found.difference(first))
 
-    def __init__(self, store: Store, record: RunRecord, site: str) -> None:
-        self._store = store
-        self._record = record
-        self._site = site
-        self._changed = asyncio.Event()
-        self._revision: int | None = None
-        self._ended = False
 
-    def update(self, progress: Progress) -> None:
-        """Take a new state in."""
-        self._record = replace(self._record, steps=steps_of(progress))
-        self._changed.set()
-
-    def report(self, lines: tuple[str, ...]) -> None:
-        """What the run found out; written with its end."""
-        self._record = replace(self._record, report=lines)
-
-    async def run(self, *, create: bool) -> None:
-        """Write whatever changed until `finish`; several changes may go in one write."""
-        if create:
-            self._revision = 0
-            self._changed.set()
-        while not self._ended:
-            await self._changed.wait()
-            self._changed.clear()
-            await self._write()
-
-    async def _write(self) -> None:
-        key = RUNS + self._record.run
-        try:
-            if self._revision is None:
-                snapshot = await self._store.read(key, exact=True, timeout_seconds=5.0)
-                found = snapshot.get(key)
-                if found is None:
-                    return  # the ownership transaction that creates it has not been yet
-                if decode(RunRecord, found.value).executor > self._record.executor:
-                    return  # adopted by another executor (P26): it is no longer ours to write
-                self._revision = found.mod_revision
-            result = await self._store.transact(
-                [Compare(key, self._revision)], [Put(key, encode(self._record))], [key], timeout_seconds=5.0
-            )
-            self._revision = result.revision if result.succeeded else None
-        except (StoreError, RecordUnreadable) as fault:
-            self._revision = None
-            log.debug("run-not-published", run=self._record.run, problem=str(fault))
-
-    async def finish(self, state: str, summary: str, background: "asyncio.Task[None]") -> None:
-        """Write the end, and end."""
-        self._ended = True
-        background.cancel()
-        await asyncio.gather(background, return_exceptions=True)
-        self._record = replace(self._record, state=state, outcome=summary, ended=wall_text())
-        self._revision = None
-        await self._write()
-        if self._revision is None:
-            await self._write()
+async def _nothing_to_say(progress: Progress, outcome: RunOutcome) -> tuple[str, ...]:
+    return ()

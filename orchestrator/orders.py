@@ -3,6 +3,7 @@
 Refusals carry a reason's code. Nothing here is automatic.
 """
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ from orchestrator.power_orders import PowerOrders
 from orchestrator.quieting import Quieting, ask_keeper
 from orchestrator.reconciling import Reconciling
 from orchestrator.refusing import OrderRefused
+from orchestrator.steering_desk import SteeringDesk
+from orchestrator.store.base import Store
 from runbooks.errors import PlanRefused, RunbooksError
 from runbooks.model import Kind
 from runbooks.planned import Plan
@@ -45,6 +48,8 @@ from sites.replication.words import Role
 
 PLANS_KEPT = 1000
 NOTHING_COMING: Mapping[str, str] = {}
+ANY_LOSS_SECONDS = 1e9  # stands in a record for any loss, since JSON knows no endless number
+CLEAR_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,10 @@ def gate_status(gate: Gate) -> GateStatus:
 
 
 class Orders:
-    """The desk where people order moves of one controller; `quieting`, `peers`, `reconciling` and
-    `certificates` are the desks beside it."""
+    """The desk where people order moves of one controller; `quieting`, `steering`, `peers`, `reconciling`
+    and `certificates` are the desks beside it."""
 
-    def __init__(self, controller: Controller, certificates: CertificateDesk) -> None:
+    def __init__(self, controller: Controller, certificates: CertificateDesk, store: Store) -> None:
         self._controller = controller
         self._drafter = Drafter(controller, certificates)
         self._power = PowerOrders(controller)
@@ -82,6 +87,7 @@ class Orders:
         self.peers = PeerCertificates(self._drafter)
         self.reconciling = Reconciling(self._drafter)
         self.quieting = Quieting(controller)
+        self.steering = SteeringDesk(controller, store)
 
     # --- plans ---------------------------------------------------------------------------------------
 
@@ -317,10 +323,24 @@ class Orders:
         self._open(drawn, gates(view, service, wish))
         reason = order.reason or drawn.request.reason
         if wish.planned or wish.holder_lives:
-            await self._start_planned(drawn, who, reason)
+            await self._start_planned(drawn, wish, who, reason)
         else:
             await self._start_failover(drawn, wish, view, service, who, reason, order.signature)
         return self._accepted(drawn)
+
+    async def _clear_the_way(self, plan: Plan, who: str) -> None:
+        """An emergency order goes before a run that waits for a person: that one is aborted, and says so."""
+        mind = self._controller.minds[plan.service]
+        if not mind.run or not mind.run_waits:
+            return
+        why = f"run {plan.id} was ordered, which cannot wait for it"
+        try:
+            await self._controller.mover.clear_the_way(mind.run, who, why)
+            if mind.busy is not None:
+                async with asyncio.timeout(CLEAR_SECONDS):
+                    await asyncio.wait({mind.busy})
+        except (RunbooksError, TimeoutError) as fault:
+            raise OrderRefused("moving", f"run {mind.run} does not end: {fault}") from fault
 
     def _open(self, drawn: Drawn, answers: tuple[Gate, ...]) -> None:
         """Every gate is open at this moment. Raises OrderRefused."""
@@ -333,7 +353,7 @@ class Orders:
         self._drawn.pop(drawn.plan.id, None)
         return MoveAccepted(run=drawn.plan.id, message=f"run {drawn.plan.id} has been started")
 
-    async def _start_planned(self, drawn: Drawn, who: str, reason: str) -> None:
+    async def _start_planned(self, drawn: Drawn, wish: Wish, who: str, reason: str) -> None:
         """P26: by compare-and-set at the plan's revision; the target's controller carries it out."""
         record = self._controller.mover.record_of(
             drawn.plan,
@@ -342,6 +362,8 @@ class Orders:
             statement=drawn.statement,
             loss_bound_seconds=drawn.loss_bound_seconds,
         )
+        if wish.accept_loss_seconds is not None:
+            record = replace(record, accepted_loss_seconds=min(wish.accept_loss_seconds, ANY_LOSS_SECONDS))
         await ask_keeper(
             self._controller,
             StartRun(
@@ -363,6 +385,7 @@ class Orders:
         reason: str,
         signature: str,
     ) -> None:
+        await self._clear_the_way(drawn.plan, who)
         self._drafter.check_idle(drawn.plan.service)
         words, bound = statement(view, service, wish)  # frozen at the moment of decision
         covers: tuple[str, ...] = ()

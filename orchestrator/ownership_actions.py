@@ -44,11 +44,12 @@ class NoArguments(Arguments):
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
     that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
-    this site was the primary itself. `covers`: the services of which a certificate names every host, or of
-    which every host is to be `power_off` first; `cut_off` once that is verified. `loss_limit_seconds`: more
-    than that must not be lost by what the old site accepted until then.
-    `report`: what to put on file of a run that was done; its lines are
-    published with the run."""
+    this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was done is
+    undone. `covers`: the services of which a certificate names every host, or of which every host is to be
+    `power_off` first; `cut_off` once that is verified. `loss_limit_seconds`: more than that must not be lost
+    by what the old site accepted until then. `before_claim`: asked when nobody owns the service any more and
+    it is about to be claimed; raises StepFailed. `restate`: publishes another statement of what is lost, and
+    its bound. `report`: what to put on file of a run that was done; its lines are published with the run."""
 
     record: RunRecord
     automatic: bool = False
@@ -63,9 +64,13 @@ class Errand:
     certificate: str = ""
     broken: bool = False
     reopens: bool = False
+    adopted: bool = False
+    takes_back: bool = False
     who: str = ""
     why: str = ""
     after_take_over: Callable[[], None] | None = None
+    before_claim: Callable[[], Awaitable[None]] | None = None
+    restate: Callable[[str, float], None] | None = None
     report: Callable[[Progress], Awaitable[tuple[str, ...]]] | None = None
 
 
@@ -265,6 +270,8 @@ async def _claim(desk: KeeperDesk, context: ActionContext, call: Call) -> Result
     record = desk.record(plan.service)
     if record is None:
         raise StepFailed("the service's record is not known here at this moment")
+    if record.primary is None and errand.before_claim is not None:
+        await errand.before_claim()
     received: Position | None = None
     driver = context.driver
     if driver is not None and record.primary is None and Word.SAMPLE not in driver.unknown_words:

@@ -111,6 +111,7 @@ class PeerServer:
         self._pace = Pace(REQUESTS_A_SECOND, 1.0)
         self._refused: dict[str, int] = {}
         self._certificate_ends: float | None = None
+        self._noting: asyncio.Task[None] | None = None
         self.store_word: Callable[[], bytes] | None = None
 
     @property
@@ -139,8 +140,8 @@ class PeerServer:
             lingering_time=BODY_WITHIN_SECONDS,
             tcp_keepalive=True,
         )
-        await self._note_end()
         await self._door.start()
+        self._noting = asyncio.create_task(self._note_end())  # whoever asks need not wait for it
 
     async def reload(self) -> None:
         """Read the certificates again; connections that are there stay. Raises CertificateMisuse, and then
@@ -150,6 +151,8 @@ class PeerServer:
 
     async def aclose(self) -> None:
         """Listen no more; who waits for an answer gets none."""
+        if self._noting is not None:
+            await asyncio.gather(self._noting, return_exceptions=True)
         await self._door.aclose()
         for waiting in self._waiting.values():
             waiting.cancel()
@@ -163,9 +166,15 @@ class PeerServer:
             waiting.set_result(PromiseReply(granted, code, message))
 
     async def _note_end(self) -> None:
-        from orchestrator.certificates.reading import ends_unix_seconds
+        def look() -> float:
+            from orchestrator.certificates.reading import ends_unix_seconds
 
-        self._certificate_ends = await asyncio.to_thread(ends_unix_seconds, self._files.certificate)
+            return ends_unix_seconds(self._files.certificate)
+
+        try:
+            self._certificate_ends = await asyncio.to_thread(look)
+        except CertificateMisuse as fault:
+            log.warning("certificate-end-unknown", problem=str(fault))
 
     def _new(self) -> asyncio.Protocol:
         assert self._http is not None

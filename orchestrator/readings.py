@@ -84,6 +84,7 @@ class ServiceReading:
     unprotected_since_unix_seconds: float | None = None
     drill_last_success_unix_seconds: float | None = None
     last_move: MoveReading | None = None
+    run_waits: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,14 @@ def _service(controller: Controller, view: View, service: ServiceView) -> Servic
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
         last_move=_last_move(controller, noun.name),
+        run_waits=None if watched else _run_waits(controller, noun.name),
     )
+
+
+def _run_waits(controller: Controller, service: str) -> bool:
+    """Of the runs that are known, whichever controller carries them out."""
+    runs = controller.run_records.values()
+    return any(run.service == service and run.state == "waiting" for run in runs)
 
 
 def _last_move(controller: Controller, service: str) -> MoveReading | None:

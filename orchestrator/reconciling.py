@@ -12,13 +12,13 @@ import structlog
 
 from orchestrator.accepted import under_certificate
 from orchestrator.api.shapes import Acted, ReconcileRequest
-from orchestrator.breaking_glass import BROKEN_EVENT
 from orchestrator.clock import wall_text
 from orchestrator.core.gates import FRESH_WORD_SECONDS
 from orchestrator.core.messages import Reconcile
 from orchestrator.core.notes import Glass
 from orchestrator.core.view import ServiceView, View
 from orchestrator.drafting import Drafter, with_quorum
+from orchestrator.mover import BROKEN_EVENT
 from orchestrator.quieting import ask_keeper
 from orchestrator.refusing import OrderRefused
 from runbooks.errors import RunbooksError

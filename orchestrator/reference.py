@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import click
 
 from orchestrator.cli.failures import EXIT_CODES
-from orchestrator.cli.group import SECTIONS, cli
+from orchestrator.cli.group import cli, sections
 from orchestrator.core.reasons import GROUPS as REASON_GROUPS
 from orchestrator.metrics_table import GROUPS as METRIC_GROUPS
 from orchestrator.metrics_table import MetricRow
@@ -23,7 +23,7 @@ def commands_page() -> str:
     """Every verb that there is, with its options and examples."""
     lines = ["# Commands", "", _MADE, "", *_help(cli), "", "## For every verb", "", *_options(cli)]
     lines += ["These stand before the verb: `twinsite --site durham status`.", ""]
-    for title, commands in SECTIONS:
+    for title, commands in sections():
         shown = [command for command in commands if not command.hidden]
         if shown:
             lines += [f"## {title}", ""]

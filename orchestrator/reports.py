@@ -2,11 +2,11 @@
 found again."""
 
 from orchestrator.accepted import EVENT
-from orchestrator.breaking_glass import BROKEN_EVENT
 from orchestrator.certificate_desk import APPROVED_EVENT, CERTIFICATE_EVENT
 from orchestrator.core.records import RunRecord
 from orchestrator.journal import SqliteJournal
 from orchestrator.journal_tables import JournalEvent
+from orchestrator.mover import BROKEN_EVENT
 from orchestrator.reconciling import RECONCILED_EVENT
 from orchestrator.switched_off import BACK_EVENT, ENDED_EVENT, ORDERED_EVENT
 from runbooks.errors import RunbooksError

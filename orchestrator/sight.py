@@ -11,13 +11,14 @@ from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
-from orchestrator.core.records import Mode, Pause, RunRecord, ServiceRecord
+from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Mode, Pause, RunRecord, ServiceRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.link import KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.ownership_actions import KeeperDesk
+from runbooks.model import Kind
 from sites.model import Estate, FailoverPolicy, Service
 from sites.replication.words import ReplicationDriver
 
@@ -149,10 +150,12 @@ class Sight:
             lag_bytes=lag.bytes,
             lag_age_seconds=lag.age_seconds,
             safe_until_ns=self._eyes.safe_until_ns(name, primary, standby),
+            still=self._eyes.still(name, primary),
             final_primary_history=self._eyes.primary_history(name),
             outside=self._eyes.outside(name, now_ns),
-            run_here=mind.run,
+            run_here="" if mind.run_waits and mind.run_kind == Kind.SWITCHOVER else mind.run,
             run_failed=self._run_failed(record),
+            run_waits=self._run_waits(mind, record),
             run_in_doubt=record is not None and bool(record.run) and mind.run_in_doubt == record.run,
             pause_left_seconds=self._pause_left(mind, record, now_ns),
             pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
@@ -203,7 +206,16 @@ class Sight:
 
     def _run_failed(self, record: ServiceRecord | None) -> bool:
         run = self._run_records.get(record.run) if record is not None and record.run else None
-        return run is not None and run.state == "failed"
+        return run is not None and run.state in RUN_WITHOUT_SUCCESS
+
+    def _run_waits(self, mind: ServiceMind, record: ServiceRecord | None) -> bool:
+        """The run that holds the service waits for a person, wherever it is carried out."""
+        if mind.run or (record is not None and record.target == self._site):
+            return (
+                mind.run_waits
+            )  # one that is this site's to carry out waits only once it is under way again
+        run = self._run_records.get(record.run) if record is not None and record.run else None
+        return run is not None and run.state == "waiting"
 
     def _pause_left(self, mind: ServiceMind, record: ServiceRecord | None, now_ns: int) -> float | None:
         """Counted on this clock from when this pause was first read here; None when there is none."""

@@ -17,7 +17,6 @@ import structlog
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.certificates.reading import certificate_ends
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
@@ -30,6 +29,7 @@ from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
 from orchestrator.last_words import KeeperStarts, StartedKeeper
+from orchestrator.leaving import Leaving
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
@@ -44,6 +44,7 @@ from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
 from orchestrator.sight import guard_clocks
 from orchestrator.site_orders import SiteOrders
+from orchestrator.standstill import Standstills
 from orchestrator.store.base import KeyValue, Store
 from orchestrator.store.continuity import Break
 from orchestrator.store.known import KnownStore
@@ -72,9 +73,9 @@ CERTIFICATES_EVERY_SECONDS = 60.0
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
-    sockets. `start_keeper` is called when none answers; `store_status` when the store can tell its own;
-    `peer_store` asks the other site what it knows of the store (P33); `cut_hosts` and
-    `look_at_device` work the fencing devices."""
+    sockets. `start_keeper` is called when none answers; `first_keeper` has been started already;
+    `store_status` when the store can tell its own; `peer_store` asks the other site what it knows of the
+    store (P33); `cut_hosts` and `look_at_device` work the fencing devices."""
 
     estate: Estate
     site: str
@@ -86,6 +87,7 @@ class Means:
     journal: SqliteJournal
     sql: Mapping[str, Sql]
     start_keeper: Callable[[], StartedKeeper]
+    first_keeper: StartedKeeper | None = None
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
     peer_store: Callable[[], Awaitable[PeerWord]] | None = None
     cut_hosts: CutHosts = cut_hosts
@@ -106,7 +108,9 @@ class SiteController:
         tally = self._tally = Tally()
         # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
-        self._starts = KeeperStarts(means.start_keeper, means.directory, tally.not_accepted)
+        self._starts = KeeperStarts(
+            means.start_keeper, means.directory, tally.not_accepted, first=means.first_keeper
+        )
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
         desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed, self._power_off)
         context = context_at(
@@ -120,14 +124,22 @@ class SiteController:
         self._vantage = Vantage(
             self._estate, self._site, context, store_status=means.store_status, on_store=self._on_store
         )
+        self._stills = Standstills(
+            self._site,
+            means.drivers,
+            is_down=lambda service: self._eyes.is_down(service, self._site),
+            keeper=lambda: self._view,
+            on_proof=lambda: self._eyes.changed.set(),
+        )
         self._eyes = Eyes(
             self._estate,
             means.drivers,
             watch_losses_at=self._site,
-            on_change=self._wake.set,
+            on_change=self._on_eyes,
             scouts=self._vantage.scouts,
             probes=self._vantage.seen,
             guard_clocks=lambda: guard_clocks(self._site, self._view),
+            still=self._stills.of,
         )
         self._probes = {
             name: ServiceProbes(self._estate, service, context)
@@ -175,6 +187,8 @@ class SiteController:
         )
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
+        mover.run_record = self.controller.run_records.get
+        mover.what_it_leaves = Leaving(self.controller).lines
         self._page = MetricsPage()
         self.controller.on_turn = self._on_turn
 
@@ -192,6 +206,7 @@ class SiteController:
             store=self._store,
             probes=dict(self._probes),
             sql=means.sql,
+            base=means.base,
         )
 
     # --- running -------------------------------------------------------------------------------------
@@ -201,7 +216,7 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        orders = Orders(self.controller, self._certificates)
+        orders = Orders(self.controller, self._certificates, self._store)
         site_orders = SiteOrders(self.controller, orders, self._store)
         api = LocalApi(self.controller, orders, site_orders, self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics
@@ -224,6 +239,7 @@ class SiteController:
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
+            self._stills.run(),
             self._vantage.run(),
             controller.watch_settings(),
             controller.device_patrol.run(),
@@ -240,10 +256,14 @@ class SiteController:
 
     async def _watch_certificates(self) -> None:
         """When this site's certificates run out, now and then: they may be renewed meanwhile."""
+
+        def look() -> dict[str, float]:
+            from orchestrator.certificates.reading import certificate_ends
+
+            return certificate_ends(self._estate, self._site, self._means.base)
+
         while True:
-            self.controller.own_certificate_ends = await asyncio.to_thread(
-                certificate_ends, self._estate, self._site, self._means.base
-            )
+            self.controller.own_certificate_ends = await asyncio.to_thread(look)
             await asyncio.sleep(CERTIFICATES_EVERY_SECONDS)
 
     # --- the keeper ----------------------------------------------------------------------------------
@@ -253,6 +273,10 @@ class SiteController:
 
     async def _power_off(self, service: str, errand: Errand) -> str:
         return await carried_out(self.controller, service, errand)
+
+    def _on_eyes(self) -> None:
+        self._wake.set()
+        self._stills.wake()
 
     def _on_view(self, view: KeeperView) -> None:
         self._starts.there()
@@ -265,6 +289,7 @@ class SiteController:
         self._view = view
         if worth_a_turn:
             self._wake.set()
+            self._stills.wake()
             self._notify()
 
     def _notify(self) -> None:
@@ -341,7 +366,11 @@ class SiteController:
 
     def _take_run(self, record: RunRecord) -> None:
         records = self.controller.run_records
+        known = records.get(record.run)
+        if known is not None and known.executor > record.executor:
+            return  # adopted meanwhile: what its old executor still says of it does not count (P26)
         records[record.run] = record
+        self.controller.mover.look(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]

@@ -365,7 +365,7 @@ class SiteRun:
             return MoveState.DONE, run
         if self._controller.minds[part.service].run == run:
             return MoveState.RUNNING, run
-        if record is not None and record.state in ("failed", "stopped"):
+        if record is not None and (record.over or record.state == "stopped"):
             return MoveState.FAILED, f"{run}: {record.outcome}"
         progress = self._controller.mover.progress.get(run)
         if progress is not None and progress.ended is not None and progress.ended.outcome.final:

@@ -14,6 +14,8 @@ from typing import TextIO
 
 from orchestrator.errors import OrchestratorMisuse, OrchestratorTrouble
 
+KEEPER = "keeper"  # the name of its lock
+
 
 class StateUnusable(OrchestratorTrouble):
     """The state directory, or something in it, cannot be used."""
@@ -23,17 +25,18 @@ class AlreadyRuns(OrchestratorMisuse):
     """Another process does this for the same site on this machine."""
 
 
-def lock_directory(directory: Path, name: str) -> TextIO:
-    """Hold a lock for as long as the returned file is open: one `name` per state directory.
+def lock_directory(directory: Path, name: str, *, wait: bool = False) -> TextIO:
+    """Hold a lock for as long as the returned file is open: one `name` per state directory. `wait`: until
+    nobody else holds it, however long that takes.
 
     Raises AlreadyRuns, and StateUnusable.
     """
     check_writable(directory)
-    place = directory / f"{name}.lock"
+    place = _lock_file(directory, name)
     with told_of(place):
         handle = place.open("w", encoding="ascii")
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
             handle.close()
             raise AlreadyRuns(
@@ -43,6 +46,22 @@ def lock_directory(directory: Path, name: str) -> TextIO:
             handle.close()
             raise
     return handle
+
+
+def is_locked(directory: Path, name: str) -> bool:
+    """Whether somebody holds that lock at this moment, or is just looking. What cannot be told is a no."""
+    try:
+        with _lock_file(directory, name).open("r", encoding="ascii") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock_file(directory: Path, name: str) -> Path:
+    return directory / f"{name}.lock"
 
 
 def check_writable(directory: Path) -> None:

@@ -1,7 +1,7 @@
 """The desk where people look at the store itself, and accept one that is not the one known (P33).
 
 A plan is drawn up and shown first; exactly that one is certified, put on file and handed to the keeper, which
-puts the store right in one transaction and ends, for a keeper that trusts it to start.
+puts the store right in one transaction and starts anew in it. What is open stays open.
 """
 
 import asyncio
@@ -31,7 +31,15 @@ from orchestrator.certified import Certificate, CertificateKind
 from orchestrator.clock import wall_text
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.records import SERVICES
-from orchestrator.core.restored import AcceptStore, Certified, Proposal, SiteWord, Word, found_in, propose
+from orchestrator.core.restored import (
+    AcceptStore,
+    Certified,
+    Proposal,
+    SiteWord,
+    Word,
+    found_in,
+    propose,
+)
 from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.peer_store import PeerWord
@@ -50,7 +58,10 @@ ASK_SECONDS = 25.0
 PLANS_KEPT = 20
 
 MEANS = (
-    "This store is believed from then on, and what it forgot is forgotten: takeovers, moves, pauses, runs.",
+    (
+        "This store is believed from then on. Owner, pause and last move of a service are written as the "
+        "sites last knew them; runs that it forgot are forgotten."
+    ),
     (
         "Nothing is moved. Whoever is certified opens the service as its owner always does; services are "
         "moved afterwards with `switchover` and `failover`, past all their gates."
@@ -389,7 +400,7 @@ def _states(ask: AcceptStore, found: Found, proposals: list[Proposal], trust: St
 
 
 def _told(site: str, peer: str, ask: AcceptStore) -> list[str]:
-    lines = [f"{site} trusts the store from now on ({ask.certificate}); its keeper starts anew"]
+    lines = [f"{site} trusts the store from now on ({ask.certificate}); what is open there stays open"]
     lines += [f"{each.service}: {each.owner} is its owner, at epoch {each.epoch}" for each in ask.owners]
     if not ask.peer_trusts:
         lines.append(f"now accept it at {peer} too: twinsite --site {peer} store accept --reason …")

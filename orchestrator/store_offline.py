@@ -147,7 +147,7 @@ async def _take(store: KnownStore, place: Path) -> None:
         if found.cluster_id != acceptance.cluster_id:
             log.error("acceptance-of-another", accepted=acceptance.cluster_id, found=found.cluster_id)
         else:
-            await store.accept(acceptance, found.items, at_once=True)
+            await store.accept(acceptance, found.items)
         await asyncio.to_thread(place.unlink)
     except StoreError as fault:
         log.warning("store-not-accepted-yet", problem=str(fault))

@@ -29,7 +29,9 @@ def run_witness(estate_path: Path, site: str) -> int:
 
 
 async def _run(estate_path: Path, site: str) -> int:
-    ground = load_ground(estate_path, site, probe_settings=PROBE_SETTINGS, probe_faults=probe_faults)
+    ground = load_ground(
+        estate_path, site, witness=True, probe_settings=PROBE_SETTINGS, probe_faults=probe_faults
+    )
     check_writable(ground.directory)
     etcd = open_store(ground)
     store = KnownStore(etcd, SeenFile(ground.directory / NAME))

@@ -9,9 +9,8 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from cryptography import x509
 from pydantic import Field
 
 from probes.connecting import connect
@@ -22,6 +21,9 @@ from probes.reasons import Reason
 from probes.settings import Endpoint, PerSite, Reach
 from probes.trust import TlsContext, client_context, days_left, shown_name, verified_chain
 from probes.trying import Outcome, Trail, attempt, down, up
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 class TlsSettings(Reach):
@@ -120,6 +122,8 @@ class TlsProbe:
         self, refused: ssl.SSLCertVerificationError, trail: Trail, timeout_seconds: float
     ) -> Outcome:
         """What was wrong with it, and what it is: read in a second handshake that believes anything."""
+        from cryptography import x509
+
         why = refused.verify_message or str(refused)
         try:
             anything = client_context(verify=False, ca=None)
@@ -135,7 +139,7 @@ class TlsProbe:
         """Nothing is kept."""
 
 
-def _told(certificate: x509.Certificate) -> str:
+def _told(certificate: "x509.Certificate") -> str:
     return f"for {shown_name(certificate.subject)} by {shown_name(certificate.issuer)}"
 
 

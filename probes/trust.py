@@ -3,12 +3,14 @@
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from pydantic import Field
 
 from probes.settings import ProbeSettings
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 def client_context(*, verify: bool, ca: Path | None) -> ssl.SSLContext:
@@ -57,12 +59,14 @@ class TlsTrust(ProbeSettings):
         return TlsContext(verify=self.verify, ca=None if self.ca is None else base / self.ca)
 
 
-def verified_chain(tls: ssl.SSLObject) -> list[x509.Certificate]:
+def verified_chain(tls: ssl.SSLObject) -> "list[x509.Certificate]":
     """The certificates by which the other side was believed, its own first, the authority's last.
 
     Python has a public way to ask since 3.13; before, the same question is put to the object beneath. Where
     neither answers, the other side's own certificate alone.
     """
+    from cryptography import x509  # takes long, and only a probe of a certificate needs it
+
     found: list[bytes] = []
     if hasattr(tls, "get_verified_chain"):
         found = list(tls.get_verified_chain())
@@ -75,11 +79,11 @@ def verified_chain(tls: ssl.SSLObject) -> list[x509.Certificate]:
     return [x509.load_der_x509_certificate(one) for one in found]
 
 
-def days_left(certificate: x509.Certificate, now: datetime | None = None) -> float:
+def days_left(certificate: "x509.Certificate", now: datetime | None = None) -> float:
     """Days until it ends, by the wall clock, which certificates go by; negative once it has."""
     return (certificate.not_valid_after_utc - (now or datetime.now(UTC))).total_seconds() / 86400
 
 
-def shown_name(name: x509.Name) -> str:
+def shown_name(name: "x509.Name") -> str:
     """A subject or issuer as people write it."""
     return name.rfc4514_string() or "nobody"

@@ -8,21 +8,30 @@ belong to whoever keeps the lease, who adds words of its own to the catalogue.
 import asyncio
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
+from runbooks.attempt import check_right
 from runbooks.catalogue import ActionCatalogue, Arguments, AtSite, VerbatimText
-from runbooks.conditions import ask_until, described
+from runbooks.check import CheckArguments, check_step, least_seconds
+from runbooks.conditions import Answer, ask_until, described
 from runbooks.context import ActionContext, Call, Result, bounded
-from runbooks.errors import ActionMisused, StepFailed
+from runbooks.errors import ActionMisused, LostRight, Overtaken, StepFailed
+from runbooks.http_request import HttpDeed, changes, repeats
 from runbooks.model import Side
+from runbooks.nested import RunbookArguments, never_carried_out
+from runbooks.people import with_people
 from runbooks.planned import PlannedCondition
 from runbooks.remote import ENDING_GRACE_SECONDS, SshArguments, carry_out_on_host, settle_on_host
+from runbooks.script import ScriptArguments, run_script
+from runbooks.web import http_step
 from sites.errors import CommandTimedOut
 from sites.quantities import Seconds, parse_duration
 from sites.replication.words import Position, Rejoined, ReplicationDriver, Role, Word
 
 FINAL_POSITION = "final_position"
 """The key under which a step hands on the last position of a closed primary."""
+_POSITION: TypeAdapter[Position] = TypeAdapter(Position)
+RIGHT_EVERY_SECONDS = 1.0
 _LOOKING = frozenset({Word.VERIFY, Word.SAMPLE})
 
 
@@ -133,7 +142,10 @@ async def _verify(context: ActionContext, call: Call) -> Result:
     """The role, and that both sites still are one cluster: promoting a copy of another one is no failover."""
     driver, site = _driver(context), call.step.site
     asked = PlannedCondition("role", call.arguments.role, site)
-    answer = await ask_until(asked, context, within_seconds=call.timeout_seconds)
+    if call.arguments.role == Role.STANDBY:
+        answer = await _ask_while_right(asked, context, call)
+    else:
+        answer = await ask_until(asked, context, within_seconds=call.timeout_seconds)
     if not answer.holds:
         raise StepFailed(f"expected {call.arguments.role}; {answer.evidence}")
     here = await driver.sample(site)
@@ -145,13 +157,29 @@ async def _verify(context: ActionContext, call: Call) -> Result:
     return Result(described(here))
 
 
+async def _ask_while_right(asked: PlannedCondition, context: ActionContext, call: Call) -> Answer:
+    """As `ask_until`. A primary that died meanwhile feeds nobody, and whoever is to take the service over
+    waits for the end of this run."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + call.timeout_seconds
+    while True:
+        within_seconds = min(due - loop.time(), RIGHT_EVERY_SECONDS)
+        answer = await ask_until(asked, context, within_seconds=within_seconds)
+        if answer.holds or loop.time() >= due:
+            return answer
+        try:
+            await check_right(call)
+        except LostRight as lost:
+            raise Overtaken(f"{lost}; until then: {answer.evidence}") from lost  # it has only looked
+
+
 async def _caught_up(context: ActionContext, call: Call) -> Result:
     final = call.values.get(FINAL_POSITION)
     if final is None:
         raise StepFailed(
             "no final position is known: no earlier step of this run closed the service in order"
         )
-    position = Position(**final)
+    position = _POSITION.validate_python(final)
     site = call.step.site
     if not await _driver(context).caught_up(site, position, timeout_seconds=call.timeout_seconds):
         raise StepFailed(f"{site} has not replayed up to {position.text} within {call.timeout_seconds:g} s")
@@ -189,8 +217,9 @@ async def _notify(context: ActionContext, call: Call) -> Result:
 
 
 def dumped_position(position: Position) -> dict[str, Any]:
-    """A position as a step's value; `Position(**value)` reads it."""
-    return {"text": position.text, "history": position.history, "offset_bytes": position.offset_bytes}
+    """A position as a step's value."""
+    value = {"text": position.text, "history": position.history, "offset_bytes": position.offset_bytes}
+    return value | {"parts": [dumped_position(part) for part in position.parts]} if position.parts else value
 
 
 def _words(*words: Word) -> frozenset[Word]:
@@ -199,7 +228,7 @@ def _words(*words: Word) -> frozenset[Word]:
 
 def shipped_actions() -> ActionCatalogue:
     """The catalogue of every word in this module."""
-    catalogue = ActionCatalogue()
+    catalogue = with_people(ActionCatalogue())
     catalogue = catalogue.with_action(
         "ssh",
         SshArguments,
@@ -207,6 +236,39 @@ def shipped_actions() -> ActionCatalogue:
         summary="run a command on a host",
         settle=settle_on_host,
         ending_grace_seconds=ENDING_GRACE_SECONDS,
+    )
+    catalogue = catalogue.with_action(
+        "script",
+        ScriptArguments,
+        run_script,
+        summary="run a file that is shipped along on a host",
+        settle=settle_on_host,
+        ending_grace_seconds=ENDING_GRACE_SECONDS,
+    )
+    catalogue = catalogue.with_action(
+        "http",
+        HttpDeed,
+        http_step,
+        summary="send a request to an address",
+        changes_by=changes,
+        repeats_by=repeats,
+    )
+    catalogue = catalogue.with_action(
+        "check",
+        CheckArguments,
+        check_step,
+        summary="make sure of what must hold",
+        idempotent=True,
+        changes=False,
+        least_seconds=least_seconds,
+    )
+    catalogue = catalogue.with_action(
+        "runbook",
+        RunbookArguments,
+        never_carried_out,
+        summary="carry out another runbook's steps",
+        idempotent=True,
+        changes=False,
     )
     for word, arguments, act, summary, needs in (
         ("prepare", FromSite, _prepare, "shorten a close that is to come", Word.PREPARE),

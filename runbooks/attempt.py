@@ -12,7 +12,7 @@ import structlog
 from runbooks.catalogue import ActionSpec, Settled, Settlement
 from runbooks.conditions import ask, ask_until
 from runbooks.context import ActionContext, Call, Result, bounded
-from runbooks.errors import LostRight, RunbooksMisuse, StepFailed
+from runbooks.errors import LostRight, RunbooksMisuse, Steered, StepFailed
 from runbooks.journal import StepOutcome
 from runbooks.model import IfUnreachable, InDoubt
 from runbooks.planned import PlannedStep
@@ -30,6 +30,8 @@ from sites.errors import (
 log = structlog.get_logger(__name__)
 
 MAY_ACT_LIMIT_SECONDS = 5.0
+
+_BEGUN_BEFORE = frozenset({"already-started", "already-running"})
 
 _NOT_AGAIN = (
     "(not tried again: running it twice might do harm; `unless`, `verify` or `in_doubt: rerun` allow it)"
@@ -50,7 +52,7 @@ class AttemptFailed(Exception):
 def may_repeat(step: PlannedStep, spec: ActionSpec) -> bool:
     """Whether carrying the step out a second time is known to do no harm."""
     return (
-        spec.idempotent
+        spec.repeats_with(step.arguments)
         or step.unless is not None
         or step.verify is not None
         or step.in_doubt is InDoubt.RERUN
@@ -78,15 +80,21 @@ async def check_right(call: Call) -> None:
 
 
 async def act(step: PlannedStep, spec: ActionSpec, context: ActionContext, call: Call) -> Result:
-    """Carry the action out and make sure of it. Raises AttemptFailed or LostRight."""
+    """Carry the action out and make sure of it. Raises AttemptFailed, LostRight or Steered."""
+    limit_seconds = None if spec.waits_for_people else step.timeout_seconds + spec.ending_grace_seconds
     try:
         try:
-            async with asyncio.timeout(step.timeout_seconds + spec.ending_grace_seconds):
+            async with asyncio.timeout(limit_seconds):
                 result = await spec.act(context, call)
         except ConnectionBroken as error:
             result = await _after_break(spec, context, call, error)
+        except CommandRefused as error:
+            if error.code not in _BEGUN_BEFORE:
+                raise
+            # By an executor of which nothing was heard since: the host alone knows how it ended.
+            result = await _after_break(spec, context, call, error)
         return await verified(step, context, result)
-    except (LostRight, AttemptFailed):
+    except (LostRight, Steered, AttemptFailed):
         raise
     except TimeoutError as error:
         limit = CommandTimedOut(f"not done within {step.timeout_seconds:g} s; it was ended")
@@ -121,9 +129,10 @@ async def settled(spec: ActionSpec, context: ActionContext, call: Call) -> Settl
 
 
 async def _after_break(
-    spec: ActionSpec, context: ActionContext, call: Call, broken: ConnectionBroken
+    spec: ActionSpec, context: ActionContext, call: Call, broken: ConnectionBroken | CommandRefused
 ) -> Result:
-    """The connection broke under way: the command may have gone on, and the host may know how it ended."""
+    """The connection broke under way, or the attempt had been begun before: the command may have gone on, and
+    the host may know how it ended."""
     found = await settled(spec, context, call)
     if found.settlement is Settlement.DONE:
         return Result(f"{broken}\n{found.evidence}", found.exit_status)
@@ -146,14 +155,14 @@ def _meaning(
             return AttemptFailed(StepOutcome.UNREACHABLE_CONTINUED, evidence, exit_status, again=False)
         case HostUnreachable() if not isinstance(error, ConnectionBroken):
             return AttemptFailed(StepOutcome.FAILED, evidence, exit_status, again=True)
-        case CommandRefused():
+        case CommandRefused() if error.code not in _BEGUN_BEFORE:
             # Nothing was started, so there is nothing to do twice.
             return AttemptFailed(StepOutcome.FAILED, evidence, exit_status, again=True)
         case AccessDenied() | HostKeyChanged() | SitesMisuse() | RunbooksMisuse():
             return AttemptFailed(StepOutcome.FAILED, evidence, exit_status, again=False)
         case CommandTimedOut():
             outcome = StepOutcome.TIMED_OUT
-        case SitesTrouble() | StepFailed():
+        case SitesTrouble() | StepFailed() | CommandRefused():
             outcome = StepOutcome.FAILED
         case _:
             log.error("action_broken", step=step.id, action=step.action, exc_info=error)

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from runbooks.context import ActionContext, Call, Result
+from runbooks.marks import NamesFile, NamesRunbook
 from runbooks.model import Side
 from runbooks.templates import Manner
 from sites.model import Noun
@@ -27,12 +28,9 @@ HostText = Annotated[str, Manner.HOST]
 VerbatimText = Annotated[str, Manner.VERBATIM]
 
 
-@dataclass(frozen=True, slots=True)
-class NamesFile:
-    """Marks an argument whose value is a file that is shipped along, its path relative to the runbook."""
-
-
-FileText = Annotated[str, NamesFile()]
+# Both are read before anything is filled in, so no value may stand in them.
+FileText = Annotated[str, NamesFile(), Manner.VERBATIM]
+RunbookText = Annotated[str, NamesRunbook(), Manner.VERBATIM]
 
 
 class Arguments(Noun):
@@ -79,9 +77,12 @@ class ActionSpec:
     """One word. `idempotent`: carrying it out twice is the same as once, so it may be tried again.
 
     `changes`: it has an effect on the world, rather than looking, waiting or telling.
+    Where that depends on the arguments (as in the plan), `changes_by` and `repeats_by` tell, and the flags
+    say what holds where nothing is known of them.
     `needs_words`: what the service's driver must speak. `settle` asks the world about an attempt that a
     crash cut off. `least_seconds`: how long one attempt takes at least, by its arguments (as in the plan).
-    An attempt is to end by itself at the step's timeout; `ending_grace_seconds` later it is ended.
+    An attempt is to end by itself at the step's timeout; `ending_grace_seconds` later it is ended, unless it
+    `waits_for_people`: then it may last as long as they take.
     """
 
     word: str
@@ -94,6 +95,17 @@ class ActionSpec:
     least_seconds: Callable[[Mapping[str, object]], float] | None = None
     ending_grace_seconds: float = ENDING_GRACE_SECONDS
     changes: bool = True
+    waits_for_people: bool = False
+    changes_by: Callable[[Mapping[str, object]], bool] | None = None
+    repeats_by: Callable[[Mapping[str, object]], bool] | None = None
+
+    def changes_with(self, arguments: Mapping[str, object]) -> bool:
+        """Whether it has an effect on the world with these arguments."""
+        return self.changes if self.changes_by is None else self.changes_by(arguments)
+
+    def repeats_with(self, arguments: Mapping[str, object]) -> bool:
+        """Whether carrying it out twice with these arguments is the same as once."""
+        return self.idempotent if self.repeats_by is None else self.repeats_by(arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,9 @@ class ActionCatalogue:
         least_seconds: Callable[[Mapping[str, object]], float] | None = None,
         ending_grace_seconds: float = ENDING_GRACE_SECONDS,
         changes: bool = True,
+        waits_for_people: bool = False,
+        changes_by: Callable[[Mapping[str, object]], bool] | None = None,
+        repeats_by: Callable[[Mapping[str, object]], bool] | None = None,
     ) -> "ActionCatalogue":
         """A catalogue with one word more. Raises ValueError when the word is taken."""
         if word in self.specs:
@@ -154,5 +169,8 @@ class ActionCatalogue:
             least_seconds,
             ending_grace_seconds,
             changes,
+            waits_for_people,
+            changes_by,
+            repeats_by,
         )
         return ActionCatalogue({**self.specs, word: spec})

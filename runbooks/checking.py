@@ -73,7 +73,6 @@ def check_file(path: Path, name: str, library: Library, bound: Bound | None = No
         runbook,
         library.catalogue,
         kinds_of(runbook, uses),
-        exists=lambda file: (path.parent / file).is_file(),
     )
     if bound is not None:
         findings += problems_of(runbook, uses, bound.estate, library.catalogue, bound.facts)

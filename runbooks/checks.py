@@ -9,14 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from runbooks.catalogue import ActionCatalogue
+from runbooks.catalogue import ActionCatalogue, ActionSpec
 from runbooks.graph import cycle_in
+from runbooks.marks import NamesRunbook, key_of
 from runbooks.model import Condition, Step, Undo
-from runbooks.templates import Manner, check, is_template
+from runbooks.nested import OWN_KEYS
+from runbooks.templates import NAMES, NAMES_OF_EACH, Manner, check, is_template
 from runbooks.texts import texts
 from sites.faults import findings_of
 from sites.marks import Document, Finding, Trail, nearest
 from sites.shape import file_keys
+
+EACH_HOST = "{{ host }}"
+"""Where a step acts that is carried out for each host, unless it says otherwise."""
 
 _QUESTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("unless", Condition),
@@ -40,6 +45,7 @@ def findings_in(document: Document, catalogue: ActionCatalogue) -> list[Finding]
         findings += _action(document, catalogue, step, at)
         findings += _texts(catalogue, step, at, parameters)
         findings += _questions(step, at)
+        findings += _nested(catalogue, step, at)
     return findings
 
 
@@ -108,7 +114,7 @@ def _action(
         yield Finding((*at, "action"), there_is, found, code="unknown-action")
         return
     common = file_keys(Step)
-    own = {key: value for key, value in step.items() if key not in common}
+    own = own_arguments(spec, step)
     try:
         spec.arguments.model_validate(own)
     except ValidationError as error:
@@ -116,6 +122,27 @@ def _action(
             # What is still to be filled in is judged when it is: by the plan.
             if finding.at_key or not _holds_template(_value(step, finding.trail[len(at) :])):
                 yield finding
+
+
+def own_arguments(spec: ActionSpec, step: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that belong to the action; where the step is for each host, that one is its host."""
+    common = file_keys(Step)
+    own = {key: value for key, value in step.items() if key not in common}
+    if "for_each" in step and "host" in file_keys(spec.arguments):
+        own.setdefault("host", EACH_HOST)
+    return own
+
+
+def _nested(catalogue: ActionCatalogue, step: Mapping[str, Any], at: Trail) -> Iterator[Finding]:
+    """Keys that belong to the steps of the other runbook, not to the one that names it."""
+    spec = catalogue.get(step["action"]) if isinstance(step.get("action"), str) else None
+    if spec is None or key_of(spec.arguments, NamesRunbook) is None:
+        return
+    for key in step:
+        if key in file_keys(Step) and key not in OWN_KEYS:
+            wanted = "it at the steps of that runbook: there is no one attempt here that it could be said of"
+            found = f"`{key}` where a whole runbook stands"
+            yield Finding((*at, key), wanted, found, at_key=True, code="nested-key")
 
 
 def _value(step: Any, trail: Trail) -> Any:
@@ -135,18 +162,20 @@ def _texts(
     catalogue: ActionCatalogue, step: Mapping[str, Any], at: Trail, parameters: list[str]
 ) -> Iterator[Finding]:
     """Templates that name what there is not, or put a value where the shell would run it."""
+    names = NAMES_OF_EACH if "for_each" in step else NAMES
     for trail, text, manner in texts_of(catalogue, step):
-        for fault in check(text, manner, parameters):
+        for fault in check(text, manner, parameters, names):
             yield Finding((*at, *trail), fault.expected, fault.found, code=fault.code)
 
 
 def texts_of(catalogue: ActionCatalogue, step: Mapping[str, Any]) -> list[tuple[Trail, str, Manner]]:
     """Every text of a step in which values may stand, with the way to it."""
     spec = catalogue.get(step["action"]) if isinstance(step.get("action"), str) else None
-    own = {key: value for key, value in step.items() if key not in file_keys(Step)}
-    found = list(texts(spec.arguments, own)) if spec else []
+    found = list(texts(spec.arguments, own_arguments(spec, step))) if spec else []
     if isinstance(step.get("title"), str):
         found.append((("title",), step["title"], Manner.TEXT))
+    if "for_each" in step:
+        found += texts(Step, {"for_each": step["for_each"]})
     for key, model in _QUESTIONS:
         question = step.get(key)
         if isinstance(question, str):
@@ -163,7 +192,7 @@ def _questions(step: Mapping[str, Any], at: Trail) -> Iterator[Finding]:
         question = {"run": written} if isinstance(written, str) else written
         if not isinstance(question, Mapping):
             continue
-        if "run" in question and "host" not in question and "host" not in step:
+        if "run" in question and "host" not in question and "host" not in step and "for_each" not in step:
             found = "a command without a host"
             yield Finding((*at, key), "a host: the step has none of its own", found, code="question")
         if "run" not in question and "host" in question:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from probes.model import Verdict
 from runbooks.context import ActionContext, bounded
 from runbooks.errors import ActionMisused, StepFailed
+from runbooks.http_request import HttpQuestion
 from runbooks.planned import PlannedCondition
+from runbooks.web import request
 from sites.errors import SitesTrouble
-from sites.replication.words import Role, Sample
+from sites.replication.words import Position, Role, Sample
 
 ASK_LIMIT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.1
@@ -43,6 +45,8 @@ async def ask(condition: PlannedCondition, context: ActionContext, *, timeout_se
                     return await _sql(condition, context, limit)
                 case "role":
                     return await _role(condition, context)
+                case "http":
+                    return await _http(condition, context, limit)
                 case _:
                     return await _probe(condition, context, 0.0)
     except TimeoutError as error:
@@ -71,6 +75,40 @@ async def ask_until(condition: PlannedCondition, context: ActionContext, *, with
         return last
 
 
+async def said_by(condition: PlannedCondition, context: ActionContext, timeout_seconds: float) -> str:
+    """What a command says on its standard output, or the first value of a query. Raises as `ask`, and
+    StepFailed when the command fails or there is no value."""
+    limit = min(timeout_seconds, ASK_LIMIT_SECONDS)
+    try:
+        async with asyncio.timeout(limit):
+            if condition.kind == "sql":
+                if (first := await _first_value(condition, context, limit)) is None:
+                    raise StepFailed(f"{condition}: no value")
+                return first
+            done = await context.transport.run(
+                context.host(condition.host), condition.text, timeout_seconds=limit
+            )
+    except TimeoutError as error:
+        raise StepFailed(f"asked {condition}: no answer within {limit:g} s") from error
+    if done.exit_status != 0:
+        said = bounded(done.stderr.strip() or done.stdout.strip(), 500)
+        raise StepFailed(f"{condition}: exit {done.exit_status}: {said}", done.exit_status)
+    return done.stdout.strip()
+
+
+async def sampled(name: str, site: str, context: ActionContext) -> str:
+    """One thing that the instance at a site says of itself. Raises StepFailed when it does not say it."""
+    if context.driver is None:
+        raise ActionMisused(f"{context.service.name} has no replication driver")
+    sample = await context.driver.sample(site)
+    found = getattr(sample, name)
+    if isinstance(found, Position):
+        found = found.text
+    if found in (None, "") or (name != "role" and sample.role in (Role.UNKNOWN, Role.DOWN)):
+        raise StepFailed(f"{described(sample)}: its {name} is not known")
+    return ("true" if found else "false") if isinstance(found, bool) else str(found)
+
+
 async def _run(condition: PlannedCondition, context: ActionContext, limit: float) -> Answer:
     done = await context.transport.run(context.host(condition.host), condition.text, timeout_seconds=limit)
     said = bounded("\n".join(text for text in (done.stdout.strip(), done.stderr.strip()) if text), 1000)
@@ -82,13 +120,23 @@ async def _run(condition: PlannedCondition, context: ActionContext, limit: float
     return Answer(done.exit_status == 0, evidence)
 
 
-async def _sql(condition: PlannedCondition, context: ActionContext, limit: float) -> Answer:
+async def _first_value(condition: PlannedCondition, context: ActionContext, limit: float) -> str | None:
     if context.sql is None:
         raise ActionMisused(f"{context.service.name} has no database that can be asked in SQL")
     rows = await context.sql(condition.site, condition.text, (), timeout_seconds=limit)
-    first = rows.rows[0][0] if rows.rows and rows.rows[0] else None
+    return rows.rows[0][0] if rows.rows and rows.rows[0] else None
+
+
+async def _sql(condition: PlannedCondition, context: ActionContext, limit: float) -> Answer:
+    first = await _first_value(condition, context, limit)
     shown = "no row" if first is None else first
     return Answer((first or "").lower() in _TRUE, f"“{condition.text}” at {condition.site}: {shown}")
+
+
+async def _http(condition: PlannedCondition, context: ActionContext, limit: float) -> Answer:
+    asked = HttpQuestion.model_validate(dict(condition.details) | {"url": condition.text})
+    answered = await request(asked, context, timeout_seconds=limit)
+    return Answer(answered.unlike is None, answered.evidence)
 
 
 async def _role(condition: PlannedCondition, context: ActionContext) -> Answer:

@@ -6,14 +6,18 @@ never retry and never look at the clock of the run: the engine does.
 """
 
 import json
+import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from probes.model import ProbeResult
 from runbooks.planned import Plan, PlannedStep
+from runbooks.progress import Progress
 from sites.model import Estate, Host, Service
+from sites.output import Said
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
 
@@ -22,6 +26,18 @@ VALUES_LIMIT_CHARACTERS = 64 * 1024
 
 MayAct = Callable[[], Awaitable[None]]
 """Returns while this executor has the right to act; raises LostRight. Asked before every side effect."""
+
+
+class Until(Protocol):
+    """Wait until the run's progress fits, and get it: for what only people can end."""
+
+    async def __call__(self, fits: Callable[[Progress], bool]) -> Progress:
+        """The progress that fits. The caller has the deadline."""
+        ...
+
+
+async def _never(fits: Callable[[Progress], bool]) -> Progress:
+    raise NotImplementedError("nobody carries this call out as a part of a run")
 
 
 class WaitHealthy(Protocol):
@@ -73,7 +89,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """The world as a run's actions may use it. What is None is not there for this service."""
+    """The world as a run's actions may use it. What is None is not there for this service. `wall_seconds` is
+    the time of day: for what people wait for, across restarts and machines, and for nothing else. `base`: the
+    estate file's folder, where relative paths of secrets and certificates start. `said`: by a step's id, whom
+    to tell what its command says while it runs (see `runbooks.watching`)."""
 
     estate: Estate
     service: Service
@@ -83,6 +102,9 @@ class ActionContext:
     driver: ReplicationDriver | None = None
     wait_healthy: WaitHealthy | None = None
     sql: Sql | None = None
+    wall_seconds: Callable[[], float] = time.time
+    base: Path = Path()
+    said: Callable[[str], Said] | None = None
 
     def host(self, reference: str) -> Host:
         """The host of `site/role`. Raises KeyError; plans name only hosts of the estate."""
@@ -92,7 +114,8 @@ class ActionContext:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt of one step. `arguments` is the action's own model; `values` what earlier steps left."""
+    """One attempt of one step. `arguments` is the action's own model; `values` what earlier steps left;
+    `until` waits for a change of the run, such as a person's word."""
 
     plan: Plan
     step: PlannedStep
@@ -100,6 +123,7 @@ class Call:
     attempt: int
     may_act: MayAct
     values: Mapping[str, Any] = field(default_factory=dict)
+    until: Until = _never
 
     @property
     def timeout_seconds(self) -> float:
@@ -117,8 +141,13 @@ class Result:
 
     def __post_init__(self) -> None:
         # Raises TypeError or ValueError here, where the mistake is, and not in the journal.
-        if self.values and len(json.dumps(dict(self.values), allow_nan=False)) > VALUES_LIMIT_CHARACTERS:
+        if self.values and len(dumped_values(self.values)) > VALUES_LIMIT_CHARACTERS:
             raise ValueError(f"a step hands on at most {VALUES_LIMIT_CHARACTERS} characters of JSON")
+
+
+def dumped_values(values: Mapping[str, Any]) -> str:
+    """Values as JSON. Raises TypeError or ValueError for what is none."""
+    return json.dumps(dict(values), allow_nan=False)
 
 
 def bounded(text: str, limit: int = EVIDENCE_LIMIT_CHARACTERS) -> str:
@@ -130,6 +159,11 @@ def bounded(text: str, limit: int = EVIDENCE_LIMIT_CHARACTERS) -> str:
         tail = limit // 4
         text = f"{text[: limit - tail]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"
     return "".join(map(_harmless, text.replace("\r\n", "\n")))
+
+
+def on_one_line(text: str) -> str:
+    """The text for a title or a label: on one line, without control characters."""
+    return "".join(map(_harmless, " ".join(text.split())))
 
 
 def _harmless(character: str) -> str:

@@ -6,15 +6,26 @@ another. It never decides whether a run is right; `may_act` is asked immediately
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbooks.catalogue import ActionCatalogue
 from runbooks.context import ActionContext, MayAct
-from runbooks.errors import ActionMisused, JournalDamaged
-from runbooks.journal import Journal, Record, RunOutcome, RunPlanned, RunResumed
+from runbooks.errors import ActionMisused, JournalDamaged, NotUnderWay
+from runbooks.journal import (
+    Event,
+    Journal,
+    Record,
+    RunAdopted,
+    RunOutcome,
+    RunPlanned,
+    RunResumed,
+    RunSteered,
+)
 from runbooks.planned import Plan
 from runbooks.progress import Progress, fold, plan_of
 from runbooks.recorder import OnProgress, Recorder
+from runbooks.steered import Order
+from runbooks.steering import Refused, judge
 from runbooks.steps import StepWork
 from runbooks.walk import Walk
 
@@ -55,6 +66,7 @@ class Engine:
         self._may_act = may_act
         self._now_ns = now_ns
         self._on_progress = on_progress
+        self._walks: dict[str, tuple[Recorder, Walk]] = {}
 
     async def carry_out(
         self, plan: Plan, context: ActionContext, *, who: str, why: str, data_loss: str = ""
@@ -88,6 +100,60 @@ class Engine:
             raise ActionMisused(f"nothing is known of run {run_id}")
         return await self._go_on(_planned(run_id, records), records, context)
 
+    async def steer(self, run_id: str, order: Order) -> Order | Refused:
+        """Follow an order about a run that this engine is carrying out: on file when this returns, and
+        seen by the run at once. The order with its number, or why it is not followed.
+
+        Raises NotUnderWay, and JournalTrouble when it could not be recorded (it does not count then).
+        """
+        recorder, _ = self._under_way(run_id)
+        verdict: list[Order | Refused] = []
+
+        def judged(progress: Progress) -> Event | None:
+            verdict.append(judge(progress, order))
+            return RunSteered(verdict[0]) if isinstance(verdict[0], Order) else None
+
+        await recorder.note_if(judged)
+        return verdict[0]
+
+    def under_way(self, run_id: str) -> bool:
+        """Whether the run is walked here at this moment, so that it can be steered."""
+        return run_id in self._walks
+
+    def stand_down(self, run_id: str, why: str) -> None:
+        """End a run's walk as one that has lost its right to act. Raises NotUnderWay."""
+        self._under_way(run_id)[1].stand_down(why)
+
+    def _under_way(self, run_id: str) -> tuple[Recorder, Walk]:
+        found = self._walks.get(run_id)
+        if found is None:
+            raise NotUnderWay(f"run {run_id} is not carried out here at this moment")
+        return found
+
+    async def adopt(
+        self,
+        plan: Plan,
+        adopted: RunAdopted,
+        context: ActionContext,
+        *,
+        who: str,
+        why: str,
+        first: Order | None,
+    ) -> Outcome:
+        """Go on with a run of the other site's executor, from what was known of it. `first` is ordered of it
+        before anything is done: an undo, where it cannot be gone on with.
+
+        Raises as `carry_out` does.
+        """
+        records = await self._journal.read(plan.id)
+        recorder = self._recorder(plan, records)
+        if not records:
+            await recorder.note(RunPlanned(plan, who, why))
+        await recorder.note(adopted)
+        if first is not None and not recorder.progress.undo_wanted and recorder.progress.aborted is None:
+            await recorder.note(RunSteered(replace(first, number=recorder.progress.last_order + 1)))
+        return await self._walk(recorder, context)
+
     async def _go_on(self, plan: Plan, records: Sequence[Record], context: ActionContext) -> Outcome:
         recorder = self._recorder(plan, records)
         ended = recorder.progress.ended
@@ -101,8 +167,13 @@ class Engine:
 
     async def _walk(self, recorder: Recorder, context: ActionContext) -> Outcome:
         work = StepWork(recorder, self._catalogue, context, self._may_act, self._now_ns)
-        ended = await Walk(work).to_the_end()
-        return Outcome(recorder.progress.plan.id, ended.outcome, ended.summary, recorder.progress)
+        walk, run_id = Walk(work), recorder.progress.plan.id
+        self._walks[run_id] = recorder, walk
+        try:
+            ended = await walk.to_the_end()
+        finally:
+            del self._walks[run_id]
+        return Outcome(run_id, ended.outcome, ended.summary, recorder.progress)
 
 
 def _planned(run_id: str, records: Sequence[Record]) -> Plan:

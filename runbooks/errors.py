@@ -6,9 +6,11 @@ RunbooksError
 │   ├── RunbookInvalid    a runbook file has faults, all of them listed   -> runbooks.library
 │   ├── PlanRefused       the runbook is sound, but not for this service, these hosts, this driver
 │   ├── ActionMisused     a step asks its action for what it cannot do
+│   ├── NotUnderWay       the run is not carried out here at this moment
 │   └── JournalNewer      the journal was written by a newer version
 └── RunbooksTrouble
     ├── StepFailed        a step did not reach its end; carries its evidence
+    ├── Steered           a person's order, or the run's end, has ended the step's turn: it is on file
     ├── LostRight         the lease or the epoch no longer allows this executor to act (P26)
     │   └── Overtaken     … and a host said so, before it started anything
     └── JournalTrouble    the journal could not be read or written
@@ -60,6 +62,10 @@ class ActionMisused(RunbooksMisuse):
     """A step asks its action for something it cannot do."""
 
 
+class NotUnderWay(RunbooksMisuse):
+    """The run is not carried out here at this moment, so it cannot be steered here."""
+
+
 class JournalNewer(RunbooksMisuse):
     """The journal was written by a newer version of twinsite."""
 
@@ -75,6 +81,10 @@ class StepFailed(RunbooksTrouble):
         self.evidence = evidence
         self.exit_status = exit_status
         super().__init__(evidence)
+
+
+class Steered(RunbooksTrouble):
+    """The step's turn was ended by a person's order, or with the run; nothing more is to be done about it."""
 
 
 class LostRight(RunbooksTrouble):

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from runbooks.catalogue import ActionCatalogue
+from runbooks.expand import Leaf, laid_out
 from runbooks.graph import in_order, longest_chain
-from runbooks.model import Kind, Runbook, Step
-from runbooks.plan import steps_of_kind
-from runbooks.wording import LEGEND, place_in_words, text_in_words, title_in_words
+from runbooks.model import Kind, Runbook
+from runbooks.wording import LEGEND, place_in_words, text_in_words, times_of_leaf, title_of_leaf
 from sites.quantities import format_duration
 
 _UNSAFE = re.compile(r"[^\w .,:;!?/()+'=@~%-]")
@@ -21,11 +21,11 @@ _WRAP_CHARACTERS = 40
 
 def flowchart(runbook: Runbook, catalogue: ActionCatalogue, kind: Kind | None = None) -> list[str]:
     """The lines of the chart: of the steps of one kind of run, or of all."""
-    steps = _steps(runbook, kind)
-    needs = {step.id: wanted for step, wanted in steps}
+    leaves, _ = laid_out(runbook, kind, catalogue)
+    needs = {leaf.id: leaf.needs for leaf in leaves}
     numbers = {step_id: number for number, step_id in enumerate(in_order(needs), start=1)}
-    by_id = {step.id: step for step, _ in steps}
-    chain = longest_chain(needs, {step_id: step.timeout_seconds for step_id, step in by_id.items()})
+    by_id = {leaf.id: leaf for leaf in leaves}
+    chain = longest_chain(needs, {step_id: leaf.step.timeout_seconds for step_id, leaf in by_id.items()})
     linked = set(pairwise(chain))
     title = _plain(text_in_words(runbook.title, runbook.parameters))
     lines = [
@@ -33,55 +33,47 @@ def flowchart(runbook: Runbook, catalogue: ActionCatalogue, kind: Kind | None = 
         f"%% {LEGEND}",
         "flowchart TD",
     ]
-    if not steps:
+    if not leaves:
         return [*lines, f'    none["No step belongs to {kind}"]']
-    boxes = {
-        step_id: _box(runbook, catalogue, by_id[step_id], numbers[step_id], chain, kind)
-        for step_id in numbers
-    }
+    boxes = {step_id: _box(catalogue, by_id[step_id], numbers[step_id], chain, kind) for step_id in numbers}
     lines += [f"    {_node(step_id)}{box}" for step_id, box in boxes.items()]
     for step_id in numbers:
         for need in sorted(needs[step_id], key=numbers.__getitem__):
             arrow = "==>" if (need, step_id) in linked else "-->"
             lines.append(f"    {_node(need)} {arrow} {_node(step_id)}")
-    lines += _classes("only", [step_id for step_id in numbers if by_id[step_id].during and kind is None])
+    lines += _classes("only", [step_id for step_id in numbers if by_id[step_id].step.during and kind is None])
     lines += _classes("longest", chain if len(chain) > 1 else [])
     return lines
 
 
-def _steps(runbook: Runbook, kind: Kind | None) -> list[tuple[Step, tuple[str, ...]]]:
-    if kind is not None:
-        return steps_of_kind(runbook, kind)
-    return [(step, tuple(dict.fromkeys(step.needs))) for step in runbook.steps]
-
-
 def _node(step_id: str) -> str:
     """An id that is none of Mermaid's words, whatever the step is called. A step's own has no underscore."""
-    return "step_" + step_id.replace("-", "_")
+    return "step_" + step_id.replace("-", "_").replace("/", "__")
 
 
 def _box(
-    runbook: Runbook,
     catalogue: ActionCatalogue,
-    step: Step,
+    leaf: Leaf,
     number: int,
     chain: list[str],
     kind: Kind | None,
 ) -> str:
     """A rectangle for what changes something, a rounded one for what only looks, waits or tells."""
+    step = leaf.step
     place = place_in_words(step, catalogue)
     where = f" at {place}" if place.startswith("the ") else f" on {place}" if place else ""
     said = [
-        *_wrapped(f"{number}: {title_in_words(runbook, step)}"),  # "1. " would be read as a list
+        *_wrapped(f"{number}: {title_of_leaf(leaf)}"),  # "1. " would be read as a list
         *_wrapped(f"{step.action}{where}"),
         f"at most {format_duration(step.timeout_seconds)}",
+        *(_wrapped(times) if (times := times_of_leaf(leaf)) else ()),
     ]
     if step.during and kind is None:
         said.append(f"only in {' and '.join(step.during)}")
-    if len(chain) > 1 and step.id in chain:
+    if len(chain) > 1 and leaf.id in chain:
         said.append("on the longest chain")
     text = "<br/>".join(escaped(line) for line in said)
-    return f'["{text}"]' if catalogue[step.action].changes else f'(["{text}"])'
+    return f'["{text}"]' if catalogue[step.action].changes_with(step.arguments) else f'(["{text}"])'
 
 
 def _wrapped(text: str) -> Iterator[str]:

@@ -8,11 +8,14 @@ records (`runbooks.progress`). Wall time is for display only; order is the seque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
 
 from runbooks.planned import Plan
+from runbooks.seen import RunSeen
+from runbooks.steered import Order
 
 
 class StepOutcome(StrEnum):
@@ -31,7 +34,9 @@ class RunOutcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
-    IN_DOUBT = "in-doubt"  # a step's end is not known, and nothing settles it
+    ABORTED = "aborted"  # a person ended it; what was done stays
+    UNDONE = "undone"  # what was done has been taken back, as far as it can be
+    IN_DOUBT = "in-doubt"  # steps are left whose turn never came
     INTERRUPTED = "interrupted"  # the executor was told to stop
     LOST_RIGHT = "lost-right"  # the lease or the epoch no longer allows it
     NOT_RECORDED = "not-recorded"  # the journal failed or is full, so nothing more is started
@@ -39,7 +44,10 @@ class RunOutcome(StrEnum):
     @property
     def final(self) -> bool:
         """Whether nothing more will be done by itself; the others go on when the run is resumed."""
-        return self in (RunOutcome.DONE, RunOutcome.FAILED)
+        return self in FINAL
+
+
+FINAL = (RunOutcome.DONE, RunOutcome.FAILED, RunOutcome.ABORTED, RunOutcome.UNDONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,42 @@ class StepEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class StepInDoubt:
+    """The attempt was cut off, and nothing tells how it ended. A person is asked, with what is known."""
+
+    step: str
+    attempt: int
+    evidence: str
+    event: Literal["step-in-doubt"] = "step-in-doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSteered:
+    """A person's order that was accepted."""
+
+    order: Order
+    event: Literal["run-steered"] = "run-steered"
+
+
+@dataclass(frozen=True, slots=True)
+class RunAdopted:
+    """Another site's executor goes on with the run, from what its record in the store told of it (P26)."""
+
+    executor: int
+    site: str
+    seen: RunSeen
+    event: Literal["run-adopted"] = "run-adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class UndoBegun:
+    """Nothing of the plan is under way any more; from here on what was done is taken back."""
+
+    why: str
+    event: Literal["undo-begun"] = "undo-begun"
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run's end, or its standstill. `left` names the steps whose end is not known."""
 
@@ -115,12 +159,28 @@ class RunEnded:
     event: Literal["run-ended"] = "run-ended"
 
 
-Event = RunPlanned | RunResumed | StepStarted | StepWithdrawn | StepRetried | StepEnded | RunEnded
+Event = (
+    RunPlanned
+    | RunResumed
+    | RunSteered
+    | RunAdopted
+    | UndoBegun
+    | StepStarted
+    | StepWithdrawn
+    | StepRetried
+    | StepInDoubt
+    | StepEnded
+    | RunEnded
+)
 
-INTENTS = (RunPlanned, RunResumed, StepStarted)
+INTENTS = (RunPlanned, RunResumed, RunAdopted, UndoBegun, StepStarted)
 """Events that announce something: refused when the journal has no room for how it ends."""
 
-EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+@cache
+def event_adapter() -> TypeAdapter[Event]:
+    """Reads and writes an event; made at the first, since that takes long."""
+    return TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +237,7 @@ def summary_of(records: Sequence[Record]) -> RunSummary | None:
     for record in records:
         if isinstance(record.event, RunEnded):
             ended = record
-        elif isinstance(record.event, StepStarted | RunResumed):
+        elif isinstance(record.event, StepStarted | RunResumed | RunAdopted):
             ended = None
     outcome = ended.event if ended is not None else None
     return RunSummary(
@@ -209,7 +269,7 @@ class MemoryJournal:
         """See Journal."""
         records = self._records.setdefault(run_id, [])
         # Written and read back, as on disk: whoever handed it in cannot change it afterwards.
-        kept = EVENT.validate_json(dumped(event))
+        kept = event_adapter().validate_json(dumped(event))
         record = Record(run_id, len(records) + 1, self._wall_seconds(), self._now_ns(), kept)
         records.append(record)
         return record
@@ -226,4 +286,4 @@ class MemoryJournal:
 
 def dumped(event: Event) -> bytes:
     """The event as JSON, as it is kept."""
-    return EVENT.dump_json(event)
+    return event_adapter().dump_json(event)

@@ -6,19 +6,24 @@ carries anything out and needs no estate: what depends on a service or its hosts
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from runbooks.catalogue import ActionCatalogue
 from runbooks.checks import findings_in
 from runbooks.errors import RunbooksMisuse, RunbookUnknown
-from runbooks.model import Runbook
+from runbooks.expand import NESTING_LIMIT
+from runbooks.marks import NamesFile, NamesRunbook, TakesSecrets, key_of
+from runbooks.model import Runbook, Step
+from runbooks.shipped import FileUnusable, read_shipped
+from runbooks.templates import is_template
 from runbooks.typed_secrets import hidden
 from sites.faults import Fault, findings_of, sorted_faults
-from sites.marks import Document, Finding, nearest, read_document
+from sites.marks import Document, Finding, Trail, nearest, read_document
+from sites.shape import file_keys, model_at
 
 SHIPPED = Path(__file__).parent
 FILE_LIMIT_BYTES = 1024 * 1024
@@ -113,21 +118,103 @@ class Library:
             raise RunbookInvalid([_whole(path, where, "a text in UTF-8")]) from error
 
     def parse(self, text: str, *, file: str, name: str) -> Runbook:
-        """The runbook in a text; `file` is what messages call it. Raises RunbookInvalid."""
+        """The runbook in a text, with the runbooks and files that its steps name; `file` is what messages
+        call it, and files beside it are looked for there. Raises RunbookInvalid."""
+        return Reader(self).parse(text, file=file, name=name)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a runbook of that name."""
+        return any((folder / f"{name}.yaml").is_file() for folder in self.searched)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One reading: `chain` are the runbooks that are being read, outermost first."""
+
+    library: Library
+    chain: tuple[str, ...] = ()
+    known: dict[str, Runbook] = field(default_factory=dict)
+
+    def parse(self, text: str, *, file: str, name: str) -> Runbook:
+        """See `Library.parse`."""
         document = hidden(read_document(text))
-        runbook, findings = _read(document, self.catalogue)
+        runbook, findings = _read(document, self.library.catalogue)
         inverse = document.data.get("inverse") if isinstance(document.data, dict) else None
-        if isinstance(inverse, str) and _NAME.match(inverse) and not self._has(inverse, name):
+        if isinstance(inverse, str) and _NAME.match(inverse) and not self._knows(inverse, name):
             missing = f"no runbook {inverse!r}"
             wanted = "the name of a runbook that there is"
             findings.append(Finding(("inverse",), wanted, missing, code="unknown-inverse"))
+        nested: dict[str, Runbook] = {}
+        files: dict[str, str] = {}
+        for at, key, value in named_in(document, self.library.catalogue, NamesRunbook):
+            findings += self._nested((*at, key), value, name, nested)
+        for at, key, value in named_in(document, self.library.catalogue, NamesFile):
+            findings += _shipped((*at, key), value, Path(file).parent, files)
         if runbook is None or findings:
             raise RunbookInvalid(sorted_faults(findings, document, file))
         digest = hashlib.sha256(text.encode()).hexdigest()
-        return runbook.model_copy(update={"name": name, "file": file, "source_sha256": digest})
+        filled_in = {"name": name, "file": file, "source_sha256": digest, "nested": nested, "files": files}
+        return runbook.model_copy(update=filled_in)
 
-    def _has(self, name: str, itself: str) -> bool:
-        return name == itself or any((folder / f"{name}.yaml").is_file() for folder in self.searched)
+    def _knows(self, wanted: str, itself: str) -> bool:
+        return wanted == itself or self.library.has(wanted)
+
+    def _nested(self, at: Trail, wanted: str, name: str, into: dict[str, Runbook]) -> Iterator[Finding]:
+        chain = (*self.chain, name)
+        if wanted in chain:
+            shown = " → ".join((*chain[chain.index(wanted) :], wanted))
+            yield Finding(at, "runbooks that come to an end", f"a circle: {shown}", code="runbook-circle")
+            return
+        if len(chain) > NESTING_LIMIT:
+            shown = " → ".join((*chain, wanted))
+            said = f"{len(chain)} runbooks one in another: {shown}"
+            yield Finding(at, f"at most {NESTING_LIMIT}", said, code="nested-too-deep")
+            return
+        try:
+            if wanted not in self.known:
+                path = self.library.find(wanted)
+                inner = Reader(self.library, chain, self.known)
+                self.known[wanted] = inner.parse(self.library.read(path), file=str(path), name=wanted)
+            into[wanted] = self.known[wanted]
+        except RunbookUnknown as unknown:
+            guess = nearest(wanted, self.library.names())
+            there_is = f"perhaps {guess!r}" if guess else "the name of a runbook that there is"
+            found = f"no runbook {wanted!r}" if not self.library.has(wanted) else str(unknown)
+            yield Finding(at, there_is, found, code="unknown-runbook")
+        except RunbookInvalid as invalid:
+            first = invalid.faults[0]
+            circle = next((one for one in invalid.faults if one.code in _THROUGH), None)
+            if circle is not None:
+                yield Finding(at, circle.expected, circle.found, code=circle.code)
+                return
+            more = f", and {len(invalid.faults) - 1} more" if len(invalid.faults) > 1 else ""
+            said = f"{wanted}, which has a fault: {first.render().splitlines()[0]}{more}"
+            yield Finding(at, "a runbook that is sound", said, code="nested-fault")
+
+
+_THROUGH = frozenset({"runbook-circle", "nested-too-deep"})
+"""Faults that are those of a chain, not of the runbook in which it was noticed."""
+
+
+def named_in(document: Document, catalogue: ActionCatalogue, mark: type) -> Iterator[tuple[Trail, str, str]]:
+    """Every text of a step with such a mark: the way to the step, the key, and the text."""
+    data = document.data if isinstance(document.data, dict) else {}
+    steps = data.get("steps")
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        word = step.get("action") if isinstance(step, dict) else None
+        spec = catalogue.get(word) if isinstance(word, str) else None
+        key = key_of(spec.arguments, mark) if spec is not None else None
+        value = step.get(key) if key is not None else None
+        if key is not None and isinstance(value, str) and not is_template(value):
+            yield ("steps", index), key, value
+
+
+def _shipped(at: Trail, path: str, folder: Path, into: dict[str, str]) -> Iterator[Finding]:
+    try:
+        into[path] = read_shipped(folder, path)
+    except FileUnusable as fault:
+        code = "script-missing" if fault.missing else "script-unusable"
+        yield Finding(at, fault.expected, fault.found, code=code)
 
 
 def _read(document: Document, catalogue: ActionCatalogue) -> tuple[Runbook | None, list[Finding]]:
@@ -135,11 +222,12 @@ def _read(document: Document, catalogue: ActionCatalogue) -> tuple[Runbook | Non
     findings += [
         Finding(
             secret.trail,
-            "no secrets in a runbook: hosts keep their own",
+            "no secrets here: hosts keep their own (`headers` of a request may name one)",
             f"the secret {secret.text}",
             code="secret-named",
         )
         for secret in document.secrets
+        if not _may_stand(secret.trail, document, catalogue)
     ]
     if document.data is None:
         if not findings:
@@ -153,6 +241,22 @@ def _read(document: Document, catalogue: ActionCatalogue) -> tuple[Runbook | Non
         findings += findings_of(error, document, Runbook)
     findings += findings_in(document, catalogue)
     return runbook, findings
+
+
+def _may_stand(trail: Trail, document: Document, catalogue: ActionCatalogue) -> bool:
+    """Whether a secret may be named there: beneath a key that takes them, of an action or of a question."""
+    if len(trail) < 3 or trail[0] != "steps":
+        return False
+    step = document.data["steps"][trail[1]]
+    word = step.get("action") if isinstance(step, dict) else None
+    spec = catalogue.get(word) if isinstance(word, str) else None
+    model: type[BaseModel] | None = Step if trail[2] in file_keys(Step) else spec.arguments if spec else None
+    return model is not None and any(
+        (owner := model_at(model, trail[2:end])) is not None
+        and (info := file_keys(owner).get(str(trail[end]))) is not None
+        and any(isinstance(note, TakesSecrets) for note in info.metadata)
+        for end in range(2, len(trail))
+    )
 
 
 def _whole(path: Path, found: str, expected: str) -> Fault:

@@ -5,12 +5,13 @@ the text's document and its model in, findings out.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runbooks.catalogue import ActionCatalogue, ActionSpec, NamesFile
+from runbooks.catalogue import ActionCatalogue, ActionSpec
 from runbooks.checks import texts_of
-from runbooks.model import Condition, IfUnreachable, Kind, OnFailure, Runbook, Side, Step
+from runbooks.expand import nested_in, parameter_problems
+from runbooks.model import APPROVE, BY_PEOPLE, Condition, IfUnreachable, Kind, OnFailure, Runbook, Side, Step
 from runbooks.templates import Manner, is_template, parameters_in
 from runbooks.typed_secrets import spots_in
 from sites.marks import Document, Finding, Trail
@@ -26,28 +27,36 @@ def findings_of_sound(
     runbook: Runbook,
     catalogue: ActionCatalogue,
     kinds: frozenset[Kind],
-    *,
-    exists: Callable[[str], bool] = lambda path: True,
 ) -> list[Finding]:
-    """Everything to say about a runbook that can be read, in no order.
-
-    `kinds` are those of the runs it is used in; `exists` tells whether a file beside it is there.
-    """
-    findings = [*_head(runbook), *_parameters(document, runbook, catalogue)]
+    """Everything to say about a runbook that can be read, in no order. `kinds` are those of the runs it is
+    used in."""
+    findings = [*_head(runbook), *_parameters(runbook, catalogue)]
     by_id = {step.id: step for step in runbook.steps}
     for index, step in enumerate(runbook.steps):
         at: Trail = ("steps", index)
         spec = catalogue[step.action]
-        if spec.changes:
+        if spec.changes_with(step.arguments):
             findings += _effect(step, at)
         findings += _lost_site(step, spec, at, kinds)
         findings += _during(by_id, step, at, kinds)
         findings += _places(catalogue, document.data["steps"][index], at)
-        findings += _files(step, spec, at, exists)
-        if step.undo is not None:
-            said = "`undo` is kept in the plan and not carried out yet"
-            findings.append(_warning((*at, "undo"), said, "undo-not-carried-out", at_key=True))
+        findings += _people(runbook, step, at, kinds)
+        findings += _handed_on(runbook, step, at, catalogue)
     return findings
+
+
+def _people(runbook: Runbook, step: Step, at: Trail, kinds: frozenset[Kind]) -> Iterator[Finding]:
+    """What a step that fails, or waits for people, asks of them."""
+    if step.on_failure is OnFailure.UNDO and not any(other.undo is not None for other in runbook.steps):
+        said = f"step {step.id} has the run undone when it fails, and no step here has an `undo`"
+        yield _warning((*at, "on_failure"), said, "undo-of-nothing")
+    needed = {need for other in runbook.steps for need in other.needs}
+    if step.action in BY_PEOPLE and Kind.FAILOVER in _kinds_of(step, kinds) and step.id in needed:
+        said = f"step {step.id} waits for a person in a failover, and other steps need it"
+        yield _warning(at, said, "people-in-failover")
+    if step.action == APPROVE and not step.arguments.get("role") and not step.arguments.get("owner"):
+        said = f"step {step.id} names neither `role` nor `owner`: anybody but whoever ordered the run counts"
+        yield _warning(at, said, "anybody-approves")
 
 
 def secrets_in(document: Document, lines: tuple[str, ...]) -> list[Finding]:
@@ -144,33 +153,58 @@ def _kinds_of(step: Step, kinds: frozenset[Kind]) -> frozenset[Kind]:
     return kinds & frozenset(step.during) if step.during else kinds
 
 
-def _parameters(document: Document, runbook: Runbook, catalogue: ActionCatalogue) -> Iterator[Finding]:
-    used: set[str] = set()
-    for step in document.data["steps"]:
-        for _, text, manner in texts_of(catalogue, step):
-            found = parameters_in(text, manner)
-            if found is None:
-                return
-            used |= found
+def _parameters(runbook: Runbook, catalogue: ActionCatalogue) -> Iterator[Finding]:
+    used = parameters_used(runbook, catalogue)
     for name in runbook.parameters:
-        if name not in used:
+        if used is not None and name not in used:
             said = f"the parameter {name} is used nowhere"
             yield _warning(("parameters", name), said, "parameter-unused", at_key=True)
+
+
+def parameters_used(runbook: Runbook, catalogue: ActionCatalogue) -> frozenset[str] | None:
+    """The parameters that a sound runbook uses; None when it may use any. What is only handed to a nested
+    runbook's parameter that is used nowhere is not used."""
+    used: set[str] = set()
+    for step in runbook.steps:
+        inner = _nested(runbook, step, catalogue)
+        inside = None if inner is None else parameters_used(inner, catalogue)
+        written = step.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        for trail, text, manner in texts_of(catalogue, written):
+            found = parameters_in(text, manner)
+            if inside is not None and trail[0] == "parameters" and trail[1] not in inside:
+                continue
+            if found is None:
+                return None
+            used |= found
+    return frozenset(used)
+
+
+def _nested(runbook: Runbook, step: Step, catalogue: ActionCatalogue) -> Runbook | None:
+    name = nested_in(step, catalogue)
+    return runbook.nested.get(name) if name is not None else None
+
+
+def _handed_on(runbook: Runbook, step: Step, at: Trail, catalogue: ActionCatalogue) -> Iterator[Finding]:
+    """Values for parameters that the nested runbook does not have or does not use, and those it lacks."""
+    inner = _nested(runbook, step, catalogue)
+    if inner is None:
+        return
+    given = step.arguments.get("parameters")
+    names = list(given) if isinstance(given, Mapping) else []
+    for problem in parameter_problems(inner, names):
+        trail: Trail = (*at, "parameters" if names else "runbook")
+        yield Finding(trail, problem.expected, problem.found, code="nested-parameter")
+    used = parameters_used(inner, catalogue)
+    for name in names:
+        if used is not None and name in inner.parameters and name not in used:
+            said = f"{inner.name} takes the parameter {name} and uses it nowhere"
+            yield _warning((*at, "parameters", name), said, "parameter-unused", at_key=True)
 
 
 def _places(catalogue: ActionCatalogue, step: Mapping[str, Any], at: Trail) -> Iterator[Finding]:
     for trail, text, manner in texts_of(catalogue, step):
         if manner is Manner.HOST and not is_template(text) and not _PLACE.match(text):
             yield Finding((*at, *trail), _HOST_WANTED, code="unknown-host")
-
-
-def _files(step: Step, spec: ActionSpec, at: Trail, exists: Callable[[str], bool]) -> Iterator[Finding]:
-    for key, info in file_keys(spec.arguments).items():
-        path = step.arguments.get(key)
-        named = any(isinstance(note, NamesFile) for note in info.metadata)
-        if named and isinstance(path, str) and not is_template(path) and not exists(path):
-            wanted = "a file that is there, its path relative to the runbook"
-            yield Finding((*at, key), wanted, f"no file {path!r}", code="script-missing")
 
 
 def _secret_defaults(data: Any) -> Iterator[Trail]:

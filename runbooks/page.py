@@ -6,18 +6,21 @@ its own hosts, values and numbers. Values only; `runbooks.page_text` lays them o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from runbooks.catalogue import ActionCatalogue
+from runbooks.expand import Leaf, laid_out
 from runbooks.graph import in_order
 from runbooks.model import IfUnreachable, InDoubt, Kind, OnFailure, Runbook, Step
-from runbooks.plan import steps_of_kind
 from runbooks.planned import Part, Plan, PlannedStep
+from runbooks.showing import argument_lines, hosts_at_a_time, in_words
 from runbooks.wording import (
     LEGEND,
     place_in_words,
     question_in_words,
     text_in_words,
-    title_in_words,
+    times_of_leaf,
+    title_of_leaf,
 )
 from sites.quantities import format_duration
 
@@ -52,6 +55,7 @@ class PageStep:
     undo: str = ""
     only_in: tuple[str, ...] = ()
     changes: bool = True
+    times: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,12 @@ class Page:
 
 def page_of(runbook: Runbook, catalogue: ActionCatalogue, kind: Kind | None = None) -> Page:
     """The page of a runbook that is bound to nothing, numbered as it would be alone."""
-    if kind is not None:
-        steps = steps_of_kind(runbook, kind)
-    else:
-        steps = [(step, tuple(dict.fromkeys(step.needs))) for step in runbook.steps]
-    order = in_order({step.id: needs for step, needs in steps})
+    leaves, _ = laid_out(runbook, kind, catalogue)
+    order = in_order({leaf.id: leaf.needs for leaf in leaves})
     numbers = {step_id: number for number, step_id in enumerate(order, start=1)}
-    made = [_of_step(runbook, step, needs, numbers, catalogue) for step, needs in steps]
+    made = [_of_leaf(leaf, numbers, catalogue) for leaf in leaves]
     given = [
-        f"{name} must be given" if parameter.required else f"{name} is {parameter.default}"
+        f"{name} must be given" if parameter.required else f"{name} is {in_words(parameter.default)}"
         for name, parameter in runbook.parameters.items()
     ]
     return Page(
@@ -133,28 +134,23 @@ def page_of_plan(
     )
 
 
-def _of_step(
-    runbook: Runbook,
-    step: Step,
-    needs: Sequence[str],
-    numbers: Mapping[str, int],
-    catalogue: ActionCatalogue,
-) -> PageStep:
+def _of_leaf(leaf: Leaf, numbers: Mapping[str, int], catalogue: ActionCatalogue) -> PageStep:
+    step, parameters = leaf.step, leaf.runbook.parameters
     place = place_in_words(step, catalogue)
     arguments = {
-        key: text_in_words(str(value), runbook.parameters) if key == "message" else str(value)
+        key: text_in_words(str(value), parameters) if key == "message" else value
         for key, value in step.arguments.items()
     }
     return PageStep(
-        numbers[step.id],
-        step.id,
-        title_in_words(runbook, step),
+        numbers[leaf.id],
+        leaf.id,
+        title_of_leaf(leaf),
         step.action,
         catalogue[step.action].summary,
         place,
         _who(arguments),
         _shown(arguments),
-        tuple(sorted(numbers[need] for need in needs)),
+        tuple(sorted(numbers[need] for need in leaf.needs)),
         format_duration(step.timeout_seconds),
         _attempts(step),
         question_in_words(step.unless, place) if step.unless is not None else "",
@@ -162,12 +158,12 @@ def _of_step(
         *_outcomes(step),
         undo=step.undo.run if step.undo is not None else "",
         only_in=tuple(str(kind) for kind in step.during),
-        changes=catalogue[step.action].changes,
+        changes=catalogue[step.action].changes_with(step.arguments),
+        times=times_of_leaf(leaf),
     )
 
 
 def _of_planned(plan: Plan, step: PlannedStep, catalogue: ActionCatalogue) -> PageStep:
-    arguments = {key: str(value) for key, value in step.arguments.items()}
     return PageStep(
         step.number,
         step.id,
@@ -175,8 +171,8 @@ def _of_planned(plan: Plan, step: PlannedStep, catalogue: ActionCatalogue) -> Pa
         step.action,
         catalogue[step.action].summary,
         step.place,
-        _who(arguments),
-        _shown(arguments),
+        _who(step.arguments),
+        _shown(step.arguments),
         tuple(sorted(plan.by_id[need].number for need in step.needs)),
         format_duration(step.timeout_seconds),
         _attempts(step),
@@ -184,17 +180,21 @@ def _of_planned(plan: Plan, step: PlannedStep, catalogue: ActionCatalogue) -> Pa
         _verified(str(step.verify), step.verify.within_seconds) if step.verify is not None else "",
         *_outcomes(step),
         undo=str(step.undo["run"]) if step.undo is not None else "",
-        changes=catalogue[step.action].changes,
+        changes=catalogue[step.action].changes_with(step.arguments),
+        times="; ".join(hosts_at_a_time(limit.at_most) for limit in step.limits),
     )
 
 
-def _who(arguments: Mapping[str, str]) -> str:
-    return ", ".join(arguments[key] for key in _WHO if key in arguments and "who" in arguments)
+def _who(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(str(arguments[key]) for key in _WHO if key in arguments and "who" in arguments)
 
 
-def _shown(arguments: Mapping[str, str]) -> dict[str, str]:
+def _shown(arguments: Mapping[str, Any]) -> dict[str, str]:
     hidden = _NOT_SHOWN | (frozenset(_WHO) if "who" in arguments else frozenset())
-    return {key: value.strip() for key, value in arguments.items() if key not in hidden}
+    shown: dict[str, str] = {}
+    for key, text in argument_lines(arguments, hidden):
+        shown[key] = f"{shown[key]}\n{text.strip()}" if key in shown else text.strip()
+    return shown
 
 
 def _attempts(step: Step | PlannedStep) -> str:
@@ -211,11 +211,16 @@ def _verified(question: str, within_seconds: float | None) -> str:
 def _outcomes(step: Step | PlannedStep) -> tuple[str, str, str]:
     """What becomes of it when its host is silent, when it fails, and when a crash cuts it off."""
     silent = step.if_unreachable is IfUnreachable.CONTINUE
-    goes_on = step.on_failure is OnFailure.CONTINUE
+    failed = {
+        OnFailure.ABORT: "stop: start nothing more",
+        OnFailure.CONTINUE: "go on as if it had ended well",
+        OnFailure.ASK: "wait for a person: twinsite runs show says what to type",
+        OnFailure.UNDO: "take back what was done, the last first, and end",
+    }
     asked = step.unless is not None or step.verify is not None
     doubt = "run it again" if step.in_doubt is InDoubt.RERUN else "look before doing anything"
     return (
         "go on at once, without further attempts" if silent else "as if it had failed",
-        "go on as if it had ended well" if goes_on else "stop: start nothing more",
+        failed[step.on_failure],
         f"go by the check; if that cannot tell, {doubt}" if asked else doubt,
     )

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from runbooks.page import Around, Page, PageStep
+from runbooks.showing import numbers_in_words
 
 COLUMNS = 80
 _LABEL = 12
@@ -59,7 +60,9 @@ def _rows(step: PageStep) -> Iterator[tuple[str, str]]:
     yield "where", step.where or "nowhere in particular"
     yield "what", f"{step.action}: {step.does}" if step.does else step.action
     yield from step.arguments.items()
-    numbers = ", ".join(str(number) for number in step.needs)
+    if step.times:
+        yield "how often", step.times
+    numbers = numbers_in_words(list(step.needs))
     yield "needs", f"step{'s' if len(step.needs) > 1 else ''} {numbers}" if step.needs else "nothing"
     if step.unless:
         yield "not if", step.unless
@@ -73,7 +76,7 @@ def _rows(step: PageStep) -> Iterator[tuple[str, str]]:
     if step.changes:
         yield "in doubt", step.in_doubt
     if step.undo:
-        yield "take back", f"{step.undo} (by hand)"
+        yield "take back", f"{step.undo} (when the run is undone)"
 
 
 def _row(label: str, text: str) -> Iterator[str]:

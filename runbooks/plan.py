@@ -5,22 +5,31 @@ a name, a host, a probe or a driver's word is refused here, all reasons at once,
 It never decides whether a move is right; it only says what would be done.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from runbooks.catalogue import ActionCatalogue, ActionSpec
+from runbooks.checks import EACH_HOST
+from runbooks.context import on_one_line
 from runbooks.errors import PlanRefused, Problem
+from runbooks.expand import Leaf, laid_out, on_its_host, parameter_problems, steps_of_kind
 from runbooks.graph import in_order
-from runbooks.model import Condition, Kind, Runbook, Side, Step, Undo
+from runbooks.marks import NamesFile, key_of
+from runbooks.model import BY_PEOPLE, STEPS_LIMIT, Condition, Kind, Runbook, Side, Step, Undo
 from runbooks.planned import Known, Part, Plan, PlannedCondition, PlannedStep
+from runbooks.questions import asked_in, planned_question
 from runbooks.scope import Scope
+from runbooks.shipped import FILES_LIMIT_BYTES, SHA256, sha256_of
 from runbooks.templates import Manner, TemplateFault, render
 from runbooks.texts import filled
-from sites.model import Service
+from sites.model import Estate, Service
 from sites.replication.words import ReplicationDriver, Word
+from sites.shape import file_keys
+
+__all__ = ["Facts", "bind", "compose", "facts_of", "steps_of_kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +37,86 @@ class Facts:
     """What is known of the service when the plan is drawn up.
 
     `unknown_words` are those its driver does not speak, `probes` the names of the service's probes.
+    `roles` and `owners` are those that people may have; None where that is not known.
     """
 
     has_driver: bool = True
     unknown_words: frozenset[Word] = frozenset()
     probes: frozenset[str] = frozenset()
+    roles: frozenset[str] | None = None
+    owners: frozenset[str] | None = None
 
 
-def facts_of(service: Service, driver: ReplicationDriver | None) -> Facts:
+def facts_of(service: Service, driver: ReplicationDriver | None, estate: Estate | None = None) -> Facts:
     """The facts of a service as the estate and its driver tell them."""
     return Facts(
         has_driver=driver is not None,
         unknown_words=driver.unknown_words if driver is not None else frozenset(),
         probes=frozenset(probe.name for probe in service.probes),
+        roles=frozenset(estate.access.roles) if estate is not None else None,
+        owners=frozenset(estate.owners) if estate is not None else None,
     )
 
 
 def bind(runbook: Runbook, scope: Scope, facts: Facts, catalogue: ActionCatalogue, *, part: str = "") -> Part:
     """The runbook's steps for this move, with nothing left to fill in. Raises PlanRefused."""
-    binder = _Binder(runbook, scope, facts, catalogue, part or runbook.runbook)
-    problems = list(binder.parameters())
-    binder.problems += problems
-    if problems:
+    binder = _Binder(scope, facts, catalogue, part or runbook.runbook)
+    binder.problems += list(parameter_problems(runbook, scope.parameters))
+    if binder.problems:
         # Without its parameters every other text would be a fault too.
-        raise PlanRefused(runbook.name, problems)
-    steps = steps_of_kind(runbook, Kind(scope.run.kind))
-    planned = tuple(binder.step(step, needs) for step, needs in steps)
+        raise PlanRefused(runbook.name, binder.problems)
+    defaults = {name: one.default for name, one in runbook.parameters.items() if not one.required}
+    binder.scope = replace(scope, parameters={**defaults, **scope.parameters})
+    title = binder.title(runbook)
+    leaves, problems = laid_out(runbook, Kind(scope.run.kind), catalogue, binder.scope)
+    binder.problems += problems
+    if len(leaves) > STEPS_LIMIT:
+        found = f"{len(leaves)} steps, with all hosts and nested runbooks"
+        raise PlanRefused(runbook.name, [Problem("steps", found, f"at most {STEPS_LIMIT}")])
+    planned = tuple(binder.step(leaf) for leaf in leaves)
+    binder.check_size()
     if binder.problems:
         raise PlanRefused(runbook.name, binder.problems, binder.code)
-    return Part(binder.part, runbook.name, binder.title(), planned, runbook.source_sha256)
+    return Part(
+        binder.part,
+        runbook.name,
+        title,
+        planned,
+        runbook.source_sha256,
+        dict(sorted(_included(runbook, leaves).items())),
+        binder.files,
+    )
+
+
+def without_what_was_left_out(dumped: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys as the plan holds them: empty lists and mappings that nobody wrote are in the way."""
+    kept: dict[str, Any] = {}
+    for key, value in dumped.items():
+        before = written.get(key)
+        if value in ([], {}) and before is None:
+            continue
+        if isinstance(value, dict):
+            value = without_what_was_left_out(value, before if isinstance(before, Mapping) else {})
+        elif isinstance(value, list):
+            rows = before if isinstance(before, list) and len(before) == len(value) else [None] * len(value)
+            value = [
+                without_what_was_left_out(item, row if isinstance(row, Mapping) else {})
+                if isinstance(item, dict)
+                else item
+                for item, row in zip(value, rows, strict=True)
+            ]
+        kept[key] = value
+    return kept
+
+
+def _included(runbook: Runbook, leaves: Sequence[Leaf]) -> dict[str, str]:
+    """What else was read for these steps: nested runbooks and shipped files, by name."""
+    found: dict[str, str] = {}
+    for inner in {leaf.runbook.name: leaf.runbook for leaf in leaves}.values():
+        if inner.name != runbook.name:
+            found[inner.name] = inner.source_sha256
+        found |= {f"{inner.name}: {path}": sha256_of(text) for path, text in inner.files.items()}
+    return found
 
 
 def compose(
@@ -98,55 +158,32 @@ def compose(
     )
 
 
-def steps_of_kind(runbook: Runbook, kind: Kind) -> list[tuple[Step, tuple[str, ...]]]:
-    """The steps that belong to this kind of run; what needed a step left out needs what that one needed."""
-    kept = {step.id for step in runbook.steps if not step.during or kind in step.during}
-    by_id = {step.id: step for step in runbook.steps}
-    lead: dict[str, tuple[str, ...]] = {}
-    for step_id in in_order({step.id: step.needs for step in runbook.steps}):
-        wanted: dict[str, None] = {}
-        for need in by_id[step_id].needs:
-            wanted.update(dict.fromkeys([need] if need in kept else lead[need]))
-        lead[step_id] = tuple(wanted)
-    return [(step, lead[step.id]) for step in runbook.steps if step.id in kept]
-
-
 @dataclass(slots=True)
 class _Binder:
-    """One binding: collects problems while it fills the steps in."""
+    """One binding: collects problems while it fills the steps in. `scope` is that of the step at hand."""
 
-    runbook: Runbook
     scope: Scope
     facts: Facts
     catalogue: ActionCatalogue
     part: str
+    at: str = ""
     problems: list[Problem] = field(default_factory=list)
     code: str = "plan-invalid"
+    files: dict[str, str] = field(default_factory=dict)
 
-    def parameters(self) -> Iterator[Problem]:
-        """Settle the parameters: what was given, else the default."""
-        given, declared = self.scope.parameters, self.runbook.parameters
-        for name in given:
-            if name not in declared:
-                listed = ", ".join(declared) or "none: it has no parameters"
-                yield Problem("parameters", f"the unknown parameter {name}", f"one of {listed}")
-        for name, parameter in declared.items():
-            if parameter.required and name not in given:
-                yield Problem("parameters", f"no value for {name}", "one: it has no default")
-        defaults = {name: parameter.default for name, parameter in declared.items() if not parameter.required}
-        self.scope = replace(self.scope, parameters={**defaults, **given})
-
-    def title(self) -> str:
+    def title(self, runbook: Runbook) -> str:
         """The runbook's title with its values; as it is written where that cannot be: it is only a title."""
         try:
-            return render(self.runbook.title, self.scope, Manner.TEXT)
+            return on_one_line(render(runbook.title, self.scope, Manner.TEXT))
         except TemplateFault:
-            return self.runbook.title
+            return runbook.title
 
-    def step(self, step: Step, needs: tuple[str, ...]) -> PlannedStep:
+    def step(self, leaf: Leaf) -> PlannedStep:
         """The step with everything filled in; its problems are noted."""
+        step, self.at = leaf.step, leaf.id
+        self.scope = leaf.scope or self.scope
         spec = self.catalogue.get(step.action)
-        arguments = self._arguments(step, spec) if spec else {}
+        arguments, model = self._arguments(leaf, spec) if spec else ({}, None)
         if spec is None:
             self._problem(step, "action", f"the unknown action {step.action!r}", "an action that exists here")
         else:
@@ -154,17 +191,20 @@ class _Binder:
         host = self._host(step, "host", arguments.get("host"))
         site = host.partition("/")[0] or self._site(arguments.get("at"))
         self._probe(step, "probe", arguments.get("probe") if step.action == "probe" else None)
+        self._people(step, arguments)
+        if model is not None:
+            self._asked(step, model, host)
         least = spec.least_seconds(arguments) if spec and spec.least_seconds and arguments else 0.0
         return PlannedStep(
-            id=f"{self.part}/{step.id}",
+            id=f"{self.part}/{leaf.id}",
             part=self.part,
             number=0,
-            title=self._text(step, "title", step.title or step.id),
+            title=self._title(leaf, host),
             action=step.action,
             site=site,
             host=host,
             arguments=arguments,
-            needs=tuple(f"{self.part}/{need}" for need in needs),
+            needs=tuple(f"{self.part}/{need}" for need in leaf.needs),
             timeout_seconds=max(step.timeout_seconds, least),
             retries=step.retries,
             backoff_seconds=step.backoff_seconds,
@@ -174,10 +214,24 @@ class _Binder:
             on_failure=step.on_failure,
             in_doubt=step.in_doubt,
             undo=self._undo(step, host),
+            limits=tuple(replace(one, group=f"{self.part}/{one.group}") for one in leaf.limits),
         )
 
+    def check_size(self) -> None:
+        """What is shipped along travels in the plan, which has to fit into one record."""
+        size = sum(len(text.encode()) for text in self.files.values())
+        if size > FILES_LIMIT_BYTES:
+            found = f"{size} bytes of scripts in one runbook"
+            self.problems.append(Problem("script", found, f"at most {FILES_LIMIT_BYTES}"))
+
+    def _title(self, leaf: Leaf, host: str) -> str:
+        """The title, with those of the steps it stands in, and the host where it is carried out for many."""
+        step = leaf.step
+        own = self._text(step, "title", step.title or step.id)
+        return on_one_line(": ".join((*leaf.titles, on_its_host(own, self.scope.host, host))))
+
     def _problem(self, step: Step, key: str, found: str, expected: str, code: str = "") -> None:
-        where = f"step {step.id}: {key}"
+        where = f"step {self.at}: {key}"
         self.problems.append(Problem(where, found, expected))
         self.code = code or self.code
 
@@ -191,22 +245,51 @@ class _Binder:
             self._template(step, key, fault)
             return text
 
-    def _arguments(self, step: Step, spec: ActionSpec) -> dict[str, Any]:
-        done, faults = filled(spec.arguments, step.arguments, self.scope)
+    def _arguments(self, leaf: Leaf, spec: ActionSpec) -> tuple[dict[str, Any], BaseModel | None]:
+        """The action's keys as the plan holds them, and as its model."""
+        step, written = leaf.step, dict(leaf.step.arguments)
+        if self.scope.host is not None and "host" in file_keys(spec.arguments):
+            written.setdefault("host", EACH_HOST)
+        done, faults = filled(spec.arguments, written, self.scope)
+        if (key := key_of(spec.arguments, NamesFile)) is not None:
+            text = leaf.runbook.files.get(str(written.get(key)), "")
+            done[SHA256] = sha256_of(text)
+            self.files[done[SHA256]] = text
         for trail, fault in faults:
             self._template(step, ".".join(str(part) for part in trail), fault)
         if faults:
-            return {}
+            return {}, None
         try:
-            return spec.arguments.model_validate(done).model_dump(
-                mode="json", by_alias=True, exclude_none=True
-            )
+            model = spec.arguments.model_validate(done)
         except ValidationError as error:
-            for detail in error.errors(include_url=False):
-                where = ".".join(str(part) for part in detail["loc"]) or step.action
-                message = detail["msg"].removeprefix("Value error, ").removeprefix("expected ")
-                self._problem(step, where, repr(detail["input"]), message.removeprefix("Input should be "))
-            return {}
+            self._invalid(step, error)
+            return {}, None
+        dumped = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return without_what_was_left_out(dumped, done), model
+
+    def _invalid(self, step: Step, error: ValidationError, *at: str) -> None:
+        for detail in error.errors(include_url=False):
+            where = ".".join(str(part) for part in (*at, *detail["loc"])) or step.action
+            message = detail["msg"].removeprefix("Value error, ").removeprefix("expected ")
+            self._problem(step, where, repr(detail["input"]), message.removeprefix("Input should be "))
+
+    def _asked(self, step: Step, model: BaseModel, host: str) -> None:
+        """The questions that stand among an action's own keys: do their hosts and probes exist?"""
+        for key, asked in asked_in(model):
+            on = self._host(step, f"{key}.host", asked.host) or host
+            if asked.kind == "run" and not on and asked.host is None and "host" not in step.arguments:
+                self._problem(step, key, "a command without a host", "`host`, here or beside `all` or `any`")
+            self._answerable(step, key, asked.kind, getattr(asked, asked.kind))
+
+    def _answerable(self, step: Step, key: str, kind: str, asked: Any) -> None:
+        if kind == "probe":
+            self._probe(step, key, asked)
+        if kind == "http":
+            self._host(step, f"{key}.http.host", asked.host)
+        if kind in ("role", "sample") and not self.facts.has_driver:
+            self._problem(
+                step, key, f"a {kind} without a driver", "a service whose driver exists", "driver-missing"
+            )
 
     def _driver(self, step: Step, spec: ActionSpec) -> None:
         service = self.scope.service.name
@@ -225,13 +308,11 @@ class _Binder:
     def _host(self, step: Step, key: str, reference: object) -> str:
         if reference is None:
             return ""
-        known = {
-            f"{site.name}/{role}": role
-            for site in (self.scope.from_site, self.scope.to_site)
-            for role in site.hosts
-        }
-        if reference not in known:
-            self._problem(step, key, f"the host {reference!r}", f"one of {', '.join(known) or 'none'}")
+        sites = (self.scope.from_site, self.scope.to_site)
+        place, _, role = str(reference).partition("/")
+        if not any(place == site.name and role in site.hosts for site in sites):
+            known = ", ".join(f"{site.name}/{role}" for site in sites for role in site.hosts)
+            self._problem(step, key, f"the host {reference!r}", f"one of {known or 'none'}")
             return ""
         return str(reference)
 
@@ -241,33 +322,40 @@ class _Binder:
             found = f"the probe {name!r}"
             self._problem(step, key, found, f"one of the probes of {self.scope.service.name}: {listed}")
 
+    def _people(self, step: Step, arguments: Mapping[str, Any]) -> None:
+        """Nobody could ever do what is asked of a role that nobody has."""
+        if step.action not in BY_PEOPLE:
+            return
+        for key, known in (("role", self.facts.roles), ("owner", self.facts.owners)):
+            name = arguments.get(key)
+            if name and known is not None and name not in known:
+                listed = ", ".join(sorted(known)) or "none: sites.yaml names none"
+                self._problem(step, key, f"the {key} {name!r}", f"one of {listed}", "role-unknown")
+
     def _question(
         self, step: Step, key: str, question: Condition | None, site: str, host: str
     ) -> PlannedCondition | None:
         if question is None:
             return None
-        written = question.model_dump(exclude_none=True, exclude={"within_seconds", "at"})
+        written = question.model_dump(mode="json", by_alias=True, exclude_unset=True)
         done, faults = filled(Condition, written, self.scope)
         for trail, fault in faults:
-            self._template(step, f"{key}.{trail[0]}", fault)
-        kind = next(name for name in ("run", "probe", "sql", "role") if name in done)
-        asked_host = self._host(step, f"{key}.host", done.get("host")) or host
-        asked_site = asked_host.partition("/")[0] if kind == "run" else self._site(question.at) or site
-        if not asked_site and "host" not in step.arguments:  # a host that is not there has been told already
+            self._template(step, ".".join(str(part) for part in (key, *trail)), fault)
+        if faults:
+            return None
+        try:
+            asked = Condition.model_validate(done)
+        except ValidationError as error:
+            self._invalid(step, error, key)
+            return None
+        on = self._host(step, f"{key}.host", asked.host) or host
+        sides = {Side.FROM: self.scope.from_site.name, Side.TO: self.scope.to_site.name}
+        planned = planned_question(asked.model_copy(update={"host": None}), site=site, host=on, sides=sides)
+        if not planned.site and asked.kind != "http" and "host" not in step.arguments:
+            # A host that is not there has been told already.
             self._problem(step, key, "no place to ask at", "`at: from_site` or `at: to_site`")
-        if kind == "probe":
-            self._probe(step, key, done["probe"])
-        if kind == "role" and not self.facts.has_driver:
-            self._problem(
-                step, key, "a role without a driver", "a service whose driver exists", "driver-missing"
-            )
-        return PlannedCondition(
-            kind,
-            done[kind],
-            asked_site,
-            asked_host if kind == "run" else "",
-            question.within_seconds,
-        )
+        self._answerable(step, key, asked.kind, getattr(asked, asked.kind))
+        return planned
 
     def _undo(self, step: Step, host: str) -> Mapping[str, Any] | None:
         if step.undo is None:

@@ -8,10 +8,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    WrapSerializer,
+)
 
 from runbooks.errors import RunbooksMisuse
 from runbooks.model import IfUnreachable, InDoubt, Kind, OnFailure
@@ -23,20 +29,39 @@ class PlanUnreadable(RunbooksMisuse):
     """The text is no plan, or one of a newer version."""
 
 
+_ASKED = {
+    "run": "`{}` at {}",
+    "probe": "probe “{}” of {}",
+    "sql": "“{}” at {}",
+    "role": "{} at {}",
+    "http": "{} answers as expected",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedCondition:
-    """A question with everything filled in. `kind` is run, probe, sql or role; `text` what is asked."""
+    """A question with everything filled in. `kind` is run, probe, sql, role or http; `text` what is asked,
+    `details` what else belongs to it (of an address: the status that is expected and the like)."""
 
     kind: str
     text: str
     site: str
     host: str = ""
     within_seconds: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         place = self.host if self.kind == "run" else self.site
-        asked = {"run": "`{}` at {}", "probe": "probe “{}” of {}", "sql": "“{}” at {}", "role": "{} at {}"}
-        return asked[self.kind].format(self.text, place)
+        return _ASKED[self.kind].format(self.text, place)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One of several lanes (hosts) of a group of steps, of which at most so many are under way at a time."""
+
+    group: str
+    lane: str
+    at_most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +86,7 @@ class PlannedStep:
     on_failure: OnFailure = OnFailure.ABORT
     in_doubt: InDoubt = InDoubt.ASK
     undo: Mapping[str, Any] | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def place(self) -> str:
@@ -70,13 +96,16 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One runbook's share of a plan. `source_sha256` is that of the file it was read from."""
+    """One runbook's share of a plan. `source_sha256` is that of the file it was read from, `includes` those
+    of the nested runbooks and of the files shipped along, by name; `files` the texts of these, by SHA-256."""
 
     name: str
     runbook: str
     title: str
     steps: tuple[PlannedStep, ...]
     source_sha256: str = ""
+    includes: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first(self) -> tuple[str, ...]:
@@ -89,6 +118,36 @@ class Part:
         """Steps that none of this part needs."""
         needed = {need for step in self.steps for need in step.needs}
         return tuple(step.id for step in self.steps if step.id not in needed)
+
+
+_LONG = 8
+_AS = "as "
+
+
+def _shortened(parts: tuple[Part, ...], handler: SerializerFunctionWrapHandler) -> Any:
+    """Steps that need the same long list write it once: a hundred steps that each need a hundred would else
+    be ten thousand ids, and a plan must fit into one record of the store."""
+    written = handler(parts)
+    first: dict[tuple[str, ...], str] = {}
+    for part in written:
+        for step in part["steps"]:
+            needs = tuple(step["needs"])
+            if len(needs) > _LONG and first.setdefault(needs, step["id"]) != step["id"]:
+                step["needs"] = _AS + first[needs]
+    return written
+
+
+def _expanded(parts: Any) -> Any:
+    """What `_shortened` wrote, at full length."""
+    needs: dict[str, Any] = {}
+    for part in parts if isinstance(parts, list) else ():
+        for step in part.get("steps", ()) if isinstance(part, dict) else ():
+            wanted = step.get("needs") if isinstance(step, dict) else None
+            if isinstance(wanted, str) and wanted.startswith(_AS):
+                step["needs"] = needs.get(wanted.removeprefix(_AS), wanted)
+            elif isinstance(step, dict):
+                needs[str(step.get("id"))] = wanted
+    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +168,7 @@ class Plan:
     from_site: str
     to_site: str
     epoch: int
-    parts: tuple[Part, ...]
+    parts: Annotated[tuple[Part, ...], BeforeValidator(_expanded), WrapSerializer(_shortened)]
     reason: str = ""
     known: tuple[Known, ...] = ()
     version: int = PLAN_VERSION
@@ -124,6 +183,10 @@ class Plan:
         """Step id to step."""
         return {step.id: step for step in self.steps}
 
+    def file(self, sha256: str) -> str | None:
+        """The text of a file that was shipped along, or None."""
+        return next((part.files[sha256] for part in self.parts if sha256 in part.files), None)
+
     @cached_property
     def hash(self) -> str:
         """The same for two plans that would do the same: whatever their run, epoch, reason and facts."""
@@ -132,7 +195,7 @@ class Plan:
 
     def to_json(self) -> str:
         """As JSON, for the journal, `--json` and the store."""
-        return _PLAN.dump_json(self).decode()
+        return _adapter().dump_json(self).decode()
 
     @staticmethod
     def from_json(text: str | bytes) -> "Plan":
@@ -144,7 +207,7 @@ class Plan:
                     f"this plan has format {version}, this twinsite knows up to {PLAN_VERSION}; "
                     "use the newer version"
                 )
-            return _PLAN.validate_json(text)
+            return _adapter().validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -153,8 +216,12 @@ class Plan:
             raise PlanUnreadable(f"this is no plan: {error}") from error
 
 
-_PLAN = TypeAdapter(Plan)
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
 
 
 def _canonical(plan: Plan) -> bytes:
-    return json.dumps(_PLAN.dump_python(plan, mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(
+        _adapter().dump_python(plan, mode="json"), sort_keys=True, separators=(",", ":")
+    ).encode()

@@ -13,57 +13,47 @@ from typing import Any
 
 from runbooks.journal import (
     Record,
+    RunAdopted,
     RunEnded,
     RunOutcome,
     RunPlanned,
     RunResumed,
+    RunSteered,
     StepEnded,
-    StepOutcome,
-    StepRetried,
-    StepStarted,
-    StepWithdrawn,
+    UndoBegun,
 )
-from runbooks.model import OnFailure
+from runbooks.model import APPROVE, BY_PEOPLE, OnFailure
 from runbooks.planned import Plan, PlannedStep
+from runbooks.standing import FAILED, WELL, StepProgress, StepState, after, anew, as_seen, by_word
+from runbooks.steered import Order, Verb
+from runbooks.undoing import is_undo, taking_back
 
 
-class StepState(StrEnum):
-    """Where a step stands."""
+class WaitKind(StrEnum):
+    """What a run waits for a person for."""
 
-    WAITING = "waiting"  # what it needs has not ended well yet, or its turn has not come
-    STARTED = "started"  # announced; its end is not on file: running now, or in doubt after a crash
-    DONE = "done"
-    ALREADY_DONE = "already-done"
-    FAILED = "failed"
-    TIMED_OUT = "timed-out"
-    UNREACHABLE_CONTINUED = "unreachable-continued"
-    SKIPPED = "skipped"
-
-
-_FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT})
-_WELL = frozenset(
-    {StepState.DONE, StepState.ALREADY_DONE, StepState.UNREACHABLE_CONTINUED, StepState.SKIPPED}
-)
+    PAUSED = "paused"
+    FAILED = "failed"  # a step failed that says `on_failure: ask`
+    IN_DOUBT = "in-doubt"
+    PERSON = "person"
+    APPROVAL = "approval"
 
 
 @dataclass(frozen=True, slots=True)
-class StepProgress:
-    """One step's state. `attempts` counts those announced and not withdrawn, `last_attempt` is the highest
-    number announced; times are the wall times of the records."""
+class Wait:
+    """One thing that only a person can end. `step` is None for a run that was paused."""
 
-    state: StepState = StepState.WAITING
-    attempts: int = 0
-    last_attempt: int = 0
-    evidence: str = ""
-    exit_status: int | None = None
-    started_wall_seconds: float | None = None
-    ended_wall_seconds: float | None = None
-    duration_seconds: float | None = None
+    kind: WaitKind
+    step: PlannedStep | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run's state. `values` are what steps left for later ones; `ended` is None while it may go on."""
+    """A run's state. `values` are what steps left for later ones; `ended` is None while it may go on.
+
+    `failing` are the steps that failed, `orders` those that were accepted, `undo` the steps that take back
+    what was done, once that has begun.
+    """
 
     plan: Plan
     steps: Mapping[str, StepProgress]
@@ -71,44 +61,132 @@ class Progress:
     executor: int = 0
     values: Mapping[str, Any] = field(default_factory=dict)
     ended: RunEnded | None = None
+    failing: frozenset[str] = frozenset()
+    who: str = ""
+    orders: tuple[Order, ...] = ()
+    paused: Order | None = None
+    aborted: Order | None = None
+    undo_ordered: Order | None = None
+    undo: tuple[PlannedStep, ...] | None = None
 
     def state(self, step_id: str) -> StepState:
         """The state of a step."""
         return self.steps[step_id].state
 
+    def step(self, step_id: str) -> PlannedStep | None:
+        """The step of that id, those that take others back included."""
+        return next((step for step in self.all_steps if step.id == step_id), None)
+
+    @property
+    def all_steps(self) -> tuple[PlannedStep, ...]:
+        """The plan's steps by number, and after them those that take back what was done."""
+        return self.plan.steps + (self.undo or ())
+
+    @property
+    def last_order(self) -> int:
+        """The number of the last order that was accepted."""
+        return self.orders[-1].number if self.orders else 0
+
     def passed(self, step: PlannedStep) -> bool:
         """Whether steps that need this one may go on."""
         state = self.steps[step.id].state
-        return state in _WELL or (state in _FAILED and step.on_failure is OnFailure.CONTINUE)
+        return state in WELL or (state in FAILED and step.on_failure is OnFailure.CONTINUE)
+
+    def _failed_as(self, what: OnFailure) -> tuple[PlannedStep, ...]:
+        by_id = self.plan.by_id
+        found = [by_id[step_id] for step_id in self.failing if step_id in by_id]
+        return tuple(sorted((s for s in found if s.on_failure is what), key=lambda s: s.number))
 
     @property
     def failed(self) -> tuple[PlannedStep, ...]:
         """Steps whose failure ends the run, by number."""
-        return tuple(
-            step for step in self.plan.steps if self.state(step.id) in _FAILED and not self.passed(step)
-        )
+        return self._failed_as(OnFailure.ABORT)
+
+    @property
+    def undo_wanted(self) -> bool:
+        """Whether what was done is to be taken back: a person ordered it, or a failed step says so."""
+        return self.undo_ordered is not None or bool(self._failed_as(OnFailure.UNDO))
+
+    def halted(self, step: PlannedStep) -> bool:
+        """Whether a person's order, or `on_failure: undo`, keeps the step from being attempted any more."""
+        return self.aborted is not None or (self.undo_wanted and not is_undo(step))
+
+    def may_start(self, step: PlannedStep) -> bool:
+        """Whether an attempt of the step may begin at this moment, as far as this run goes."""
+        waiting = self.state(step.id) is StepState.WAITING
+        return waiting and self.paused is None and not self.halted(step) and not self.final
+
+    def left_alone(self, step: PlannedStep) -> bool:
+        """Whether nobody waits any more for what a person was to do about the step."""
+        ending = self.halted(step) or bool(self.failed) or self.final
+        return ending or self.state(step.id) is not StepState.STARTED
 
     @property
     def ready(self) -> tuple[PlannedStep, ...]:
-        """Steps whose turn it is, by number: none once a step has failed that ends the run."""
-        if self.failed or self.final:
+        """Steps whose turn it is, by number: none while the run is paused, and none of the plan once a
+        step has failed that ends the run or has it taken back."""
+        if self.final or self.paused is not None or self.aborted is not None:
             return ()
-        passed = {step.id for step in self.plan.steps if self.passed(step)}
+        if self.undo is None and (self.failed or self.undo_wanted):
+            return ()
+        steps = self.plan.steps if self.undo is None else self.undo
+        passed: set[str] = set()
+        for step in steps:  # by number, so that what a step needs comes before it
+            # What needs a step that was skipped before its turn waits for what that one would have waited
+            # for.
+            early = self.state(step.id) is StepState.SKIPPED and not passed.issuperset(step.needs)
+            if self.passed(step) and not early:
+                passed.add(step.id)
         return tuple(
             step
-            for step in self.plan.steps
+            for step in steps
             if self.state(step.id) is StepState.WAITING and passed.issuperset(step.needs)
         )
 
     @property
     def started(self) -> tuple[PlannedStep, ...]:
         """Steps announced whose end is not on file. To whoever resumes the run they are in doubt."""
-        return tuple(step for step in self.plan.steps if self.state(step.id) is StepState.STARTED)
+        return tuple(step for step in self.all_steps if self.state(step.id) is StepState.STARTED)
+
+    @property
+    def left(self) -> tuple[PlannedStep, ...]:
+        """Steps of which nobody knows how they ended."""
+        open_ = (StepState.STARTED, StepState.IN_DOUBT)
+        return tuple(step for step in self.all_steps if self.state(step.id) in open_)
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """What only a person can end, by number; nothing once the run is about to end."""
+        if self.final or self.aborted is not None:
+            return ()
+        if self.undo is None and (self.failed or self.undo_wanted):
+            return ()
+        waits = [Wait(WaitKind.PAUSED)] if self.paused is not None else []
+        for step in self.plan.steps if self.undo is None else self.undo:
+            kind = self._waits_for(step)
+            if kind is not None:
+                waits.append(Wait(kind, step))
+        return tuple(waits)
+
+    def _waits_for(self, step: PlannedStep) -> WaitKind | None:
+        state = self.state(step.id)
+        if state is StepState.IN_DOUBT:
+            return WaitKind.IN_DOUBT
+        if state in FAILED and step.on_failure is OnFailure.ASK:
+            return WaitKind.FAILED
+        if state is StepState.STARTED and step.action in BY_PEOPLE:
+            return WaitKind.APPROVAL if step.action == APPROVE else WaitKind.PERSON
+        return None
 
     @property
     def complete(self) -> bool:
         """Whether every step has passed."""
         return all(self.passed(step) for step in self.plan.steps)
+
+    @property
+    def undone(self) -> bool:
+        """Whether everything that could be taken back has been."""
+        return self.undo is not None and all(self.passed(step) for step in self.undo)
 
     @property
     def final(self) -> bool:
@@ -136,23 +214,30 @@ def apply(progress: Progress, record: Record) -> Progress:
     event = record.event
     progress = replace(progress, records=progress.records + 1)
     match event:
-        case RunPlanned():
-            return progress
+        case RunPlanned(who=who):
+            return replace(progress, who=who)
         case RunResumed(executor=executor):
             return replace(progress, executor=max(executor, progress.executor), ended=_unless_final(progress))
+        case RunAdopted():
+            return _adopted(progress, event)
+        case RunSteered(order=order):
+            return _steered(progress, order, record.wall_seconds)
+        case UndoBegun():
+            return _taking_back(progress)
         case RunEnded():
             return replace(progress, ended=event)
     before = progress.steps.get(event.step)
     if before is None:
         return progress
-    after = _step(before, event, record.wall_seconds)
+    state = after(before, event, record.wall_seconds, progress.records)
     values = {**progress.values, **event.values} if isinstance(event, StepEnded) else progress.values
-    return replace(
-        progress,
-        steps={**progress.steps, event.step: after},
-        values=values,
-        ended=_unless_final(progress),
-    )
+    return replace(_with(progress, event.step, state), values=values, ended=_unless_final(progress))
+
+
+def _with(progress: Progress, step_id: str, state: StepProgress) -> Progress:
+    alone = frozenset((step_id,))
+    failing = progress.failing | alone if state.state in FAILED else progress.failing - alone
+    return replace(progress, steps={**progress.steps, step_id: state}, failing=failing)
 
 
 def _unless_final(progress: Progress) -> RunEnded | None:
@@ -160,37 +245,69 @@ def _unless_final(progress: Progress) -> RunEnded | None:
     return progress.ended if progress.final else None
 
 
-def _step(
-    before: StepProgress, event: StepStarted | StepWithdrawn | StepRetried | StepEnded, wall_seconds: float
+def _adopted(progress: Progress, event: RunAdopted) -> Progress:
+    """What was known of it elsewhere takes the place of what was known here: that is older, if there is
+    any. Of steps that took others back only the orders to do so are kept; they are asked for again, and do
+    no harm."""
+    seen = event.seen
+    steps = {step.step: as_seen(step, seen.orders) for step in seen.steps if step.step in progress.plan.by_id}
+    bare = begin(progress.plan)
+    known = replace(
+        bare,
+        records=progress.records,
+        executor=max(event.executor, progress.executor),
+        who=progress.who,
+        values=seen.values,
+        orders=seen.orders,
+        steps={**bare.steps, **steps},
+        failing=frozenset(step_id for step_id, state in steps.items() if state.state in FAILED),
+    )
+    ending = {order.verb: order for order in seen.orders if order.verb in (Verb.ABORT, Verb.UNDO)}
+    return replace(known, aborted=ending.get(Verb.ABORT), undo_ordered=ending.get(Verb.UNDO))
+
+
+def _taking_back(progress: Progress) -> Progress:
+    if progress.undo is not None:
+        return progress
+    undo = taking_back(progress.plan, progress.steps)
+    fresh = {step.id: StepProgress() for step in undo}
+    return replace(progress, undo=undo, steps={**progress.steps, **fresh}, ended=_unless_final(progress))
+
+
+def _steered(progress: Progress, order: Order, wall_seconds: float) -> Progress:
+    progress = replace(progress, orders=(*progress.orders, order), ended=_unless_final(progress))
+    match order.verb:
+        case Verb.PAUSE:
+            return replace(progress, paused=order)
+        case Verb.RESUME:
+            return replace(progress, paused=None)
+        case Verb.ABORT:
+            return replace(progress, aborted=order)
+        case Verb.UNDO:
+            return replace(progress, undo_ordered=order, paused=None)
+    before, step = progress.steps.get(order.step), progress.step(order.step)
+    if before is None or step is None:
+        return progress
+    return _with(progress, order.step, _told(progress, before, step, order, wall_seconds))
+
+
+def _told(
+    progress: Progress, before: StepProgress, step: PlannedStep, order: Order, wall_seconds: float
 ) -> StepProgress:
-    match event:
-        case StepStarted(attempt=attempt):
-            started = before.started_wall_seconds
-            return replace(
-                before,
-                state=StepState.STARTED,
-                attempts=before.attempts + 1,
-                last_attempt=max(attempt, before.last_attempt),
-                started_wall_seconds=wall_seconds if started is None else started,
-            )
-        case StepWithdrawn():
-            return replace(before, state=StepState.WAITING, attempts=max(0, before.attempts - 1))
-        case StepRetried(evidence=evidence, exit_status=exit_status):
-            return replace(before, state=StepState.WAITING, evidence=evidence, exit_status=exit_status)
-        case StepEnded():
-            return replace(
-                before,
-                state=_STATES[event.outcome],
-                evidence=event.evidence,
-                exit_status=event.exit_status,
-                ended_wall_seconds=wall_seconds,
-                duration_seconds=event.duration_seconds,
-            )
-
-
-_STATES = {outcome: StepState(outcome.value) for outcome in StepOutcome}
+    if order.verb is Verb.RETRY:
+        return anew(before)
+    if order.verb is Verb.APPROVE:
+        return replace(before, approvals=(*before.approvals, order))
+    if order.verb is Verb.SKIP:
+        return by_word(before, StepState.SKIPPED, order, wall_seconds, progress.records)
+    if before.state is StepState.STARTED and step.action in BY_PEOPLE:
+        return replace(before, word=order)  # whoever waits for it ends the step
+    return by_word(before, StepState.DONE, order, wall_seconds, progress.records)
 
 
 def plan_of(records: Sequence[Record]) -> Plan | None:
     """The plan a run was ordered with: what its records begin with."""
     return records[0].event.plan if records and isinstance(records[0].event, RunPlanned) else None
+
+
+__all__ = ["Progress", "StepProgress", "StepState", "Wait", "WaitKind", "apply", "begin", "fold", "plan_of"]

@@ -5,16 +5,21 @@ settled by asking there (P26). Nothing here is tried again; the engine knows whe
 """
 
 import asyncio
+import hashlib
+from dataclasses import dataclass
 
 from runbooks.catalogue import OnHost, Settled, Settlement, ShellText
 from runbooks.context import ActionContext, Call, Result, bounded
 from runbooks.errors import Overtaken, StepFailed
+from runbooks.planned import PlannedStep
+from runbooks.undoing import UNDO, is_undo
 from sites.errors import CommandRefused
 from sites.transport import Completed
 from sites.wrapper import TIMED_OUT_STATUS, StepState, StepToken, ask_status, run_wrapped
 
 ASK_SECONDS = 15.0  # the host may wait for its lock
 PAUSE_SECONDS = 1.0
+NAME_LIMIT = 100  # of a step's name on a host (sites.wrapper)
 
 # The wrapper ends the command at its time limit, and needs its lock before and a moment after.
 ENDING_GRACE_SECONDS = 16.0
@@ -28,23 +33,47 @@ class SshArguments(OnHost):
     run: ShellText
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that ended by itself on a host. `said` is its output, bounded and harmless."""
+
+    exit_status: int
+    stderr: str
+    said: str
+
+
 async def carry_out_on_host(context: ActionContext, call: Call) -> Result:
     """Run the command. Raises StepFailed when it fails, Overtaken, or an error of `sites.errors`."""
-    host = context.host(call.step.host)
+    done = await run_on_host(context, call, call.arguments.run)
+    if done.exit_status != 0:
+        raise StepFailed(f"exit {done.exit_status}: {done.said}", done.exit_status)
+    return Result(done.said, 0)
+
+
+async def run_on_host(context: ActionContext, call: Call, command: str, *, stdin: str = "") -> Ended:
+    """Run a command to its end through the wrapper. Raises Overtaken or an error of `sites.errors`."""
     try:
         done = await run_wrapped(
             context.transport,
-            host,
-            call.arguments.run,
+            context.host(call.step.host),
+            command,
             _token(context, call),
             timeout_seconds=call.timeout_seconds,
+            stdin=stdin,
+            said=context.said(call.step.id) if context.said is not None else None,
         )
     except CommandRefused as refused:
         raise _refusal(refused) from refused
-    evidence = _said(done)
-    if done.exit_status != 0:
-        raise StepFailed(f"exit {done.exit_status}: {evidence}", done.exit_status)
-    return Result(evidence, 0)
+    return Ended(done.exit_status, done.stderr, _said(done))
+
+
+def name_on_host(step_id: str) -> str:
+    """What a step is called on hosts: its id without the characters that cannot stand there, and cut with a
+    part of its hash where it is too long, so that no two steps of a run share a name."""
+    name = step_id.replace("/", ":").replace("@", ".")
+    if len(name) <= NAME_LIMIT:
+        return name
+    return f"{name[: NAME_LIMIT - 17]}.{hashlib.sha256(step_id.encode()).hexdigest()[:16]}"
 
 
 async def settle_on_host(context: ActionContext, call: Call) -> Settled:
@@ -84,9 +113,16 @@ def _token(context: ActionContext, call: Call) -> StepToken:
         epoch=context.token.epoch,
         run=context.token.run_id,
         executor=context.token.executor,
-        step=call.step.id.replace("/", ":"),
+        step=_named(call.step),
         attempt=call.attempt,
     )
+
+
+def _named(step: PlannedStep) -> str:
+    """The step on its host. Taking a step back is another one than doing it, and no name may grow longer."""
+    if is_undo(step):
+        return name_on_host(step.id.removeprefix(UNDO).replace("/", "."))
+    return name_on_host(step.id)
 
 
 def _refusal(refused: CommandRefused) -> Exception:

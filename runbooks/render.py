@@ -5,9 +5,11 @@ Pure: lines out. The console, `twinsite plan` and the question before a destruct
 
 from collections.abc import Iterator
 
+from runbooks.context import on_one_line
 from runbooks.graph import longest_chain
 from runbooks.model import IfUnreachable, InDoubt, OnFailure
 from runbooks.planned import Plan, PlannedStep
+from runbooks.showing import argument_lines, hosts_at_a_time, numbers_in_words
 from sites.quantities import format_duration
 
 _QUIET = frozenset({"at", "host"})
@@ -31,14 +33,13 @@ def render_plan(plan: Plan) -> list[str]:
 
 
 def _step(plan: Plan, step: PlannedStep) -> Iterator[str]:
-    numbers = [str(plan.by_id[need].number) for need in step.needs]
-    after = f"  after {', '.join(sorted(numbers, key=int))}" if numbers else ""
+    numbers = [plan.by_id[need].number for need in step.needs]
+    after = f"  after {numbers_in_words(numbers)}" if numbers else ""
     place = f" at {step.place}" if step.place else ""
     yield f"{step.number:>4}. {step.title}{after}"
     yield f"      {step.action}{place}, at most {format_duration(step.timeout_seconds)}{_manner(step)}"
-    for key, value in step.arguments.items():
-        if key not in _QUIET:
-            yield f"      {key}: {_short(value)}"
+    for key, value in argument_lines(step.arguments, _QUIET):
+        yield f"      {key}: {_short(value)}"
     if step.unless is not None:
         yield f"      not if already so: {_short(step.unless)}"
     if step.verify is not None:
@@ -53,13 +54,20 @@ def _manner(step: PlannedStep) -> str:
         notes.append("goes on if the host does not answer")
     if step.on_failure is OnFailure.CONTINUE:
         notes.append("goes on if it fails")
+    if step.on_failure is OnFailure.ASK:
+        notes.append("asks a person if it fails")
+    if step.on_failure is OnFailure.UNDO:
+        notes.append("has the run undone if it fails")
+    if step.undo is not None:
+        notes.append("can be undone")
     if step.in_doubt is InDoubt.RERUN:
         notes.append("may be run again")
+    notes += [hosts_at_a_time(limit.at_most) for limit in step.limits]
     return "".join(f"; {note}" for note in notes)
 
 
 def _short(value: object) -> str:
-    text = " ⏎ ".join(line.strip() for line in str(value).strip().splitlines())
+    text = " ⏎ ".join(on_one_line(line) for line in str(value).strip().splitlines())
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 

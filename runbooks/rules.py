@@ -80,7 +80,7 @@ GROUPS: tuple[RuleGroup, ...] = (
             ),
             _fault(
                 "secret-named",
-                "A value is `!env NAME` or `!file PATH`.",
+                "A value is `!env NAME` or `!file PATH`, elsewhere than in the `headers` of a request.",
                 "A plan is printed, kept and sent to the other site with all its values.",
                 "Let the command fetch it on its host, from a file that only its user may read.",
             ),
@@ -162,6 +162,49 @@ GROUPS: tuple[RuleGroup, ...] = (
                 "Put the file beside the runbook, or write its right path.",
             ),
             _fault(
+                "script-unusable",
+                "A file that is to be shipped along is no text in UTF-8, empty, too large, or has lines that"
+                " end as on Windows; or its path leads out of the runbook's folder.",
+                "No shell on the host would run it.",
+                "Save it as a text with lines that end in LF, below the runbook's folder.",
+            ),
+            _fault(
+                "unknown-runbook",
+                "A step names a runbook that there is not.",
+                "Its steps would be missing.",
+                "Write that runbook, or the right name.",
+            ),
+            _fault(
+                "nested-fault",
+                "A step names a runbook that has faults of its own.",
+                "Its steps cannot be bound into the plan.",
+                "Mend that runbook: `twinsite runbook check NAME` lists everything.",
+            ),
+            _fault(
+                "runbook-circle",
+                "Runbooks name each other in a circle; the message has the whole chain.",
+                "A plan of them would have no end.",
+                "Take the step out that leads back.",
+            ),
+            _fault(
+                "nested-too-deep",
+                "Runbooks stand one in another more than five deep.",
+                "Nobody could find a step again by its name.",
+                "Name the inner runbooks from the outer one.",
+            ),
+            _fault(
+                "nested-key",
+                "A step that stands for a whole runbook has a key such as `timeout` or `verify`.",
+                "There is no one attempt that it could be said of.",
+                "Write it at the steps of that runbook.",
+            ),
+            _fault(
+                "nested-parameter",
+                "A nested runbook is given a parameter that it does not have, or lacks one that it needs.",
+                "What it would do with its default is not what was meant.",
+                "Write the parameters that it declares.",
+            ),
+            _fault(
                 "cannot-be-planned",
                 "A service of the estate uses the runbook, and no plan can be drawn up for it: a host, a"
                 " probe or a parameter is missing, in one direction or in both.",
@@ -214,13 +257,27 @@ GROUPS: tuple[RuleGroup, ...] = (
                 "parameter-unused",
                 "A parameter is declared and used nowhere.",
                 "Whoever gives it a value believes that it does something.",
-                "Use it as {{ parameters.NAME }}, or take it out.",
+                "Use it as {{ parameters.NAME }}, or take it out. Handing it to a nested runbook that does"
+                " not use it is no use either.",
             ),
             _warning(
-                "undo-not-carried-out",
-                "A step has `undo`.",
-                "It is kept in the plan and not carried out yet.",
-                "Whoever wants the step taken back does it by hand.",
+                "undo-of-nothing",
+                "A step says `on_failure: undo`, and no step that may come before it has an `undo`.",
+                "The run would end as undone with everything left as it is.",
+                "Give the steps before it an `undo`, or let the failure `abort` or `ask`.",
+            ),
+            _warning(
+                "people-in-failover",
+                "A step of a failover waits for a person.",
+                "Users are down while somebody is being found, and the database is not restarted meanwhile.",
+                "Put it behind everything that users wait for, or out of failovers with `during: "
+                "switchover`.",
+            ),
+            _warning(
+                "anybody-approves",
+                "A step asks for approval and names neither `role` nor `owner`.",
+                "Any second person with a login on either controller counts.",
+                "Name the role of `access.roles` or the owner whose word is wanted.",
             ),
         ),
     ),

@@ -25,11 +25,13 @@ class HostRef:
 
 @dataclass(frozen=True, slots=True)
 class SiteRef:
-    """A site as runbooks name it. `hosts` maps a role, the same at both sites, to the host."""
+    """A site as runbooks name it. `hosts` maps a role, the same at both sites, to the host; `owner` is
+    whom the staff there answer to."""
 
     name: str
     title: str
     hosts: Mapping[str, HostRef] = field(default_factory=dict)
+    owner: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -62,17 +64,21 @@ class RunRef:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """All the names a template may use."""
+    """All the names a template may use. `host` is there in a step that is carried out for each host."""
 
     service: ServiceRef
     from_site: SiteRef
     to_site: SiteRef
     run: RunRef
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    host: HostRef | None = None
 
     def names(self) -> dict[str, Any]:
         """Name to value, as templates see them."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        every = {item.name: getattr(self, item.name) for item in fields(self)}
+        if self.host is None:
+            del every["host"]
+        return every
 
 
 def scope_of(
@@ -98,4 +104,4 @@ def scope_of(
 def _site_ref(estate: Estate, name: str) -> SiteRef:
     site = estate.sites[name]
     hosts = {role: HostRef(role, name, host.address, host.port) for role, host in site.hosts.items()}
-    return SiteRef(name, site.title or name, hosts)
+    return SiteRef(name, site.title or name, hosts, site.owner)

@@ -3,6 +3,7 @@
 What an attempt does and what its errors mean is `runbooks.attempt`'s; which step's turn it is, the walk's.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,20 +15,18 @@ from runbooks.attempt import AttemptFailed, act, already_done, check_right, may_
 from runbooks.catalogue import ActionCatalogue, ActionSpec, Settled, Settlement
 from runbooks.conditions import ask
 from runbooks.context import ActionContext, Call, MayAct, Result, bounded
-from runbooks.errors import LostRight, Overtaken, RunbooksMisuse, RunbooksTrouble, StepFailed
-from runbooks.journal import StepEnded, StepOutcome, StepRetried, StepStarted, StepWithdrawn
+from runbooks.errors import LostRight, Overtaken, RunbooksMisuse, Steered, StepFailed
+from runbooks.journal import StepEnded, StepInDoubt, StepOutcome, StepRetried, StepStarted, StepWithdrawn
 from runbooks.model import IfUnreachable
 from runbooks.planned import PlannedStep
+from runbooks.progress import Progress, StepState
 from runbooks.recorder import Recorder
 from sites.errors import HostUnreachable, SitesMisuse, SitesTrouble
 
 log = structlog.get_logger(__name__)
 
 BACKOFF_LIMIT_SECONDS = 60.0
-
-
-class LeftInDoubt(RunbooksTrouble):
-    """A step was cut off and nothing settles how it ended; the message is for the person who will."""
+_OPEN = (StepState.WAITING, StepState.STARTED, StepState.IN_DOUBT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,8 @@ class StepWork:
     now_ns: Callable[[], int]
 
     async def carry_out(self, step: PlannedStep) -> None:
-        """Attempts until one ends well or none is left; its end is on file when this returns.
+        """Attempts until one ends well or none is left; its end is on file when this returns, unless a
+        person's order has taken its turn away.
 
         Raises LostRight or JournalTrouble.
         """
@@ -50,13 +50,15 @@ class StepWork:
             outcome, result = await self._attempts(step, self._spec(step))
         except AttemptFailed as failed:
             outcome, result = failed.outcome, Result(failed.evidence, failed.exit_status)
+        except Steered:
+            return
         await self._end(step, outcome, result, begun_ns)
 
     async def resume(self, step: PlannedStep) -> None:
         """Settle a step whose end is not on file: by what the action left behind, by `unless` and `verify`,
-        else by running it again where that does no harm.
+        else by running it again where that does no harm, else by asking a person.
 
-        Raises LeftInDoubt when only a person can tell, LostRight or JournalTrouble.
+        Raises LostRight or JournalTrouble.
         """
         begun_ns = self.now_ns()
         try:
@@ -64,6 +66,9 @@ class StepWork:
             call = self._call(step, spec, self._last_attempt(step))
         except AttemptFailed as failed:
             await self._end(step, failed.outcome, Result(failed.evidence), begun_ns)
+            return
+        if spec.waits_for_people:
+            await self._wait_on(step, spec, call, begun_ns)
             return
         found = await settled(spec, self.context, call)
         log.info("step_resumed", run=call.plan.id, step=step.id, found=found.settlement)
@@ -97,7 +102,8 @@ class StepWork:
             evidence = f"this twinsite's {step.action} takes other keys than the plan has: {error}"
             raise AttemptFailed(StepOutcome.FAILED, evidence, None, again=False) from error
         progress = self.recorder.progress
-        return Call(progress.plan, step, arguments, attempt, self.may_act, progress.values)
+        until = self.recorder.until
+        return Call(progress.plan, step, arguments, attempt, self.may_act, progress.values, until)
 
     def _attempts_on_file(self, step: PlannedStep) -> int:
         return self.recorder.progress.steps[step.id].attempts
@@ -114,6 +120,7 @@ class StepWork:
             wait=wait_exponential(multiplier=step.backoff_seconds, max=BACKOFF_LIMIT_SECONDS),
             retry=retry_if_exception(lambda error: isinstance(error, AttemptFailed) and error.again),
             before_sleep=noted,
+            sleep=lambda seconds: self._pause(step, seconds),
             reraise=True,
         )
         ended: tuple[StepOutcome, Result] = await retrying(self._attempt, step, spec)
@@ -126,15 +133,21 @@ class StepWork:
             await self.recorder.note(StepRetried(step.id, attempt, error.evidence, error.exit_status))
 
     async def _attempt(self, step: PlannedStep, spec: ActionSpec) -> tuple[StepOutcome, Result]:
-        """Raises AttemptFailed, LostRight, JournalTrouble."""
-        if (evidence := await already_done(step, spec, self.context)) is not None:
-            return StepOutcome.ALREADY_DONE, Result(evidence)
+        """Raises AttemptFailed, LostRight, Steered, JournalTrouble."""
         # Never a number twice: a host refuses an attempt that comes late, after a higher one.
         attempt = self._last_attempt(step) + 1
         call = self._call(step, spec, attempt)
-        # Intent is on disk before the deed, and the right is asked for after that write, which may take
-        # long: nothing stands between the answer and the deed (P26).
-        await self.recorder.note(StepStarted(step.id, attempt))
+        while True:
+            await self._turn(step)
+            if (evidence := await already_done(step, spec, self.context)) is not None:
+                return StepOutcome.ALREADY_DONE, Result(evidence)
+            # Intent is on disk before the deed, and the right is asked for after that write, which may take
+            # long: nothing stands between the answer and the deed (P26). An order that was accepted
+            # meanwhile is seen in the same write: nobody is told that a step is skipped which then starts.
+            if await self.recorder.note_if(
+                lambda progress: StepStarted(step.id, attempt) if progress.may_start(step) else None
+            ):
+                break
         try:
             await check_right(call)
         except LostRight as error:
@@ -146,6 +159,34 @@ class StepWork:
         except Overtaken as error:
             await self.recorder.note(StepWithdrawn(step.id, attempt, str(error)))
             raise
+        except Steered as error:
+            await self._withdraw(step, attempt, str(error))
+            raise
+
+    async def _turn(self, step: PlannedStep) -> None:
+        """Wait while the run is paused. Raises Steered when the step's turn is over."""
+
+        def decided(progress: Progress) -> bool:
+            return progress.paused is None or not _wanted(progress, step)
+
+        if not _wanted(await self.recorder.until(decided), step):
+            raise Steered("a person's order has ended its turn")
+
+    async def _pause(self, step: PlannedStep, seconds: float) -> None:
+        """The wait before a further attempt; over at once when none is to come."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.recorder.until(lambda progress: not _wanted(progress, step))
+        except TimeoutError:
+            return
+
+    async def _withdraw(self, step: PlannedStep, attempt: int, why: str) -> None:
+        """Nobody waits for it any more; what a person's order has made of it stands."""
+        await self.recorder.note_if(
+            lambda progress: (
+                StepWithdrawn(step.id, attempt, why) if progress.state(step.id) is StepState.STARTED else None
+            )
+        )
 
     async def _end(self, step: PlannedStep, outcome: StepOutcome, result: Result, begun_ns: int) -> None:
         seconds = (self.now_ns() - begun_ns) / 1e9
@@ -153,11 +194,22 @@ class StepWork:
         run_id = self.recorder.progress.plan.id
         log.info("step_ended", run=run_id, step=step.id, outcome=outcome, seconds=round(seconds, 3))
         evidence = bounded(result.evidence)
-        await self.recorder.note(
-            StepEnded(step.id, attempt, outcome, evidence, result.exit_status, seconds, result.values)
-        )
+        ended = StepEnded(step.id, attempt, outcome, evidence, result.exit_status, seconds, result.values)
+        # What a person has said of it meanwhile stands.
+        await self.recorder.note_if(lambda p: ended if p.state(step.id) in _OPEN else None)
 
     # -- a step that was cut off --------------------------------------------------------------------
+
+    async def _wait_on(self, step: PlannedStep, spec: ActionSpec, call: Call, begun_ns: int) -> None:
+        """Nothing was cut off in the world: whoever is asked is still asked, and may have answered."""
+        try:
+            result = await act(step, spec, self.context, call)
+        except AttemptFailed as failed:
+            await self._end(step, failed.outcome, Result(failed.evidence), begun_ns)
+        except Steered as error:
+            await self._withdraw(step, call.attempt, str(error))
+        else:
+            await self._end(step, StepOutcome.DONE, result, begun_ns)
 
     async def _found_done(self, step: PlannedStep, found: Settled) -> Result | None:
         """The step's good end, if the world shows that it was done."""
@@ -189,7 +241,14 @@ class StepWork:
             await self._end(step, StepOutcome.FAILED, Result(found.evidence, found.exit_status), begun_ns)
         else:
             place = step.place or "this controller"
-            raise LeftInDoubt(
-                f"step {step.number}, {step.title} ({step.action} at {place}) was cut off, and nothing tells "
-                f"whether it was done: {found.evidence}. Look there, and order the move again"
+            evidence = bounded(
+                f"cut off, and nothing tells whether {step.action} at {place} was done: {found.evidence}"
             )
+            log.warning("step_in_doubt", run=self.recorder.progress.plan.id, step=step.id, found=evidence)
+            await self.recorder.note(StepInDoubt(step.id, attempt, evidence))
+
+
+def _wanted(progress: Progress, step: PlannedStep) -> bool:
+    """Whether the step is still to be attempted."""
+    waiting = progress.state(step.id) is StepState.WAITING
+    return waiting and not progress.halted(step) and not progress.final

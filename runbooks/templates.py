@@ -49,9 +49,12 @@ _ATTRIBUTES: dict[str, frozenset[str]] = {
         ("from_site", SiteRef),
         ("to_site", SiteRef),
         ("run", RunRef),
+        ("host", HostRef),
     )
 }
-NAMES = (*_ATTRIBUTES, "parameters")
+NAMES = (*(name for name in _ATTRIBUTES if name != "host"), "parameters")
+NAMES_OF_EACH = (*NAMES, "host")
+"""What a step that is carried out for each host may name."""
 
 
 def _one_text(value: Any) -> str:
@@ -127,18 +130,22 @@ def is_template(text: str) -> bool:
     return "{{" in text or "{%" in text or "{#" in text
 
 
-def check(text: str, manner: Manner, parameters: Sequence[str] = ()) -> list[TemplateFault]:
+def check(
+    text: str, manner: Manner, parameters: Sequence[str] = (), names: Sequence[str] = NAMES
+) -> list[TemplateFault]:
     """Every fault that can be seen without values: syntax, unknown names, values at unsafe places."""
     if not is_template(text):
         return []
     if manner is Manner.VERBATIM:
         return [
-            TemplateFault("a value to be filled in", "plain text (a query takes values as $1, see `values`)")
+            TemplateFault(
+                "a value to be filled in", "plain text here (a query takes values as $1, see `values`)"
+            )
         ]
     faults: list[TemplateFault] = []
     try:
         tree = _parsed(text, manner)
-        faults += _unknown_names(tree, parameters)
+        faults += _unknown_names(tree, parameters, names)
         if manner is Manner.SHELL:
             _check_places(tree.body, ShellState())
     except TemplateFault as fault:
@@ -165,7 +172,7 @@ def render(text: str, scope: Scope, manner: Manner) -> str:
         raise check(text, manner)[0]
     tree = _parsed(text, manner)
     if manner is Manner.SHELL:
-        _check_places(tree.body, ShellState())
+        _checked(text)
     try:
         rendered = _rendered_simply(tree, scope, manner)
         if rendered is None:
@@ -184,12 +191,32 @@ def render(text: str, scope: Scope, manner: Manner) -> str:
     return rendered
 
 
+def plain_value(text: str, scope: Scope) -> Any:
+    """What a text that is nothing but one name stands for, a list as a list; any other text filled in.
+
+    Raises TemplateFault.
+    """
+    if is_template(text):
+        body = _parsed(text, Manner.TEXT).body
+        if len(body) == 1 and isinstance(body[0], nodes.Output) and len(body[0].nodes) == 1:
+            found = _looked_up(body[0].nodes[0], scope.names(), _SANDBOXES[Manner.TEXT])
+            if found is not None and isinstance(found[0], bool | int | float | list | tuple):
+                return list(found[0]) if isinstance(found[0], tuple) else found[0]
+    return render(text, scope, Manner.TEXT)
+
+
 @lru_cache(maxsize=8192)
 def _parsed(text: str, manner: Manner) -> nodes.Template:
     try:
         return _SANDBOXES[manner].parse(text)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFault(f"{error.message}", "{{ a name }}, closed by }}") from error
+
+
+@lru_cache(maxsize=8192)
+def _checked(text: str) -> None:
+    """Raises TemplateFault for a command in which a value stands where the shell could run it."""
+    _check_places(_parsed(text, Manner.SHELL).body, ShellState())
 
 
 @lru_cache(maxsize=1024)
@@ -206,7 +233,7 @@ def _known(scope: Scope) -> str:
         for name, site in (("from_site", scope.from_site), ("to_site", scope.to_site))
     )
     given = ", ".join(scope.parameters) or "none"
-    return f"one of the names {', '.join(NAMES)} ({hosts}; parameters: {given})"
+    return f"one of the names {', '.join(scope.names())} ({hosts}; parameters: {given})"
 
 
 def _rendered_simply(tree: nodes.Template, scope: Scope, manner: Manner) -> str | None:
@@ -240,14 +267,16 @@ def _looked_up(node: nodes.Expr, names: Mapping[str, Any], sandbox: _Sandbox) ->
     return None
 
 
-def _unknown_names(tree: nodes.Template, parameters: Sequence[str]) -> Iterator[TemplateFault]:
+def _unknown_names(
+    tree: nodes.Template, parameters: Sequence[str], names: Sequence[str]
+) -> Iterator[TemplateFault]:
     own = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
     reported: set[str] = set()
     for name in tree.find_all(nodes.Name):
-        if name.ctx == "load" and name.name not in own and name.name not in NAMES:
+        if name.ctx == "load" and name.name not in own and name.name not in names:
             if name.name not in reported:
                 yield TemplateFault(
-                    f"the unknown name {name.name}", f"one of {', '.join(NAMES)}", "unknown-name"
+                    f"the unknown name {name.name}", f"one of {', '.join(names)}", "unknown-name"
                 )
             reported.add(name.name)
     for kind in (nodes.Getattr, nodes.Getitem):

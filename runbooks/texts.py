@@ -5,17 +5,19 @@ Pure.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from runbooks.scope import Scope
 from runbooks.templates import Manner, TemplateFault, render
-from sites.shape import file_keys
+from sites.shape import file_keys, model_at
 
 Trail = tuple[str | int, ...]
 
 
+@lru_cache(maxsize=4096)
 def manner_of(model: type[BaseModel], key: str) -> Manner:
     """How values are written into the text under `key` of this model."""
     info = file_keys(model).get(key)
@@ -23,23 +25,40 @@ def manner_of(model: type[BaseModel], key: str) -> Manner:
     return found[0] if found else Manner.TEXT
 
 
+@lru_cache(maxsize=4096)
+def _inner(model: type[BaseModel], trail: Trail) -> type[BaseModel] | None:
+    """The model of what stands at `trail`; None where it has none of its own."""
+    return model_at(model, trail)
+
+
 def texts(model: type[BaseModel], data: Mapping[str, Any]) -> Iterator[tuple[Trail, str, Manner]]:
     """Every text beneath `data`, whose keys are those of `model`, with the way to it."""
     for key, value in data.items():
-        manner = manner_of(model, key)
-        for trail, text in _leaves(value, (key,)):
-            yield trail, text, manner
+        yield from _leaves(model, value, (key,), manner_of(model, key))
 
 
-def _leaves(value: Any, trail: Trail) -> Iterator[tuple[Trail, str]]:
+def _leaves(
+    model: type[BaseModel], value: Any, trail: Trail, manner: Manner
+) -> Iterator[tuple[Trail, str, Manner]]:
     if isinstance(value, str):
-        yield trail, value
+        yield trail, value, _short(model, trail, manner)
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _leaves(inner, (*trail, key))
+            yield from _leaves(model, inner, (*trail, key), _below(model, trail, key, manner))
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _leaves(inner, (*trail, index))
+            yield from _leaves(model, inner, (*trail, index), manner)
+
+
+def _short(model: type[BaseModel], trail: Trail, manner: Manner) -> Manner:
+    """The manner of a text that stands for a whole mapping: a question written as its command."""
+    inner = _inner(model, trail)
+    return manner if inner is None else getattr(inner, "written_short", manner)
+
+
+def _below(model: type[BaseModel], trail: Trail, key: str, manner: Manner) -> Manner:
+    inner = _inner(model, trail)
+    return manner if inner is None else manner_of(inner, key)
 
 
 def filled(
@@ -51,12 +70,15 @@ def filled(
     def fill(value: Any, manner: Manner, trail: Trail) -> Any:
         if isinstance(value, str):
             try:
-                return render(value, scope, manner)
+                return render(value, scope, _short(model, trail, manner))
             except TemplateFault as fault:
                 faults.append((trail, fault))
                 return value
         if isinstance(value, Mapping):
-            return {key: fill(inner, manner, (*trail, key)) for key, inner in value.items()}
+            return {
+                key: fill(inner, _below(model, trail, key, manner), (*trail, key))
+                for key, inner in value.items()
+            }
         if isinstance(value, list | tuple):
             return [fill(inner, manner, (*trail, index)) for index, inner in enumerate(value)]
         return value

@@ -89,7 +89,7 @@ def problems_of(
         Finding(
             _trail(first[same].where, index),
             first[same].expected,
-            f"{first[same].found}, for {_services(services)}",
+            f"{_inside(first[same].where)}{first[same].found}, for {_services(services)}",
             code="cannot-be-planned",
         )
         for same, services in reasons.items()
@@ -124,9 +124,16 @@ def _services(services: Mapping[str, list[str]]) -> str:
     )
 
 
+def _inside(where: str) -> str:
+    """Which step of a nested runbook it is about, if it is about one."""
+    return f"{where}: " if (match := _STEP.match(where)) is not None and "/" in match[1] else ""
+
+
 def _trail(where: str, index: Mapping[str, int]) -> Trail:
     """The way in the file to what the plan calls `step database: verify.probe`."""
     if (match := _STEP.match(where)) is None:
         return (where,)
     parts = tuple(int(part) if part.isdigit() else part for part in match[2].split("."))
-    return ("steps", index[match[1]], *parts)
+    # What is wrong with a step of a nested runbook is shown at the step that names that one.
+    outer, *inner = re.split(r"[/@]", match[1], maxsplit=1)
+    return ("steps", index[outer], *(() if inner and "/" in match[1] else parts))

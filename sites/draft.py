@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from sites.faults import dotted, findings_of
+from sites.jumps import chain_of
 from sites.marks import Document, Finding, Trail, nearest, quoted
 from sites.model import Estate, ProbeSpec, ReplicationSpec, Service
 from sites.salvage import value_at
@@ -108,7 +109,9 @@ def named(estate: Estate, drivers: Catalogue | None) -> Estate:
             update={
                 "name": name,
                 "hosts": {
-                    role: host.model_copy(update={"name": role, "site": name})
+                    role: host.model_copy(
+                        update={"name": role, "site": name, "via": chain_of(estate.sites, name, role)}
+                    )
                     for role, host in site.hosts.items()
                 },
             }

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+JUMP_PATTERN = r"^[a-z][a-z0-9-]{0,62}(/[a-z][a-z0-9-]{0,62})?$"
+NO_JUMP = "none"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 OperatorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,40}$")]
 
@@ -218,6 +220,20 @@ class Host(Noun):
     fence: list[FenceDevice] = Field(
         default_factory=list, description="devices by which the other site switches it off"
     )
+    known_as: str | None = Field(
+        None,
+        min_length=1,
+        description="name by which known_hosts and its host certificate know it; without it, its address",
+    )
+    jump: str | None = Field(
+        None,
+        pattern=JUMP_PATTERN,
+        description="the host through which it is reached: a role of its own site, or `site/role`; `none`:"
+        " directly, where its site names one",
+    )
+    via: tuple["Host", ...] = Field(
+        (), alias="<via>", exclude=True, description="its jump hosts, the nearest to us first"
+    )
 
 
 class SshSpec(Noun):
@@ -270,6 +286,12 @@ class Site(Noun):
     hosts: dict[Name, Host] = Field(
         default_factory=dict,
         description="its machines by role; a role has the same name at both sites",
+    )
+    jump: str | None = Field(
+        None,
+        pattern=JUMP_PATTERN,
+        description="the host through which all its other hosts are reached: a role of this site, or"
+        " `site/role`",
     )
     capacity: Capacity | None = Field(None, description="what the site offers to services")
 
@@ -473,6 +495,22 @@ class Approvals(Noun):
     )
 
 
+class AccessRole(Noun):
+    """People who may do what runbooks ask of a role."""
+
+    logins: list[str] = Field(
+        min_length=1,
+        description="who has it: `anna` at any site, or `anna@durham` at that site's controller only",
+    )
+    owner: str = Field(
+        "", description="whom these people answer to; without it, as the site at whose controller they are"
+    )
+
+    def held_by(self, who: str) -> bool:
+        """Whether `login@site` has it."""
+        return who in self.logins or who.partition("@")[0] in self.logins
+
+
 class Access(Noun):
     """Who may do what."""
 
@@ -484,7 +522,13 @@ class Access(Noun):
     approvals: Approvals = Field(
         default_factory=lambda: Approvals.model_validate({}), description="what needs a second person"
     )
-    roles: dict[str, Any] = Field(default_factory=dict, description="not carried out yet")
+    roles: dict[Name, AccessRole] = Field(
+        default_factory=dict, description="who may answer the steps of runbooks that ask for a role"
+    )
+
+    def roles_of(self, who: str) -> tuple[str, ...]:
+        """The roles that `login@site` has."""
+        return tuple(name for name, role in self.roles.items() if role.held_by(who))
 
 
 class Estate(Noun):
@@ -509,6 +553,19 @@ class Estate(Noun):
     drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
     notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
     access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
+
+    def owner_of(self, who: str) -> str:
+        """Whom `login@site` answers to; "" when nothing says so."""
+        named = [role.owner for role in self.access.roles.values() if role.owner and role.held_by(who)]
+        site = self.sites.get(who.partition("@")[2])
+        return named[0] if named else (site.owner if site is not None else "")
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Everybody whom people here may answer to."""
+        of_sites = [site.owner for site in self.sites.values()]
+        of_roles = [role.owner for role in self.access.roles.values()]
+        return tuple(dict.fromkeys(owner for owner in (*of_sites, *of_roles) if owner))
 
     @property
     def data_sites(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ SECTIONS = (
     ("replication", "ReplicationSpec"),
     ("probes", "ProbeSpec"),
     ("access", "Access"),
+    ("roles", "AccessRole"),
     ("approvals", "Approvals"),
     ("approval", "Approval"),
 )
@@ -136,8 +137,8 @@ def _takes(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     """What a key takes, in a few words."""
     if "$ref" in value:
         return _reference(value["$ref"].rpartition("/")[2], definitions)
-    if "anyOf" in value:
-        arms = list(dict.fromkeys(_takes(arm, definitions) for arm in value["anyOf"]))
+    if "anyOf" in value or "oneOf" in value:
+        arms = list(dict.fromkeys(_takes(arm, definitions) for arm in value.get("anyOf") or value["oneOf"]))
         if len(arms) == 2 and arms[1] == f"names, each with {arms[0]}":
             return f"{arms[0]}; or one for each site, by its name"
         return " or ".join(arms)

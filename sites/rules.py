@@ -18,6 +18,7 @@ from sites.quantities import format_duration
 from sites.rules_doors import DOOR_RULES, is_controller, place_of
 from sites.rules_fence import FENCE_RULES
 from sites.rules_guard import GUARD_RULES
+from sites.rules_jumps import JUMP_RULES
 from sites.rules_policy import POLICY_RULES
 from sites.rules_timing import TIMING_RULES, is_url, stores
 
@@ -226,6 +227,7 @@ RULES: tuple[Rule, ...] = (
     a_lab_stays_on_its_machine,
     *TIMING_RULES,
     *DOOR_RULES,
+    *JUMP_RULES,
     *GUARD_RULES,
     *FENCE_RULES,
     *POLICY_RULES,

@@ -80,12 +80,6 @@ def what_is_not_carried_out_is_said(draft: Draft) -> Iterator[Finding]:
             " users are sent to the new site by hand or by a runbook's step"
         )
         yield _warning(("services", steered[0], "traffic"), sentence)
-    if draft.estate.access.roles:
-        sentence = (
-            "roles are not carried out yet: whoever may open the controller's socket may order;"
-            " a second person and signatures are asked for by `approvals` and `operators`"
-        )
-        yield _warning(("access", "roles"), sentence)
     if draft.estate.drills:
         yield _warning(("drills",), "drills are not carried out yet: nothing in this calendar will run")
 

@@ -6,12 +6,34 @@ log or an excerpt.
 
 import copy
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from sites.errors import SitesMisuse
 from sites.marks import Document, Finding, Secret, Trail
 
 MOST_BYTES = 64 * 1024
+_REFERENCE = re.compile(r"^<!(env|file) (.+)>$")  # as `sites.marks.placeholder` writes it
+
+
+class SecretMissing(SitesMisuse):
+    """A secret that was named cannot be had here; the message says why, without its value."""
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text stands for a secret that was not looked up."""
+    return _REFERENCE.match(text) is not None
+
+
+def looked_up(text: str, base: Path) -> str:
+    """The secret that a placeholder stands for; any other text as it is. Raises SecretMissing."""
+    if (match := _REFERENCE.match(text)) is None:
+        return text
+    try:
+        return _fetch(Secret((), match[1], match[2]), base)
+    except _NotThere as error:
+        raise SecretMissing(f"!{match[1]} {match[2]}: {error}") from error
 
 
 def resolve(

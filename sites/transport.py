@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sites.model import Host
+from sites.output import Said
 
 OUTPUT_LIMIT_BYTES = 256 * 1024
 
@@ -22,8 +23,18 @@ class Completed:
 class Transport(Protocol):
     """One kept connection per host; errors are those of `sites.errors`."""
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """Run a POSIX shell command line to its end. A non-zero exit status is a result, not an error.
+
+        `said` is told its lines as they come, from the event loop; one that raises is told nothing more.
 
         Raises HostUnreachable, HostKeyChanged, AccessDenied or CommandTimedOut.
         """

@@ -26,7 +26,7 @@ from importlib import resources
 
 from sites.errors import CommandRefused, CommandTimedOut, DriverTrouble, SitesMisuse
 from sites.model import Host
-from sites.output import last_lines
+from sites.output import Said, last_lines
 from sites.transport import Completed, Transport
 
 LOCK_DIRECTORY = "~/.twinsite/steps"  # survives a reboot, unlike a temporary folder; the login user's own
@@ -165,22 +165,24 @@ async def run_wrapped(
     timeout_seconds: float,
     lock_directory: str = LOCK_DIRECTORY,
     stdin: str = "",
+    said: Said | None = None,
 ) -> Completed:
     """Run a step's command to its end through the wrapper. A non-zero exit status is a result, not an error.
 
-    The command itself has `timeout_seconds`; the whole call some seconds more, for the wrapper's lock and
-    the ending of the command. Raises CommandRefused (nothing was started), CommandTimedOut, and what
-    `Transport.run` raises; after ConnectionBroken ask `status_command`.
+    `said` is told its lines as they come. The command itself has `timeout_seconds`; the whole call some
+    seconds more, for the wrapper's lock and the ending of the command. Raises CommandRefused (nothing was
+    started), CommandTimedOut, and what `Transport.run` raises; after ConnectionBroken ask `status_command`.
     """
     line = wrap(command, token=token, timeout_seconds=timeout_seconds, lock_directory=lock_directory)
     patience_seconds = timeout_seconds + _LOCK_SECONDS + _GRACE_SECONDS + _MARGIN_SECONDS
-    completed = await transport.run(host, line, timeout_seconds=patience_seconds, stdin=stdin)
+    listening = {} if said is None else {"said": said}
+    completed = await transport.run(host, line, timeout_seconds=patience_seconds, stdin=stdin, **listening)
     _raise_refusal(host, token, completed)
     if completed.exit_status == TIMED_OUT_STATUS and _TIMED_OUT.search(completed.stderr):
-        said = last_lines(_TIMED_OUT.split(completed.stderr)[0]) or last_lines(completed.stdout) or "nothing"
+        heard = last_lines(_TIMED_OUT.split(completed.stderr)[0]) or last_lines(completed.stdout) or "nothing"
         raise CommandTimedOut(
             f"{host.site}/{host.name}: step {token.step} of run {token.run} did not end within "
-            f"{timeout_seconds:g} s and was ended there. The last it said: {said}",
+            f"{timeout_seconds:g} s and was ended there. The last it said: {heard}",
             stdout=completed.stdout,
             stderr=completed.stderr,
         )

@@ -28,6 +28,7 @@ from orchestrator.api.shapes import (
     InstanceStatus,
     LagStatus,
     LastKnownStatus,
+    OrderStatus,
     PauseStatus,
     RunDetail,
     RunList,
@@ -35,8 +36,9 @@ from orchestrator.api.shapes import (
     SiteStatus,
     Status,
     StepStatus,
+    WaitStatus,
 )
-from orchestrator.api.store_words import distrusted, keeper_warnings, store_warnings
+from orchestrator.api.store_words import distrusted, keeper_warnings, member_warnings, store_warnings
 from orchestrator.breaking_glass import without_quorum
 from orchestrator.certificates.words import certificate_warnings
 from orchestrator.clock import wall_text, wall_unix_seconds
@@ -46,22 +48,23 @@ from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.gates import gates
 from orchestrator.core.reach import findings
 from orchestrator.core.reasons import REASONS
-from orchestrator.core.records import RunRecord
+from orchestrator.core.records import RunOrder, RunRecord, RunWait
 from orchestrator.core.statement import loss_if_moved_now
 from orchestrator.core.view import ServiceView, View
 from orchestrator.core.what_if import would_have_to_change
 from orchestrator.journal_tables import JournalEvent
+from orchestrator.local_run import shown
 from orchestrator.mind import Judgement
 from orchestrator.orders import gate_status
 from probes.model import Observation
 from runbooks.progress import Progress
+from runbooks.steered import OF_A_STEP
 from sites.replication.words import Role
 
 DOWN = frozenset({Diagnosis.HANDED_OVER, Diagnosis.SITE_DARK, Diagnosis.PRIMARY_DEAD, Diagnosis.ISOLATED})
 RIGHTLESS = frozenset({Diagnosis.ISOLATED, Diagnosis.UNKNOWN, Diagnosis.WORD_MISSING})
 FINE = frozenset({Diagnosis.HEALTHY, Diagnosis.WATCH_ONLY})
 WITNESS_FRESH_SECONDS = 10.0
-FULL_OF_QUOTA = 0.8
 
 
 def status(controller: Controller) -> Status:
@@ -112,7 +115,7 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     if controller.certificates is not None:
         lines += approval_warnings(controller.certificates.waiting())
         lines += controller.certificates.unreadable_keys()
-    lines += _store_warnings(controller)
+    lines += member_warnings(controller.store_status)
     lines += [line for found in controller.setting_findings.values() for line in found]
     lines += certificate_warnings(controller.certificate_ends, wall_unix_seconds())
     return lines
@@ -126,17 +129,6 @@ def _witness_warning(controller: Controller, view: View) -> list[str]:
     if witness not in ages:
         return [f"{witness} (witness) has not been heard since this controller started"]
     return [f"{witness} (witness) has been silent for {ages[witness]:.0f} s"]
-
-
-def _store_warnings(controller: Controller) -> list[str]:
-    """Members that do not answer, and stores that fill up."""
-    lines = []
-    for member in controller.store_status.members if controller.store_status is not None else ():
-        if not member.reachable:
-            lines.append(f"the store's member {member.endpoint} does not answer: {member.problem}")
-        elif member.quota_bytes and (member.database_bytes or 0) > FULL_OF_QUOTA * member.quota_bytes:
-            lines.append(f"the store's member {member.endpoint} is nearly full: compact and defragment it")
-    return lines
 
 
 def _site_status(controller: Controller, view: View, name: str) -> SiteStatus:
@@ -401,6 +393,7 @@ def _word(value: bool | None) -> str:
 _STATES = {
     "waiting": "waiting",
     "started": "running",
+    "in-doubt": "in-doubt",
     "done": "done",
     "already-done": "already-done",
     "failed": "failed",
@@ -420,16 +413,17 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
     }
     if record.whole_site:
         titles = {step.step: (number, "") for number, step in enumerate(record.steps, start=1)}
-    states = {
-        step_id: (str(step.state), step.evidence, step.duration_seconds)
-        for step_id, step in (progress.steps.items() if progress is not None else ())
-    } or {step.step: (step.state, step.detail, step.duration_seconds) for step in record.steps}
+    if progress is not None and not record.over and record.executor <= max(1, progress.executor):
+        record = shown(record, progress)
+    titles |= {step.step: (step.number, step.title) for step in record.steps if step.title}
+    states = {step.step: (step.state, step.detail, step.duration_seconds) for step in record.steps}
+    asked = {wait.step for wait in record.waits if wait.kind in ("person", "approval")}
     steps = [
         StepStatus(
             number=titles.get(step_id, (0, step_id))[0],
             step=step_id,
             title=titles.get(step_id, (0, step_id))[1],
-            state=_STATES.get(state, "waiting"),
+            state="asked" if step_id in asked else _STATES.get(state, "waiting"),
             detail=detail[:500],
             duration_seconds=duration,
         )
@@ -455,7 +449,36 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         pause=pause,
         report=list(record.report),
         whole_site=record.whole_site,
+        waits=[_wait(record, wait) for wait in record.waits],
+        orders=[_order(order) for order in record.orders],
+        last_order=record.orders[-1].number if record.orders else 0,
+        left=list(record.left),
     )
+
+
+def _order(order: RunOrder) -> OrderStatus:
+    return OrderStatus(
+        number=order.number, verb=order.verb, step=order.step, who=order.who, site=order.site, at=order.at,
+        reason=order.reason, evidence=order.evidence,
+    )  # fmt: skip
+
+
+def _wait(record: RunRecord, wait: RunWait) -> WaitStatus:
+    verbs = {
+        "paused": ("resume", "abort", "undo"),
+        "failed": ("retry", "skip", "done", "abort", "undo"),
+        "in-doubt": ("done", "retry", "skip", "abort", "undo"),
+        "person": ("done", "skip", "abort", "undo"),
+        "approval": ("approve", "abort", "undo"),
+    }
+    ending = record.outcome or wait.step.startswith("undo:")
+    commands = [
+        f"twinsite runs {verb} {record.run}{f' {wait.step}' if verb in OF_A_STEP and wait.step else ''}"
+        f"{' --evidence …' if verb == 'done' else ''} --reason …"
+        for verb in verbs.get(wait.kind, ())
+        if not (ending and verb == "undo")
+    ]
+    return WaitStatus(kind=wait.kind, step=wait.step, words=wait.words, since=wait.since, commands=commands)
 
 
 def _duration(record: RunRecord) -> float | None:

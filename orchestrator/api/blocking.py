@@ -4,7 +4,7 @@ Adds nothing to `orchestrator.api.client` but an event loop of its own, kept fro
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from orchestrator.api.client import Client
 from orchestrator.api.shapes import (
     Acted,
+    AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertificateStatus,
@@ -22,11 +23,14 @@ from orchestrator.api.shapes import (
     MoveOrder,
     MovePlan,
     MoveRequest,
+    OutputLine,
     QuietRequest,
     ReconcileRequest,
     RunDetail,
     RunList,
     Status,
+    Steered,
+    SteerRequest,
 )
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
@@ -69,6 +73,14 @@ class Controller:
     def run(self, run: str) -> RunDetail:
         """See Client.run."""
         return self._run(self._client.run(run))
+
+    def steer(self, run: str, request: SteerRequest) -> Steered:
+        """See Client.steer."""
+        return self._run(self._client.steer(run, request))
+
+    def adopt(self, run: str, request: AdoptRequest) -> Steered:
+        """See Client.adopt."""
+        return self._run(self._client.adopt(run, request))
 
     def plan(self, request: MoveRequest) -> MovePlan:
         """See Client.plan."""
@@ -136,16 +148,21 @@ class Controller:
 
     def follow(self, run: str) -> Iterator[RunDetail]:
         """See Client.follow."""
-        stream = self._client.follow(run)
+        return self._each(self._client.follow(run))
 
-        async def following() -> RunDetail | None:
+    def output(self, run: str) -> Iterator[OutputLine]:
+        """See Client.output."""
+        return self._each(self._client.output(run))
+
+    def _each(self, stream: AsyncIterator[Result]) -> Iterator[Result]:
+        async def following() -> Result | None:
             return await anext(stream, None)
 
         async def closing() -> None:
             await stream.aclose()  # type: ignore[attr-defined]  # an async generator, typed as its protocol
 
         try:
-            while (detail := self._run(following())) is not None:
-                yield detail
+            while (each := self._run(following())) is not None:
+                yield each
         finally:
             self._run(closing())

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from orchestrator.api.shapes import (
     Acted,
+    AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertificateStatus,
@@ -28,6 +29,7 @@ from orchestrator.api.shapes import (
     MoveOrder,
     MovePlan,
     MoveRequest,
+    OutputLine,
     QuietRequest,
     ReconcileRequest,
     Refusal,
@@ -35,6 +37,8 @@ from orchestrator.api.shapes import (
     RunList,
     Shape,
     Status,
+    Steered,
+    SteerRequest,
 )
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlan, StorePlanRequest, StoreState
@@ -44,6 +48,7 @@ LONGEST_ANSWER_BYTES = 8 << 20
 READ_DEADLINE_SECONDS = 5.0
 ACT_DEADLINE_SECONDS = 30.0  # a plan asks hosts and databases what they know
 SILENCE_SECONDS = 10.0  # a followed run may say nothing for long; then it is asked for anew
+GOING_ON = ("running", "waiting")
 LOST_SECONDS = 60.0  # how long a followed run's controller may be away: it restarts well inside that
 
 Answer = TypeVar("Answer", bound=Shape)
@@ -119,6 +124,14 @@ class Client:
         """One run."""
         return await self._read(f"/v1/runs/{quote(run, safe='')}", RunDetail)
 
+    async def steer(self, run: str, request: SteerRequest) -> Steered:
+        """Order something of a run."""
+        return await self._act(f"/v1/runs/{quote(run, safe='')}/steer", request, Steered)
+
+    async def adopt(self, run: str, request: AdoptRequest) -> Steered:
+        """Have this controller go on with a run whose own controller is lost."""
+        return await self._act(f"/v1/runs/{quote(run, safe='')}/adopt", request, Steered)
+
     async def plan(self, request: MoveRequest) -> MovePlan:
         """What would be done, and what would be lost. Changes nothing."""
         return await self._act("/v1/plan", request, MovePlan, changes=False)
@@ -191,7 +204,7 @@ class Client:
         last: RunDetail | None = None
         clock = asyncio.get_running_loop().time
         heard = clock()
-        while last is None or last.state == "running":
+        while last is None or last.state in GOING_ON:
             try:
                 async for detail in self._stream(f"/v1/runs/{quote(run, safe='')}/follow", RunDetail):
                     heard = clock()
@@ -203,8 +216,15 @@ class Client:
                     raise
             if clock() - heard > LOST_SECONDS:
                 raise NobodyAnswers(self.socket, f"nothing was heard of the run for {LOST_SECONDS:g} s")
-            if last is None or last.state == "running":
+            if last is None or last.state in GOING_ON:
                 await asyncio.sleep(0.3)  # ask anew, but not in a spin
+
+    async def output(self, run: str) -> AsyncIterator[OutputLine]:
+        """What the run's commands say, line by line, until it has ended; ends too when the controller goes
+        silent. The last lines come first."""
+        async for line in self._stream(f"/v1/runs/{quote(run, safe='')}/output", OutputLine):
+            if line.step:
+                yield line
 
     async def _read(self, path: str, kind: type[Answer]) -> Answer:
         return await self._ask("GET", path, None, kind, READ_DEADLINE_SECONDS, changes=False)

@@ -77,6 +77,22 @@ def _power_back(data: Mapping[str, Any]) -> str:
     return f"{data.get('host')}, which was switched off from here, answers again"
 
 
+def _not_trusted(data: Mapping[str, Any]) -> str:
+    found = f"; found was cluster {data['cluster_id']}" if data.get("cluster_id") else ""
+    at = f" at revision {data['revision']}" if found and data.get("revision") else ""
+    return f"the store is not trusted any more ({data.get('code')}): {data.get('message')}{found}{at}"
+
+
+def _store_accepted(data: Mapping[str, Any]) -> str:
+    owners: Mapping[str, Mapping[str, Any]] = data.get("owners") or {}
+    said = [f"{name}: {each.get('owner')} at epoch {each.get('epoch')}" for name, each in owners.items()]
+    certified = f"certified {', '.join(said)}" if said else "every service stays as it stood in it"
+    return (
+        f"{data.get('who')} accepted the store by {data.get('certificate')}: cluster "
+        f"{data.get('cluster_id')} at revision {data.get('revision')}; {certified}"
+    )
+
+
 _WORDS = {
     "decision": _decision,
     "certificate": _certificate,
@@ -87,4 +103,6 @@ _WORDS = {
     "power-off": _power_off,
     "powered-off": _powered_off,
     "power-back": _power_back,
+    "store-not-trusted": _not_trusted,
+    "store-accepted": _store_accepted,
 }

@@ -115,6 +115,11 @@ def right_warnings(view: View) -> list[str]:
         lines.append(
             f"hold: {view.peer} may be serving without any contact to us; being silent proves nothing"
         )
+    if keeper.word_needed and keeper.peer is not None and keeper.peer.glass_unknown:
+        lines.append(
+            f"{view.peer} cannot say that no glass was broken there before it has heard all its guards: one "
+            "of them may have been opened by a signed certificate"
+        )
     if keeper.peer is not None and keeper.peer.break_glass:
         lines.append(f"BREAK GLASS at {view.peer}: a service is served there under a certificate")
     if keeper.note_problem:

@@ -19,7 +19,9 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.api import answers
 from orchestrator.api.history_words import history_entry
+from orchestrator.api.output_stream import output_of
 from orchestrator.api.shapes import (
+    AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertifyRequest,
@@ -31,6 +33,7 @@ from orchestrator.api.shapes import (
     Refusal,
     RunDetail,
     Shape,
+    SteerRequest,
 )
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
@@ -49,6 +52,7 @@ FOLLOW_LOOK_SECONDS = 0.05
 FOLLOW_SAY_SECONDS = 2.0
 REQUEST_LIMIT_BYTES = 1 << 20
 HISTORY_LIMIT = 1000
+GOING_ON = ("running", "waiting")
 
 Asked = TypeVar("Asked", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -94,6 +98,9 @@ class LocalApi:
                 web.get("/v1/runs", self._runs),
                 web.get("/v1/runs/{run}", self._run),
                 web.get("/v1/runs/{run}/follow", self._follow),
+                web.post("/v1/runs/{run}/steer", self._steer),
+                web.post("/v1/runs/{run}/adopt", self._adopt),
+                web.get("/v1/runs/{run}/output", self._output),
                 web.post("/v1/plan", self._plan),
                 web.post("/v1/moves", self._move),
                 web.post("/v1/sites/plan", self._plan_site),
@@ -165,9 +172,22 @@ class LocalApi:
             if key != said or loop.time() - said_at > FOLLOW_SAY_SECONDS:
                 said, said_at = key, loop.time()
                 await response.write(detail.model_dump_json().encode() + b"\n")
-            if detail.state != "running":
+            if detail.state not in GOING_ON:
                 return response
             await asyncio.sleep(FOLLOW_LOOK_SECONDS)
+
+    async def _steer(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, SteerRequest)
+        desk = self._orders.steering
+        return _json(await desk.steer(request.match_info["run"], asked, self._who(request)))
+
+    async def _adopt(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, AdoptRequest)
+        return _json(self._orders.steering.adopt(request.match_info["run"], asked.reason, self._who(request)))
+
+    async def _output(self, request: web.Request) -> web.StreamResponse:
+        await self._await_run(request.match_info["run"])
+        return await output_of(self._controller, request)
 
     async def _await_run(self, name: str) -> None:
         """A run just ordered is on its way through the store; give it a moment."""

@@ -8,6 +8,9 @@ UTC strings, for people only.
     GET  /v1/runs                      RunList
     GET  /v1/runs/{run}                RunDetail
     GET  /v1/runs/{run}/follow         RunDetail per line (NDJSON), one at each change, until it has ended
+    POST /v1/runs/{run}/steer          SteerRequest -> Steered       (follows it, or refuses with a code)
+    POST /v1/runs/{run}/adopt          AdoptRequest -> Steered       (number 0: it is no order of the run)
+    GET  /v1/runs/{run}/output         OutputLine per line (NDJSON), as the run's commands speak
     POST /v1/plan                      MoveRequest -> MovePlan        (changes nothing)
     POST /v1/moves                     MoveOrder -> MoveAccepted      (starts the run of that very plan)
     POST /v1/pause, /v1/resume, /v1/acknowledge    QuietRequest -> Acted
@@ -29,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Shape(BaseModel):
     """A frozen JSON object."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # built when it is first sent or read
 
 
 class Refusal(Shape):
@@ -256,26 +259,51 @@ class Explanation(Shape):
 
 
 class StepStatus(Shape):
-    """One step of a run."""
+    """One step of a run. `asked`: people have been asked, and it waits for them."""
 
     number: int
     step: str
     title: str
-    state: Literal["waiting", "running", "done", "already-done", "failed", "skipped", "in-doubt"]
+    state: Literal["waiting", "running", "done", "already-done", "failed", "skipped", "in-doubt", "asked"]
     detail: str
     duration_seconds: float | None
 
 
+class WaitStatus(Shape):
+    """What only a person can end: `kind` is paused, failed, in-doubt, person or approval; `commands` are what
+    may be typed."""
+
+    kind: str
+    step: str
+    words: str
+    since: str
+    commands: list[str]
+
+
+class OrderStatus(Shape):
+    """An order that a person gave about a run, and that was followed."""
+
+    number: int
+    verb: str
+    step: str
+    who: str
+    site: str
+    at: str
+    reason: str
+    evidence: str
+
+
 class RunDetail(Shape):
-    """One run. `whole_site`: the site that it moves; its steps are services then, each with a run of its
-    own."""
+    """One run. `whole_site`: the site that it moves; its steps are services then, each with a run of its own.
+    `state` waiting: it goes on when a person has said how (`waits`). `orders`: what people ordered of it;
+    `last_order` the number of the last. `left`: what an end before the end leaves, and what to do next."""
 
     run: str
     kind: str
     service: str
     from_site: str | None
     to_site: str
-    state: Literal["running", "done", "failed", "stopped"]
+    state: Literal["running", "waiting", "done", "failed", "aborted", "undone", "stopped"]
     outcome: str
     statement: str
     loss_bound_seconds: float | None
@@ -288,7 +316,46 @@ class RunDetail(Shape):
     steps: list[StepStatus]
     pause: PauseStatus | None = None
     report: list[str] = []
+    waits: list[WaitStatus] = []
+    orders: list[OrderStatus] = []
+    last_order: int = 0
+    left: list[str] = []
     whole_site: str = ""
+
+
+class SteerRequest(Shape):
+    """An order about a run. `step` by its id, for retry, skip, done and approve; `seen`: the number of the
+    last order that its giver knows of (`last_order` of the run as it was looked at)."""
+
+    verb: Literal["pause", "resume", "retry", "skip", "done", "approve", "abort", "undo"]
+    step: str = ""
+    reason: str = Field("", max_length=1000)
+    evidence: str = Field("", max_length=1000)
+    seen: int = Field(0, ge=0)
+
+
+class AdoptRequest(Shape):
+    """Have the answering controller go on with a run whose own controller is lost."""
+
+    reason: str = Field("", max_length=1000)
+
+
+class Steered(Shape):
+    """The order is followed, and stands in the run's journal as this number. `executor`: at which site."""
+
+    run: str
+    number: int
+    executor: str
+
+
+class OutputLine(Shape):
+    """One line: what a step's command said (`out`, `err`), or how the step goes (`state`). `missed`: so many
+    lines before it were lost, not being taken in time. A line without a step is a sign of life."""
+
+    step: str
+    stream: Literal["out", "err", "state"]
+    text: str
+    missed: int = 0
 
 
 class RunList(Shape):

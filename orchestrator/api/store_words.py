@@ -3,6 +3,14 @@
 from orchestrator.api.store_shapes import OwnerKnown
 from orchestrator.core.restored import Word
 from orchestrator.core.view import View
+from orchestrator.store.status import NO_LEADER, MemberStatus, StoreStatus, alarms, complaints
+
+FULL_OF_QUOTA = 0.8
+_ALARMS = {
+    "NOSPACE": "the store is FULL: it refuses every write, so no lease can be renewed and nothing be moved; "
+    "compact and defragment the members, then `etcdctl alarm disarm`",
+    "CORRUPT": "a member's data differ from the others': replace that member",
+}
 
 
 def owner_known(word: Word) -> OwnerKnown:
@@ -43,6 +51,34 @@ def store_warnings(view: View) -> list[str]:
                 f"the guard of {held.service} at {view.site} has seen epoch {guard.epoch}, and the store "
                 f"says {record.epoch}: was it restored from a backup? `twinsite store status`"
             )
+    return lines
+
+
+def member_warnings(status: StoreStatus | None) -> list[str]:
+    """How the store's members are, where something is to be done about it."""
+    if status is None:
+        return []
+    lines = []
+    for alarm in alarms(status):
+        what = _ALARMS.get(alarm.kind, "look at it with `etcdctl alarm list`")
+        lines.append(f"{what} (alarm {alarm.kind}, raised by {alarm.endpoint or 'another member'})")
+    return lines + [line for member in status.members for line in _of_member(member)]
+
+
+def _of_member(member: MemberStatus) -> list[str]:
+    name = f"the store's member {member.endpoint}"
+    if not member.reachable:
+        return [f"{name} does not answer: {member.problem}"]
+    lines = []
+    if NO_LEADER in member.problem:
+        lines.append(
+            f"{name} sees no leader: it reaches no majority of the members, and nothing can be read or "
+            "written through it; look whether they run and reach each other"
+        )
+    if member.quota_bytes and (member.database_bytes or 0) > FULL_OF_QUOTA * member.quota_bytes:
+        lines.append(f"{name} is nearly full: compact and defragment it")
+    if other := complaints(member):
+        lines.append(f"{name} complains: {other}")
     return lines
 
 

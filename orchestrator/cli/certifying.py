@@ -47,6 +47,10 @@ class Signer:
 
         return signed(certificate.body, self._loaded())
 
+    def key(self) -> "EllipticCurvePrivateKey":
+        """The key, its passphrase asked for if need be. There is one."""
+        return self._loaded()
+
     def _loaded(self) -> "EllipticCurvePrivateKey":
         from orchestrator.signing import PassphraseNeeded, signing_key
 

@@ -4,14 +4,17 @@ Which one: `--site`; else the first whose socket takes a connection, data sites 
 """
 
 import errno
+import re
 import socket as sockets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from orchestrator.cli.failures import silence, wrong
-from orchestrator.cli.options import Settings
+from orchestrator.cli.options import NameType, Settings
 from orchestrator.cli.output import note
 
 if TYPE_CHECKING:
@@ -124,9 +127,37 @@ def _socket_to_ask(settings: Settings, rather_not: str | None) -> tuple[str, Pat
     answering = [(name, place) for name, place, number in tried if number == 0]
     if answering:
         return *answering[0], [other for other, _ in answering[1:]]
+    _refuse_unknown_names(estate, path)
     there = [one for one in tried if one[2] != errno.ENOENT] or tried
     shown = [one for one in there if not (one[2] == errno.ENOENT and estate.sites[one[0]].witness)] or there
     raise silence([(name, place, connect_reason(number)) for name, place, number in shown])
+
+
+def _refuse_unknown_names(estate: "Estate", path: Path) -> None:
+    """A name that the file does not have is told of where no controller can be asked, which would say so too.
+    One that answers goes by what it read when it started, and is asked whatever the name."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return
+    for parameter in context.command.params:
+        given = context.params.get(parameter.name or "")
+        if not isinstance(parameter.type, NameType) or not isinstance(given, str):
+            continue
+        known = estate.services if parameter.type.name == "service" else estate.sites
+        if given not in known and not _stands_in(path, given):
+            raise wrong(
+                f"There is no {parameter.type.name} {given!r} in {path}; there are: {', '.join(known)}. "
+                "No controller answers here that could be asked."
+            )
+
+
+def _stands_in(path: Path, name: str) -> bool:
+    """The name is a key of the file, though perhaps one whose faults keep it out of the estate."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return True
+    return re.search(rf"(^|[{{,\s]){re.escape(name)}\s*:", text) is not None
 
 
 def _listens(place: Path) -> int:
@@ -151,3 +182,18 @@ def names_for_completion(params: Mapping[str, Any], kind: str) -> list[str]:
     if estate is None:
         return []
     return list(estate.services if kind == "service" else estate.sites)
+
+
+def runs_for_completion(params: Mapping[str, Any], run: str | None) -> list[str]:
+    """Ids of runs for a shell to complete, or the steps of `run`; none when no controller answers here."""
+    import contextlib
+    import io
+
+    try:
+        settings = Settings(config=params.get("config"), site=params.get("site"))
+        with contextlib.redirect_stderr(io.StringIO()), controller(settings) as asked:
+            if run is not None:
+                return [step.step for step in asked.run(run).steps]
+            return [found.run for found in asked.runs(50).runs]
+    except Exception:  # noqa: BLE001 - a completion has nobody to tell
+        return []

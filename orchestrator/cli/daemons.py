@@ -2,32 +2,31 @@
 a supervisor such as systemd starts them again. What they do is theirs; here only the arguments."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
-from orchestrator.cli.connect import estate_for_asking, site_in
+from orchestrator.cli.connect import estate_path
 from orchestrator.cli.failures import wrong
 from orchestrator.cli.options import SITE, Settings, pass_settings
+from orchestrator.lean import lean, started
 
 _SITE = click.option(
     "--site", "here", type=SITE, metavar="SITE", help="The site that this machine belongs to."
 )
 
 
-def _run(
-    settings: Settings, here: str | None, daemon: Callable[[Path, str], int], *, witness: bool = False
-) -> None:
+def _run(settings: Settings, here: str | None, daemon: Callable[[], Callable[[Path, str], int]]) -> None:
+    """`daemon` imports what runs it. It refuses a site that is not there, or is another's to run."""
     site = here or settings.site
     if site is None:
         raise wrong("Say which site this machine belongs to: --site SITE")
-    estate, path = estate_for_asking(settings)
-    if site_in(estate, site) and estate.sites[site].witness is not witness:
-        verb = "controller" if witness else "witness"
-        raise wrong(
-            f"{site} is {'no' if witness else 'the'} witness; run there: twinsite {verb} --site {site}"
-        )
-    click.get_current_context().exit(daemon(path, site))
+    path = estate_path(settings)
+    lean()
+    run = daemon()
+    started()
+    click.get_current_context().exit(run(path, site))
 
 
 @click.command()
@@ -43,19 +42,37 @@ def controller(settings: Settings, here: str | None) -> None:
     Example:
       twinsite controller --site durham
     """
-    from orchestrator.daemon import run_controller
 
-    _run(settings, here, run_controller)
+    def daemon() -> Callable[[Path, str], int]:
+        from orchestrator.controller_process import run_controller
+
+        return run_controller
+
+    _run(settings, here, daemon)
 
 
-@click.command(hidden=True)
+@click.command()
 @_SITE
+@click.option("--at-once", is_flag=True, help="Where another keeper runs: end, and do not wait for its end.")
 @pass_settings
-def keeper(settings: Settings, here: str | None) -> None:
-    """Run the keeper of a datacentre; the controller starts it by itself."""
-    from orchestrator.keeper_process import run_keeper
+def keeper(settings: Settings, here: str | None, at_once: bool) -> None:
+    """Run the keeper of a datacentre.
 
-    _run(settings, here, run_keeper)
+    It holds the site's lease. A controller that finds none starts one; as a unit of its own it is started at
+    the same time, and started again whatever becomes of the controller. Where another keeper of the site
+    runs on this machine it waits, ready, for that one's end.
+
+    \b
+    Example:
+      twinsite keeper --site durham
+    """
+
+    def daemon() -> Callable[[Path, str], int]:
+        from orchestrator.keeper_process import run_keeper
+
+        return partial(run_keeper, at_once=at_once)
+
+    _run(settings, here, daemon)
 
 
 @click.command()
@@ -70,9 +87,13 @@ def witness(settings: Settings, here: str | None) -> None:
     Example:
       twinsite witness --site derwentside
     """
-    from orchestrator.witness import run_witness
 
-    _run(settings, here, run_witness, witness=True)
+    def daemon() -> Callable[[Path, str], int]:
+        from orchestrator.witness import run_witness
+
+        return run_witness
+
+    _run(settings, here, daemon)
 
 
 COMMANDS: tuple[click.Command, ...] = (controller, keeper, witness)

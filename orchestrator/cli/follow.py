@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from orchestrator.api.client import NobodyAnswers
-from orchestrator.api.shapes import RunDetail
+from orchestrator.api.shapes import OutputLine, RunDetail
 from orchestrator.cli import views
 from orchestrator.cli.failures import INTERRUPTED, SILENT, Failure, silent
 from orchestrator.cli.output import NARROWEST_TABLE, console, duration, on_terminal, say, width, wrapped
@@ -48,6 +48,18 @@ def follow(asked: "Controller", run: str) -> RunDetail:
     return last
 
 
+def follow_output(lines: Iterator[OutputLine]) -> None:
+    """Print what the run's commands say until it has ended, or until Ctrl-C."""
+    try:
+        for line in lines:
+            if line.missed:
+                click.echo(f"[… {line.missed} lines were lost: they came faster than they were shown …]")
+            mark = {"out": "|", "err": "!", "state": "="}[line.stream]
+            click.echo(f"{line.step} {mark} {line.text}")
+    except KeyboardInterrupt:
+        click.echo("Stopped looking; the run goes on without you.")
+
+
 @contextmanager
 def _progress() -> Iterator[Progress]:
     if not on_terminal() or width() < NARROWEST_TABLE:
@@ -65,9 +77,19 @@ class _Lines:
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
+        self._waits: set[tuple[str, str]] = set()
+        self._orders = 0
 
     def update(self, run: RunDetail) -> None:
         """Tell what is new."""
+        for order in run.orders[self._orders :]:
+            text = f"order {order.number}: {order.verb} {order.step} by {order.who}: {order.reason}"
+            say(wrapped(text.replace("  ", " "), then="    "))
+        self._orders = max(self._orders, len(run.orders))
+        waiting = {(wait.kind, wait.step) for wait in run.waits}
+        if waiting - self._waits:
+            say(views.waits(run))
+        self._waits = waiting
         for step in run.steps:
             if self._told.get(step.step, "waiting") == step.state:
                 continue
@@ -115,4 +137,4 @@ class _LiveTable:
             )
             table.add_row(*cells, style=styles.get(step.state, ""))
         title = Text(f"{views.run_heading(self._run)} ({self._run.run})", style="bold")
-        return Group(title, Text(), table)
+        return Group(title, Text(), table, Text("\n".join(views.waits(self._run))))

@@ -1,39 +1,79 @@
-"""The command itself: global options, the groups of verbs, and the one place where errors become endings."""
+"""The command itself: global options, the groups of verbs, and the one place where errors become endings.
+
+Only the file of the verb that is called is imported: a keeper that starts needs none of the others.
+"""
 
 import os
+from collections import UserDict
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from orchestrator.cli import (
-    certify,
-    certs,
-    daemons,
-    driver,
-    guard,
-    history,
-    look,
-    move,
-    prove,
-    quieten,
-    runbook,
-    setup,
-    simulate,
-    store,
-)
 from orchestrator.cli.failures import INTERRUPTED, Failure, ended_by
 from orchestrator.cli.options import Settings
 
-SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
-    ("Look", (*look.COMMANDS, *history.COMMANDS)),
-    ("Move", move.COMMANDS),
-    ("Last resort", (*certify.COMMANDS, *store.COMMANDS)),
-    ("Quieten", quieten.COMMANDS),
-    ("Set up", (*setup.COMMANDS, *runbook.COMMANDS, *driver.COMMANDS, *certs.COMMANDS)),
-    ("Run", (*daemons.COMMANDS, *guard.COMMANDS)),
-    ("Prove", (*prove.COMMANDS, *simulate.COMMANDS)),
+# By section, in the order in which somebody needs them: the files, and the verbs in each.
+FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
+    ("Look", (("look", ("status", "explain", "lag", "runs")), ("history", ("history",)))),
+    ("Move", (("move", ("plan", "switchover", "failover", "failback")),)),
+    (
+        "Last resort",
+        (
+            ("certify", ("certify", "reconcile")),
+            ("store", ("store",)),
+            ("emergency", ("emergency",)),
+            ("journal", ("journal",)),
+        ),
+    ),
+    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")),)),
+    (
+        "Set up",
+        (
+            ("setup", ("config", "hosts", "completion")),
+            ("runbook", ("runbook",)),
+            ("driver", ("driver",)),
+            ("certs", ("certs",)),
+        ),
+    ),
+    ("Run", (("daemons", ("controller", "keeper", "witness")), ("guard", ("guard",)))),
+    ("Prove", (("prove", ("lab", "bench")), ("simulate", ("simulate",)))),
 )
+
+
+def _commands_in(file: str) -> tuple[click.Command, ...]:
+    found: tuple[click.Command, ...] = import_module(f"orchestrator.cli.{file}").COMMANDS
+    return found
+
+
+def sections() -> list[tuple[str, tuple[click.Command, ...]]]:
+    """Every verb, by section; imports all of them."""
+    return [
+        (title, tuple(command for file, _ in files for command in _commands_in(file)))
+        for title, files in FILES
+    ]
+
+
+class Verbs(UserDict[str, click.Command]):
+    """The verbs by name, each imported when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._files = {verb: file for _, files in FILES for file, verbs in files for verb in verbs}
+
+    def __getitem__(self, name: str) -> click.Command:
+        return next(one for one in _commands_in(self._files[name]) if one.name == name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
 
 
 class Twinsite(click.Group):
@@ -41,7 +81,7 @@ class Twinsite(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs, section by section, in the order in which somebody needs them."""
-        for title, commands in SECTIONS:
+        for title, commands in sections():
             shown = [command for command in commands if not command.hidden]
             if not shown:
                 continue
@@ -100,6 +140,4 @@ def cli(ctx: click.Context, config: Path | None, site: str | None) -> None:
     ctx.obj = Settings(config=config, site=site)
 
 
-for _, _commands in SECTIONS:
-    for _command in _commands:
-        cli.add_command(_command)
+cli.commands = Verbs()

@@ -1,13 +1,15 @@
 """Verbs that only look: status, explain, lag, runs. They change nothing, whatever they are given."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import steer
 from orchestrator.cli.connect import controller
 from orchestrator.cli.failures import wrong
-from orchestrator.cli.options import SERVICE, Settings, json_option, pass_settings
+from orchestrator.cli.options import RUN, SERVICE, Settings, json_option, pass_settings
 from orchestrator.cli.output import (
     NARROWEST_TABLE,
     age,
@@ -181,12 +183,17 @@ def lag(settings: Settings, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def runs(ctx: click.Context, limit: int, as_json: bool) -> None:
-    """List runs; `runs show ID` tells one step by step.
+    """List runs, show one, and steer one that is under way.
+
+    `runs show ID` tells one step by step; of one that waits for a person it says for what, and the commands
+    that may be typed. Each order needs a --reason, stands in the run's record, and may be given at either
+    site's controller.
 
     \b
     Examples:
       twinsite runs
       twinsite runs show ebs-failover-7
+      twinsite runs retry ebs-failover-7 5 --reason "licence renewed"
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -221,19 +228,46 @@ def _show_runs(found: "RunList") -> None:
 
 
 @runs.command()
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", type=RUN)
+@click.option("--follow", is_flag=True, help="First show what its commands say, while they say it.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Read it from there, as `twinsite emergency` recorded it; no controller is asked.",
+)
 @json_option
 @pass_settings
-def show(settings: Settings, run: str, as_json: bool) -> None:
-    """Tell one run: who ordered it and why, what it stated, and each step.
+def show(settings: Settings, run: str, follow: bool, journal: Path | None, as_json: bool) -> None:
+    """Tell one run: who ordered it and why, what it waits for, each step.
+
+    What only a person can end is named, with the commands that end it. What people have ordered of the run
+    stands below the steps, and what it left if it ended before its end.
+
+    With --follow the last lines of its commands, and each further one as it comes, until the run has ended.
+    Only the controller that carries a run out hears them. Ctrl-C ends the looking, never the run.
 
     \b
-    Example:
+    Examples:
       twinsite runs show ebs-failover-7
+      twinsite runs show ebs-failover-7 --follow
+      twinsite runs show ebs-failover-7 --journal twinsite-emergency.sqlite
     """
     from orchestrator.cli import views
+    from orchestrator.cli.follow import follow_output
 
+    if journal is not None:
+        from orchestrator.cli.by_hand import run_in
+
+        found = run_in(journal, run)
+        if as_json:
+            say_json(found)
+        else:
+            say(views.run_detail(found))
+        return
     with controller(settings) as asked:
+        if follow:
+            follow_output(asked.output(run))
         found = asked.run(run)
     if as_json:
         say_json(found)
@@ -241,4 +275,6 @@ def show(settings: Settings, run: str, as_json: bool) -> None:
         say(views.run_detail(found))
 
 
+for _steering in steer.COMMANDS:
+    runs.add_command(_steering)
 COMMANDS: tuple[click.Command, ...] = (status, explain, lag, runs)

@@ -315,7 +315,7 @@ def switchover(
 def failback(
     settings: Settings, /, service: str | None, whole_site: str | None, yes: bool, **given: Any
 ) -> None:
-    """Move SERVICE, or what is at home at a site, back home in order.
+    """Move SERVICE, or all that belong to a site, back home.
 
     A switchover to where the service is at home. Never happens by itself: the home site must be a standby
     that is in sync again, which `twinsite plan failback` shows at any time.

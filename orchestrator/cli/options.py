@@ -67,10 +67,27 @@ class NameType(click.ParamType[str]):
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
+class RunType(NameType):
+    """A run's id, or a step of the run named before; a shell can complete it from the controller here."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """What the controller that answers here knows; none at all when none does."""
+        from orchestrator.cli.connect import runs_for_completion
+
+        found = runs_for_completion(
+            ctx.find_root().params, ctx.params.get("run") if self.name == "step" else None
+        )
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
 DURATION = DurationType()
 LOSS = LossType()
 SERVICE = NameType("service")
 SITE = NameType("site")
+RUN = RunType("run")
+STEP = RunType("step")
 
 pass_settings = click.make_pass_decorator(Settings)
 

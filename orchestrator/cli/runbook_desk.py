@@ -111,13 +111,17 @@ def open_desk(settings: Settings) -> RunbookDesk:
         note(f"{path} has {count} (see `twinsite config check`): its folders and services are not looked up.")
         return RunbookDesk(Library(catalogue), None)
     library = Library(catalogue, tuple(path.parent / folder for folder in estate.runbook_path))
-    return RunbookDesk(library, Bound(estate, library, _facts))
 
+    def facts(service: Service) -> Facts:
+        """What is known of a service without a connection to it. A driver that does not exist yet is no
+        fault of a runbook: such a service is only watched."""
+        return Facts(
+            probes=frozenset(probe.name for probe in service.probes),
+            roles=frozenset(estate.access.roles),
+            owners=frozenset(estate.owners),
+        )
 
-def _facts(service: Service) -> Facts:
-    """What is known of a service without a connection to it. A driver that does not exist yet is no fault of
-    a runbook: such a service is only watched."""
-    return Facts(probes=frozenset(probe.name for probe in service.probes))
+    return RunbookDesk(library, Bound(estate, library, facts))
 
 
 def names_for_completion(params: Mapping[str, Any]) -> list[str]:

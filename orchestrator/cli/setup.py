@@ -197,16 +197,14 @@ def check_every_device(settings: Settings, here: str | None) -> None:
 
 def _tools_of(estate: "Estate") -> dict[tuple[str, str], list[str]]:
     """The programs that drivers need, by site and host."""
-    from sites.replication.postgres.config import PostgresSettings
+    from sites.replication.catalogue import databases_of
 
     found: dict[tuple[str, str], list[str]] = {}
     for service in estate.services.values():
-        if service.replication is None or service.replication.driver != "postgres":
-            continue
-        settings = PostgresSettings.model_validate(service.replication.settings)
-        for site, instance in settings.instances.items():
-            programs = [f"{instance.bin}/{name}" for name in POSTGRES_PROGRAMS]
-            found.setdefault((site, instance.host), []).extend(programs)
+        for settings in databases_of(service):
+            for site, instance in settings.instances.items():
+                programs = [f"{instance.bin}/{name}" for name in POSTGRES_PROGRAMS]
+                found.setdefault((site, instance.host), []).extend(programs)
     return found
 
 

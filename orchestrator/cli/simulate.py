@@ -16,8 +16,13 @@ import click
     "--explain", is_flag=True, help="With --seed: print it as a timeline, as short as it can be made."
 )
 @click.option("--mutants", is_flag=True, help="Take out one rule after the other; each must be found out.")
+@click.option(
+    "--crash-matrix",
+    is_flag=True,
+    help="Kill a controller at every step of every move, and again while it recovers.",
+)
 @click.option("--only", metavar="RULE", help="With --mutants: those of this rule alone, as P9.")
-@click.option("--markdown", metavar="FILE", help="With --mutants: write the table there as well.")
+@click.option("--markdown", metavar="FILE", help="With --mutants, --crash-matrix: write the table there too.")
 @click.option("--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it.")
 @click.pass_context
 def simulate(
@@ -28,6 +33,7 @@ def simulate(
     seed: int | None,
     explain: bool,
     mutants: bool,
+    crash_matrix: bool,
     only: str | None,
     markdown: str | None,
     json_path: str | None,
@@ -43,6 +49,7 @@ def simulate(
       twinsite simulate --seeds 20000
       twinsite simulate --seed 17 --explain
       twinsite simulate --mutants --json mutants.json
+      twinsite simulate --crash-matrix
     """
     from orchestrator.simulate import report
 
@@ -50,10 +57,14 @@ def simulate(
         raise click.UsageError("--explain needs the seed to explain: --seed K.")
     if mutants and (seeds is not None or seed is not None):
         raise click.UsageError("--mutants runs the seeds it needs; leave --seeds and --seed out.")
+    if crash_matrix and (seeds is not None or seed is not None or mutants):
+        raise click.UsageError("--crash-matrix goes alone; leave --seeds, --seed and --mutants out.")
     if only is not None and only not in report.RULES:
         raise click.UsageError(f"--only takes a rule, P1 to P33, not {only!r}.")
     if seed is not None:
         ctx.exit(report.one_seed(seed, explain=explain))
+    if crash_matrix:
+        ctx.exit(report.crashes(json_path=json_path, markdown=markdown))
     if mutants:
         ctx.exit(report.all_mutants(only=only, jobs=jobs, json_path=json_path, markdown=markdown))
     ctx.exit(report.many_seeds(seeds or 1000, first=first, jobs=jobs, json_path=json_path))

@@ -28,7 +28,17 @@ STEP_WORDS = {
     "failed": "FAILED",
     "skipped": "skipped",
     "in-doubt": "IN DOUBT",
+    "asked": "WAITS FOR A PERSON",
 }
+
+
+STEP_VERBS = {
+    "retry": ("failed", "in-doubt"),
+    "skip": ("failed", "in-doubt", "person"),
+    "done": ("failed", "in-doubt", "person"),
+    "approve": ("approval",),
+}
+"""Verbs that are of one step, and the kinds of waiting that each can end."""
 
 
 def way(from_site: str | None, to_site: str) -> str:
@@ -186,7 +196,51 @@ def run_ended(run: RunDetail) -> list[str]:
     lines = wrapped(f"{state}{took}: {run_heading(run)}{f': {run.outcome}' if run.outcome else ''}")
     if run.statement:
         lines += wrapped(f"data loss: {run.statement}", first="  ", then="    ")
+    return lines + left(run)
+
+
+def waits(run: RunDetail) -> list[str]:
+    """What only a person can end, and the commands for it."""
+    if not run.waits:
+        return []
+    lines = ["", heading("WAITS FOR A PERSON")]
+    for wait in run.waits:
+        since = f" (since {local_time(wait.since)})" if wait.since else ""
+        lines += wrapped(f"{wait.words}{since}", first="  ", then="    ")
+        lines += [f"      {command}" for command in wait.commands]
     return lines
+
+
+def left(run: RunDetail) -> list[str]:
+    """What a run left that ended before its end."""
+    if not run.left:
+        return []
+    lines = ["", heading("What it leaves")]
+    for line in run.left:
+        lines += wrapped(line, first="  ", then="      ")
+    return lines
+
+
+def orders(run: RunDetail) -> list[str]:
+    """What people have ordered of it."""
+    if not run.orders:
+        return []
+    lines = ["", heading("Ordered meanwhile")]
+    for order in run.orders:
+        of = f" {order.step}" if order.step else ""
+        evidence = f" ({order.evidence})" if order.evidence else ""
+        said = f"{order.number} {order.verb}{of} by {order.who}, {local_time(order.at)}"
+        lines += wrapped(f"{said}: {order.reason}{evidence}", first="  ", then="      ")
+    return lines
+
+
+def before_steering(run: RunDetail, step: str) -> list[str]:
+    """What whoever is about to end or leave something out looks at last."""
+    lines = wrapped(f"{run.run}: {run_heading(run)}: {run.state}")
+    for one in run.steps:
+        if one.step == step or (not step and one.state != "waiting"):
+            lines += wrapped(step_line(one, len(run.steps)), first="  ", then="      ")
+    return lines + orders(run)[-2:]
 
 
 def run_detail(run: RunDetail) -> list[str]:
@@ -204,11 +258,13 @@ def run_detail(run: RunDetail) -> list[str]:
         lines += wrapped(f"{run.service} is {word.pause(run.pause)}", first="  ", then="    ")
     _, _, _, started, took, _ = run_cells(run)
     lines += wrapped(f"started: {started}; took: {took}", first="  ", then="    ")
+    lines += waits(run)
     lines += ["", heading("Steps")]
     for step in run.steps:
         lines += wrapped(step_line(step, len(run.steps)), first="  ", then="      ")
     if not run.steps:
         lines.append("  none")
+    lines += orders(run) + left(run)
     if run.report:
         lines += ["", heading("What each side had accepted")]
     for told in run.report:
@@ -219,7 +275,7 @@ def run_detail(run: RunDetail) -> list[str]:
 def run_cells(run: RunDetail) -> tuple[str, ...]:
     """One run as a row: id, what, state, started, took, by whom."""
     started = local_time(run.started)
-    took = "not ended" if run.state == "running" else duration(run.duration_seconds)
+    took = "not ended" if run.state in ("running", "waiting") else duration(run.duration_seconds)
     return (run.run, run_heading(run), run.state, started, took, run.who or UNKNOWN)
 
 

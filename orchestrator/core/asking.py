@@ -45,7 +45,14 @@ from orchestrator.core.records import (
     Movement,
     encode,
 )
-from orchestrator.core.registration import FENCE_RETRY_NS, adopt, register, see_peer, see_service
+from orchestrator.core.registration import (
+    FENCE_RETRY_NS,
+    adopt,
+    hear_store,
+    register,
+    see_peer,
+    see_service,
+)
 from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk, Phase
 from orchestrator.core.verdicts import Do, Done, ReadPeerFirst, Refuse, Wait
 from orchestrator.store.base import Compare, Put
@@ -180,7 +187,11 @@ def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list
         return _refuse_give_up(state, message.service, message.evidence, now_ns)
     service.open_here = False
     service.shut = True
-    service.giving_up = True
+    # P33: whoever asked for it may have been told meanwhile that it ended, and then nobody gives it up.
+    service.giving_up = any(
+        isinstance(pending.what, GiveUpPlanned) and pending.what.service == message.service
+        for pending in state.asks.values()
+    )
     service.final_position = message.final_position
     return guarding.order_fence(state, message.service, "it is given up", now_ns)
 
@@ -217,9 +228,9 @@ def _proven_shut(state: OwnershipState, name: str) -> None:
         service.giving_up = True
 
 
-def guard_acknowledged(state: OwnershipState, message: GuardAcknowledged) -> list[Order]:
+def guard_acknowledged(state: OwnershipState, message: GuardAcknowledged, now_ns: int) -> list[Order]:
     """P20, P23: the guard's own word that it has cut the instance off."""
-    if guarding.acknowledged(state, message):
+    if guarding.acknowledged(state, message, now_ns):
         state.services[message.service].fence_evidence = message.evidence
         _proven_shut(state, message.service)
     return []
@@ -404,7 +415,7 @@ def _transact(state: OwnershipState, ask: int, do: Do, now_ns: int) -> list[Orde
 
 def transaction_answered(state: OwnershipState, message: TransactionAnswered, now_ns: int) -> list[Order]:
     """Take in what was read with it; its ask is examined again against that."""
-    state.store_answered_ns = now_ns
+    hear_store(state, now_ns)
     outstanding = state.transactions.pop(message.transaction, None)
     if outstanding is None:
         return []
@@ -460,7 +471,7 @@ def transaction_lost(state: OwnershipState, message: TransactionLost, now_ns: in
 
 def peer_read(state: OwnershipState, message: PeerRead, now_ns: int) -> list[Order]:
     """P8: the linearizable read before P10 has come back."""
-    state.store_answered_ns = now_ns
+    hear_store(state, now_ns)
     if message.item is not None:
         see_peer(state, message.item, now_ns)
     pending = state.asks.get(message.ask)

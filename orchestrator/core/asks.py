@@ -324,7 +324,7 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
     if waiting is not None:
         return waiting
     peer = state.peer_item
-    if peer is None or pending.peer_read_at != peer.revision:
+    if peer is None or pending.peer_read_at != peer.revision or not state.in_touch(now_ns):
         return ReadPeerFirst()
     batch = left[:SERVICES_PER_TRANSACTION]
     writes = tuple((name, _taken(state, item.record, runs[name], what)) for name, item in batch)

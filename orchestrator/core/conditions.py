@@ -116,6 +116,14 @@ FLAPPING = When(
 # --- runs ----------------------------------------------------------------------------------------------
 
 RUNNING_HERE = When("a run is under way here", lambda v, s: bool(s.run_here))
+OUR_RUN_WAITS = When(
+    "a run here is to bring it here, and waits for a person",
+    lambda v, s: s.run_waits and _target_is(v.site, s),
+)
+RUN_WAITS_AND_ITS_SITE_IS_THERE = When(
+    "its run waits for a person, and the site that carries it out is not lost",
+    lambda v, s: s.run_waits and (_target_is(v.site, s) or not v.peer_lease_over),
+)
 IN_DOUBT = When("its run stands still because the end of a step is not known", lambda v, s: s.run_in_doubt)
 BROUGHT_HERE = When(
     "its run is to bring it here, and has not failed",

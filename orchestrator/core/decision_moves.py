@@ -115,6 +115,14 @@ MOVES: tuple[Rule, ...] = (
         "writable-without-right",
         "two writable sites are worse than none: it is cut off here",
     ),
+    Rule(
+        198,
+        Diagnosis.HANDED_OVER,
+        when.OUR_RUN_WAITS,
+        Act.ASK,
+        "run-waiting",
+        "the run here claims it when a person has said how it goes on",
+    ),
     Rule(200, Diagnosis.HANDED_OVER, when.RUNNING_HERE, Act.HOLD, "moving", "the run here claims it"),
     Rule(
         203,
@@ -221,6 +229,14 @@ MOVES: tuple[Rule, ...] = (
         "take-over",
         "its site is lost and its lease is over: it opens here",
         gated=True,
+    ),
+    Rule(
+        398,
+        Diagnosis.MOVING,
+        when.RUN_WAITS_AND_ITS_SITE_IS_THERE,
+        Act.ASK,
+        "run-waiting",
+        "its run goes on when a person has said how",
     ),
     Rule(400, Diagnosis.MOVING, when.RUNNING_HERE, Act.HOLD, "moving", "the run goes on here"),
     Rule(

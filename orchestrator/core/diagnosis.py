@@ -77,12 +77,6 @@ def follows(sample: Sample, history: str) -> bool:
     return sample.role is Role.STANDBY and bool(sample.streaming) and same
 
 
-def _silent(view: View) -> bool:
-    silent = view.peer_silent_seconds
-    peer = view.keeper.peer if view.keeper is not None else None
-    return silent is None or peer is None or silent * 1e9 > peer.lease_duration_ns / 2
-
-
 def _not_a_standby(view: View, service: ServiceView) -> bool:
     sample = service.samples.get(view.site)
     if sample is None or sample.role is Role.UNKNOWN:
@@ -105,7 +99,7 @@ def _without_right(view: View, service: ServiceView) -> bool:
 def _link_down(view: View, service: ServiceView) -> bool:
     """The other site gives signs of life, and neither it nor its instance answers us."""
     unseen = service.role_at(view.peer) is Role.UNKNOWN
-    return unseen and view.peer_reached is False and not _silent(view)
+    return unseen and view.peer_reached is False and not view.peer_is_silent
 
 
 def _cut_off_from_clients(view: View, service: ServiceView) -> bool:
@@ -118,6 +112,14 @@ def _cut_off_from_clients(view: View, service: ServiceView) -> bool:
 
 def _lagging(view: View, service: ServiceView) -> bool:
     return service.lag_seconds is None or service.lag_seconds > service.service.objectives.rpo_seconds
+
+
+def _held_by_run(view: View, service: ServiceView) -> bool:
+    """A planned move away from here that waits for a person leaves the service open here for as long as that
+    takes, and it is looked after like any other meanwhile. One that opens here may wait before it opens."""
+    record = service.record
+    waits = service.run_waits and not view.peer_lease_over and _ours(view, service)
+    return service.moving and not (waits and record is not None and record.target != view.site)
 
 
 TABLE: tuple[Row, ...] = (
@@ -163,7 +165,7 @@ TABLE: tuple[Row, ...] = (
         lambda v, s: _peers(v, s) and v.peer_lease_over,
         "site down: it is silent, and its lease is over",
     ),
-    Row(Diagnosis.MOVING, lambda v, s: s.moving, "a run is moving it"),
+    Row(Diagnosis.MOVING, _held_by_run, "a run is moving it"),
     Row(
         Diagnosis.CUT_OFF_BY_US,
         # Even if somebody has opened it since: the keeper must be told, or would not cut it off again (P7).
@@ -187,7 +189,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         Diagnosis.PEER_SILENT,
-        lambda v, s: _peers(v, s) and _silent(v),
+        lambda v, s: _peers(v, s) and v.peer_is_silent,
         "its site has been silent, and its lease is not over yet",
     ),
     Row(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.core.records import Mode
+from orchestrator.core.standstill import Still
 from orchestrator.core.view import ServiceView, View
 from sites.model import FencePolicy
 from sites.replication.positions import reached
@@ -15,6 +16,7 @@ from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
 CUT_BELIEVED_SECONDS = 3.0  # until whoever saw it writable has looked again
+PROOF_WITHIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,40 @@ def first_closed(answers: tuple[Gate, ...]) -> Gate | None:
 def loss_bound_seconds(view: View, service: ServiceView) -> float | None:
     """At most so many seconds of writes would be lost by promoting the standby now; None: not known.
 
-    Once it was given up nothing was written any more, so the bound does not grow while it waits."""
+    Once it was given up nothing was written any more, so the bound does not grow while it waits; nor does it
+    while the primary is proven dead or cut off."""
     if service.safe_until_ns is None:
         return None
-    bound_seconds = (view.now_ns - service.safe_until_ns) / 1e9
+    last_ns = view.now_ns
     if service.record is not None and service.record.primary is None:
-        bound_seconds -= service.nobody_for_seconds
-    return max(0.0, bound_seconds)
+        last_ns -= int(service.nobody_for_seconds * 1e9)
+    still = standing_still(view, service)
+    if still is not None:
+        last_ns = min(last_ns, still.since_ns)
+    return max(0, last_ns - service.safe_until_ns) / 1e9
+
+
+def standing_still(view: View, service: ServiceView) -> Still | None:
+    """The proof that nothing was written at the primary's site since then until now; None when there is none,
+    or it may have been overtaken: whatever is not certain ends it, and the bound grows again."""
+    still, record = service.still, service.record
+    if still is None or record is None:
+        return None
+    if record.primary is None:
+        # Only a look begun after the give-up joins the two without a gap; after that nobody may write there.
+        return still if still.given_up_epoch == record.epoch else None
+    if view.now_ns - still.seen_ns > FRESH_WORD_SECONDS * 1e9:
+        return None
+    if record.primary == view.peer and view.peer_is_silent:
+        return None  # its word was true when it was said; what is done there since, nobody tells us
+    came_back = service.role_at(record.primary) in (Role.PRIMARY, Role.STANDBY)
+    return None if came_back and not still.behind_gate else still
+
+
+def still_words(view: View, still: Still) -> str:
+    """What the proof says, for people."""
+    since_seconds = max(0, view.now_ns - still.since_ns) / 1e9
+    return f"nothing was written in the last {since_seconds:.1f} s, by its own site's proof: {still.evidence}"
 
 
 def final_position(service: ServiceView) -> Position | None:
@@ -173,6 +202,9 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
         return Gate(2, name, True, "", "it is closed before anything is promoted")
+    if wish.holder_lives and service.role_at(wish.from_site) is Role.DOWN:
+        # Of a service of several parts one may still accept writes; its keeper shuts them all, and proves it.
+        return Gate(2, name, True, "", "it is down, and whatever is left of it is shut before it is given up")
     given_up = service.record is not None and service.record.primary is None
     since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
     theirs = wish.from_site == view.peer
@@ -218,14 +250,27 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
         if wish.any_loss_accepted:
             return Gate(3, name, True, "", "not known how much; any loss was accepted by name")
         return Gate(3, name, None, "lag-unknown", "no position of the old primary is known to be here")
-    words = f"at most {bound:.1f} s of writes; limit {limit:g} s"
+    still = standing_still(view, service)
+    proof = f" ({still_words(view, still)})" if still is not None else ""
+    words = f"at most {bound:.1f} s of writes{proof}; limit {limit:g} s"
     if bound <= limit:
         return Gate(3, name, True, "", words)
+    if accepted is None and _proof_is_on_its_way(view, service):
+        return Gate(3, name, None, "proof-awaited", f"{words}; its site looks whether it stood still since")
     if accepted is None:
         return Gate(3, name, False, "lag-above-limit", words)
     if accepted < bound:
         return Gate(3, name, False, "loss-not-accepted", f"{words}; accepted {accepted:g} s")
     return Gate(3, name, True, "", f"{words}; {accepted:g} s accepted by name")
+
+
+def _proof_is_on_its_way(view: View, service: ServiceView) -> bool:
+    """What was proven before a give-up is proven up to it by one more look, which its site takes at once."""
+    record, still, safe_ns = service.record, service.still, service.safe_until_ns
+    if record is None or record.primary is not None or still is None or safe_ns is None:
+        return False
+    within = (still.since_ns - safe_ns) / 1e9 <= service.service.max_data_loss_seconds
+    return within and still.given_up_epoch is None and service.nobody_for_seconds <= PROOF_WITHIN_SECONDS
 
 
 def _data_of_closed(view: View, service: ServiceView, wish: Wish, final: Position) -> Gate:
@@ -368,11 +413,12 @@ CHECKS: tuple[Check, ...] = (
     Check(
         3,
         "data loss within the limit",
-        "what could be lost, the age of what is known counted in, is within `max_data_loss`, or a person "
+        "what could be lost, the age of what is known counted in until the old primary is proven to stand "
+        "still, is within `max_data_loss`, or a person "
         "accepted it by name; what was closed in order must be here to its end, or a person must say so; "
         "for a planned move the standby must be receiving, and no further behind than `max_data_loss`; of "
         "a service that is opened again where it was, nothing is lost",
-        ("lag-unknown", "lag-above-limit", "loss-not-accepted", "below-final-position"),
+        ("lag-unknown", "lag-above-limit", "proof-awaited", "loss-not-accepted", "below-final-position"),
         _data,
     ),
     Check(

@@ -27,7 +27,7 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     if service is None or service.guard is None:
         return []
     guard = service.guard
-    guard.connected, guard.open = True, message.open
+    guard.connected, guard.heard, guard.open = True, True, message.open
     guard.says_closed, guard.certified = not message.open, message.certified
     guard.incarnation, guard.epoch = message.incarnation, message.epoch
     _hold_was_unbroken(state, message)
@@ -173,7 +173,7 @@ def tell_of_successor(state: OwnershipState, incarnation: int) -> list[Order]:
     return orders
 
 
-def acknowledged(state: OwnershipState, message: GuardAcknowledged) -> bool:
+def acknowledged(state: OwnershipState, message: GuardAcknowledged, now_ns: int) -> bool:
     """Take an acknowledgement in; true if it proves that the instance is cut off (P20, P23)."""
     service = state.services.get(message.service)
     if service is None or service.guard is None:
@@ -189,7 +189,7 @@ def acknowledged(state: OwnershipState, message: GuardAcknowledged) -> bool:
     if message.number != guard.fence_order or not message.fenced:
         return False
     guard.fence_order = 0
-    guard.cut = True
+    guard.cut, guard.cut_since_ns = True, now_ns
     guard.open = False
     return True
 
@@ -198,7 +198,7 @@ def connected(state: OwnershipState, name: str) -> None:
     """It is there: what was ordered before may not have reached it."""
     guard = state.services[name].guard
     if guard is not None:
-        guard.connected = True
+        guard.connected, guard.heard = True, False
         guard.ordered_at_ns = guard.nudged_at_ns = 0
 
 
@@ -246,6 +246,12 @@ def all_know(state: OwnershipState) -> bool:
         service.guard is None or service.guard.known_incarnation >= state.confirmed_incarnation
         for service in state.services.values()
     )
+
+
+def told_no_more(state: OwnershipState) -> bool:
+    """P21, P30: whatever any guard here was told, by this keeper or an older one, ends with the deadline."""
+    guards = [service.guard for service in state.services.values() if service.guard is not None]
+    return all_know(state) and all(guard.told_until_ns <= state.deadline_ns for guard in guards)
 
 
 def due_orders(state: OwnershipState, now_ns: int) -> list[Order]:

@@ -35,12 +35,14 @@ class ServiceHeld:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardHeld:
     """One service's guard at this site. `knows_us`: it has acknowledged this keeper's incarnation (P21).
-    `protects`, `lacks`: its own words about its host."""
+    `closed_since_ns`: since when an acknowledged cut of it has stood, 0 if none does or it is not there to
+    say so. `protects`, `lacks`: its own words about its host."""
 
     connected: bool
     open: bool
     epoch: int
     knows_us: bool
+    closed_since_ns: int = 0
     protects: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
 
@@ -184,9 +186,15 @@ def _guard(
         open=guard.open,
         epoch=guard.epoch,
         knows_us=guard.known_incarnation >= state.confirmed_incarnation,
+        closed_since_ns=guard.cut_since_ns if _stands_cut(guard) else 0,
         protects=words[0],
         lacks=words[1],
     )
+
+
+def _stands_cut(guard: GuardState) -> bool:
+    """A certificate may open it without our word, so one that is out of reach proves nothing."""
+    return guard.cut and guard.connected and not guard.open and not guard.certified
 
 
 def _being_given_up(state: OwnershipState, name: str) -> bool:

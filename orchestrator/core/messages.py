@@ -229,6 +229,19 @@ class VotersSeen:
     witness: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoreToBeAccepted:
+    """P31, P33: a person accepts the store that answers, and what is certified is about to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccepted:
+    """P33: from now on the store is the one that a person has accepted, and nothing that was asked of the
+    former one is answered any more. `next_incarnation`: above every one that this site ever went by."""
+
+    next_incarnation: int
+
+
 # --- asks of the controller ----------------------------------------------------------------------------
 
 
@@ -431,7 +444,7 @@ Message = (
     Ticked | TurnCompleted | StopRequested | OwnKeyRead | RenewalAnswered | RenewalLost | PeerSeen | PeerRead
     | ServicesRead | ServiceSeen | ReadFailed | TransactionAnswered | TransactionLost | FenceEnded
     | CloseEnded | PromiseAsked | PromiseAnswered | GuardConnected | GuardGone | GuardAsked
-    | GuardAcknowledged | NoteWritten | VotersSeen | Asked
+    | GuardAcknowledged | NoteWritten | VotersSeen | StoreToBeAccepted | StoreAccepted | Asked
 )  # fmt: skip
 
 

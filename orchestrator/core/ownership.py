@@ -4,10 +4,10 @@ Deterministic: no clock, no I/O, no randomness; the state given is changed in pl
 messages and times give the same orders. The holder (P1 to P7, P13, P32) stands in `registration`, whoever
 changes ownership (P8 to P12, P23 to P28, P31, P33) in `asks` and `asking`, the promise (P14 to P17) in
 `promise`, the guards (P18 to P21) in `guarding`, hold (P29, P30) in `holding`, what is kept on the disk in
-`noting`.
+`noting`, the start anew in an accepted store (P33) in `accepting`.
 """
 
-from orchestrator.core import asking, guarding, holding, noting, promise, registration
+from orchestrator.core import accepting, asking, guarding, holding, noting, promise, registration
 from orchestrator.core.messages import (
     Asked,
     CloseEnded,
@@ -29,6 +29,8 @@ from orchestrator.core.messages import (
     ServiceSeen,
     ServicesRead,
     StopRequested,
+    StoreAccepted,
+    StoreToBeAccepted,
     TransactionAnswered,
     TransactionLost,
     TurnCompleted,
@@ -96,7 +98,7 @@ def _take_in(state: OwnershipState, message: Message, now_ns: int) -> list[Order
         case GuardAsked():
             return guarding.asked(state, message, now_ns)
         case GuardAcknowledged():
-            return asking.guard_acknowledged(state, message)
+            return asking.guard_acknowledged(state, message, now_ns)
         case GuardConnected():
             guarding.connected(state, message.service)
         case GuardGone():
@@ -105,6 +107,10 @@ def _take_in(state: OwnershipState, message: Message, now_ns: int) -> list[Order
             noting.written(state, message, now_ns)
         case VotersSeen():
             holding.voters_seen(state, message, now_ns)
+        case StoreToBeAccepted():
+            accepting.to_be_accepted(state)
+        case StoreAccepted():
+            return accepting.accepted(state, message, now_ns)
         case TurnCompleted():
             state.last_turn_ns = now_ns
         case StopRequested():

@@ -33,7 +33,11 @@ def due_requests(state: OwnershipState, now_ns: int) -> list[Order]:
     state.promises_asked[number] = now_ns  # taken before it is sent, as t_sent of a renewal (P1, P2)
     if len(state.promises_asked) > KEPT_REQUESTS:
         del state.promises_asked[min(state.promises_asked)]
-    incarnations = tuple(sorted({state.confirmed_incarnation, state.incarnation}))
+    # P15: after an acceptance (P33) also those by which a peer that has not accepted yet knows this keeper.
+    # It has taken nothing over since it last saw one of them live, nor does it before it accepts; and what we
+    # hold we have read since, in the store that was accepted.
+    named = {*state.former_incarnations, state.confirmed_incarnation, state.incarnation}
+    incarnations = tuple(sorted(named))
     return [AskPromise(number, state.keeper, incarnations, state.timing.lease_duration_ns)]
 
 

@@ -28,6 +28,12 @@ CERTIFICATES = ReasonGroup(
             "Look with `twinsite history`; order it again, which draws up a new one.",
         ),
         Reason(
+            "certificate-missing",
+            "A runbook that makes a site primary is run by hand, and nobody has certified the other down.",
+            "Have an operator make one: `twinsite certify SITE --down --offline FILE`; hand it in as "
+            "`--certificate FILE`.",
+        ),
+        Reason(
             "certificate-expired",
             "The certificate was drawn up more than 15 minutes ago; what it states may not be so any more.",
             "Order it again, which draws up a new one.",

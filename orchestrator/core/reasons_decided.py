@@ -68,6 +68,12 @@ DECISIONS = ReasonGroup(
             "Nothing to do for the service; when that site is back, order the move again if it is wanted.",
         ),
         Reason(
+            "run-waiting",
+            "A run waits for a person: something failed, is not known, was paused, or has to be done or "
+            "agreed to.",
+            "`twinsite runs show RUN` says what it waits for, and the command to type for it.",
+        ),
+        Reason(
             "in-doubt",
             "A run was cut off in the middle of a step, and nobody can tell whether that step was done.",
             "Read the step with `twinsite runs`, look on its host, and settle it by hand before going on.",

@@ -133,6 +133,12 @@ GATES = ReasonGroup(
             "Find out why (`twinsite lag`), or accept it by name: `--accept-loss any --reason …`.",
         ),
         Reason(
+            "proof-awaited",
+            "The other site gave the service up, and looks once more on its host whether nothing was written "
+            "there since the database died; that takes a second.",
+            "Nothing to do: it is claimed when that has come. Ordered by hand: order it again in a moment.",
+        ),
+        Reason(
             "loss-not-accepted",
             "The loss that was accepted is smaller than what may be lost.",
             "Read the plan's statement and accept at least that much, or wait for the standby to catch up.",
@@ -182,6 +188,134 @@ GATES = ReasonGroup(
             "not-drilled-since-change",
             "The plan has changed since it was last rehearsed.",
             "Rehearse it, or go on with a named reason if this is a real emergency.",
+        ),
+    ),
+)
+
+STEERING = ReasonGroup(
+    "Steering a run",
+    (
+        Reason(
+            "run-ended",
+            "The run has ended, so nothing can be ordered of it any more.",
+            "`twinsite runs show RUN` says what it left; order a new move if one is wanted.",
+        ),
+        Reason(
+            "run-ending",
+            "Somebody has ordered its end already, or what was done is being taken back.",
+            "Follow it: `twinsite runs show RUN`. Only abort stops an undo.",
+        ),
+        Reason(
+            "steered-meanwhile",
+            "Somebody else ordered something of this run that you had not seen.",
+            "Look again with `twinsite runs show RUN`, and order anew if it is still wanted.",
+        ),
+        Reason(
+            "too-many-orders",
+            "The run has had so many orders that no more are taken.",
+            "Abort it, and find out why it needs so many.",
+        ),
+        Reason(
+            "reason-missing",
+            "The order gives no reason.",
+            "Add --reason: whoever looks next reads it.",
+        ),
+        Reason("run-paused", "The run is paused already.", "Nothing to do; `runs resume` lets it go on."),
+        Reason(
+            "run-not-paused", "The run is not paused.", "`twinsite runs show RUN` says what it waits for."
+        ),
+        Reason(
+            "unknown-step",
+            "The run has no such step.",
+            "`twinsite runs show RUN` lists its steps; a step's number does as well as its name.",
+        ),
+        Reason(
+            "step-running",
+            "The step is under way, and what it does must not be cut off half way.",
+            "Wait for its end or its time limit; `runs pause` keeps others from starting meanwhile.",
+        ),
+        Reason(
+            "step-ended-well",
+            "The step has ended well, so there is nothing to repeat, to skip or to say about it.",
+            "Look at the others: `twinsite runs show RUN`.",
+        ),
+        Reason(
+            "step-not-failed",
+            "The step has not been tried, so there is nothing to try again or to call done.",
+            "Its turn comes by itself; `runs skip` leaves it out.",
+        ),
+        Reason(
+            "step-decides-ownership",
+            "The step decides who may be primary, and nobody's word can stand in for that.",
+            "Retry it when the cause is gone; otherwise abort or undo the run.",
+        ),
+        Reason(
+            "approval-needed",
+            "The step waits for approval, which cannot be skipped or called done.",
+            "Have it approved: `twinsite runs approve RUN STEP`; or abort.",
+        ),
+        Reason(
+            "approve-own",
+            "Whoever ordered a run cannot approve it.",
+            "Somebody else approves it, from their own login.",
+        ),
+        Reason("approved-already", "This person has approved it already.", "Another person is needed."),
+        Reason(
+            "role-missing",
+            "The step asks for a role that this person does not have.",
+            "Somebody with that role does it; roles stand under `access.roles` in sites.yaml.",
+        ),
+        Reason(
+            "owner-wrong",
+            "The step asks for the staff of another owner.",
+            "Somebody who answers to that owner does it, usually at their own site.",
+        ),
+        Reason(
+            "evidence-missing",
+            "The step asks for something to be typed in as evidence, and nothing was.",
+            "Add --evidence with what is asked for.",
+        ),
+        Reason(
+            "run-not-under-way",
+            "The run stands still: nobody carries it out at this moment, so nobody can follow the order.",
+            "It goes on by itself once its controller may act again; `twinsite runs show RUN` says why it "
+            "stopped.",
+        ),
+        Reason(
+            "steer-there",
+            "The run is carried out at the other site, and the store cannot be reached to hand the order on.",
+            "Type the same command at that site's controller.",
+        ),
+        Reason(
+            "order-unanswered",
+            "The order was handed to the other site and not answered in time; it was taken back where it "
+            "could be.",
+            "Look with `twinsite runs show RUN` whether it counts; its controller may be down: `runs adopt`.",
+        ),
+        Reason(
+            "order-too-late",
+            "The order was put to a controller that was not there; when it came back, the order was old.",
+            "Look again with `twinsite runs show RUN`, and order anew if it is still wanted.",
+        ),
+        Reason(
+            "adopted",
+            "Another controller has adopted the run, so this one does nothing more about it.",
+            "Steer it there: `twinsite runs show RUN` says where.",
+        ),
+        Reason(
+            "executor-alive",
+            "The controller that carries the run out is there, so nobody else may.",
+            "Steer it from here: it hears every order; `runs abort` ends it.",
+        ),
+        Reason(
+            "not-to-be-adopted",
+            "This run cannot be gone on with from here, by the rules of ownership.",
+            "The message says what helps instead.",
+        ),
+        Reason(
+            "role-unknown",
+            "A step asks for a role or an owner that sites.yaml does not name.",
+            "Name it there, or mend the runbook.",
         ),
     ),
 )

@@ -37,6 +37,11 @@ STORE = ReasonGroup(
             "Name the site where it is open; move it afterwards: `twinsite switchover SERVICE`.",
         ),
         Reason(
+            "glass-broken-there",
+            "A certificate has opened it at the other site, whose disk must first know that it ends.",
+            "Accept the store at that site first, naming it as the owner: `--owner SERVICE=SITE`; then here.",
+        ),
+        Reason(
             "owner-certified",
             "The other site has accepted this store already, and certified another owner there.",
             "Accept without naming an owner; move it afterwards: `twinsite switchover SERVICE`.",

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
+from orchestrator.core.adapters import adapter
 from sites.replication.words import Position
 
 SITES = "sites/"
 SERVICES = "services/"
 RUNS = "runs/"
 OBSERVATIONS = "observations/"
+
+
+RUN_OVER = ("done", "failed", "aborted", "undone")
+RUN_WITHOUT_SUCCESS = ("failed", "aborted", "undone")
 
 
 class Mode(StrEnum):
@@ -39,6 +42,8 @@ class SiteRecord:
 
     `keeper` is unique to the keeper process: two that start at once may choose the same incarnation, and
     the one whose registration lost must not take the other's beat for its own (P3).
+    `glass_unknown`: a guard that may open by a certificate alone has not said whether it has (P31), so that
+    this beat is no word that no glass was broken here (P32).
     """
 
     incarnation: int
@@ -50,6 +55,7 @@ class SiteRecord:
     witness_seen: bool | None = None
     peer_incarnation: int = 0
     break_glass: bool = False
+    glass_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +110,59 @@ class ServiceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepState:
-    """One step of a run as published for the other site to read."""
+    """One step of a run as published for the other site to read, and to go on from if it adopts the run.
+    `number` and `title` only of a step that the plan does not have: one that takes another one back.
+    `ended_record`: the how-manieth record of the run its end was."""
 
     step: str
     state: str
     detail: str = ""
     duration_seconds: float | None = None
+    number: int = 0
+    title: str = ""
+    attempts: int = 0
+    last_attempt: int = 0
+    ended_record: int = 0
+    started_unix_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What a person orders of a run. As asked from the other site it has an `ask_id` and no number; once it
+    was accepted, its number. `seen`: the number of the last order its giver knew of."""
+
+    verb: str
+    who: str
+    site: str
+    at: str
+    reason: str = ""
+    step: str = ""
+    evidence: str = ""
+    owner: str = ""
+    roles: tuple[str, ...] = ()
+    seen: int = 0
+    number: int = 0
+    ask_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAnswer:
+    """The executor's answer to an order that came through the store: its number, or why not."""
+
+    ask_id: str
+    number: int = 0
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWait:
+    """What only a person can end; `step` is empty for a run that is paused, `since` a time of day."""
+
+    kind: str
+    step: str = ""
+    words: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +171,11 @@ class RunRecord:
 
     `whole_site`: the site whose services it moves, each in a run of its own; the steps are then services, and
     `service` is empty. `automatic`: a controller started it by itself, so that it counts as such a move for
-    gate 6. `report`: what each side had accepted since they parted, as far as this run found out.
+    gate 6. `accepted_loss_seconds`: what whoever ordered it accepted by name. `report`: what each side had
+    accepted since they parted, as far as this run found out. `waits`: what only a person can end; `orders`:
+    those that were accepted; `asks`: those that the other site has put here for the executor, `answers` what
+    it said to the last of them. `left`: what an end before the end leaves, and what to do next. `values`:
+    what steps left for later ones, as far as there is room.
     """
 
     run: str
@@ -136,17 +193,43 @@ class RunRecord:
     started: str
     started_unix_seconds: float = 0.0
     loss_bound_seconds: float | None = None
+    accepted_loss_seconds: float | None = None
     ended: str = ""
     outcome: str = ""
     automatic: bool = False
     steps: tuple[StepState, ...] = ()
     report: tuple[str, ...] = ()
+    waits: tuple[RunWait, ...] = ()
+    orders: tuple[RunOrder, ...] = ()
+    asks: tuple[RunOrder, ...] = ()
+    answers: tuple[RunAnswer, ...] = ()
+    left: tuple[str, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
     whole_site: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended for good."""
+        return self.state in RUN_OVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillSeen:
+    """By proof of its own site nothing was written by an instance for `for_seconds`, until `age_seconds` ago
+    (see `core.standstill`); ages are as of sending. `behind_gate`: it may run, and is cut off."""
+
+    mark: str
+    for_seconds: float
+    age_seconds: float
+    evidence: str
+    behind_gate: bool = False
+    given_up_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSeen:
-    """One instance as an observer lately saw it; ages are as of sending."""
+    """One instance as an observer lately saw it; ages are as of sending. `still`: only an instance's own site
+    can know."""
 
     service: str
     site: str
@@ -158,6 +241,7 @@ class InstanceSeen:
     replayed: Position | None = None
     system_id: str = ""
     timeline: int = 0
+    still: StillSeen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +293,6 @@ class ObservationRecord:
 
 
 Record = TypeVar("Record", SiteRecord, ServiceRecord, RunRecord, ObservationRecord)
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (SiteRecord, ServiceRecord, RunRecord, ObservationRecord)
-}
 
 
 class RecordUnreadable(ValueError):
@@ -220,13 +301,13 @@ class RecordUnreadable(ValueError):
 
 def encode(record: SiteRecord | ServiceRecord | RunRecord | ObservationRecord) -> bytes:
     """The record as JSON."""
-    return _ADAPTERS[type(record)].dump_json(record)
+    return adapter(type(record)).dump_json(record)
 
 
 def decode(kind: type[Record], value: bytes) -> Record:
     """The record in `value`. Raises RecordUnreadable with what is wrong."""
     try:
-        record: Record = _ADAPTERS[kind].validate_json(value)
+        record: Record = adapter(kind).validate_json(value)
     except ValueError as fault:
         raise RecordUnreadable(f"not a {kind.__name__}: {fault}") from fault
     return record

@@ -69,6 +69,8 @@ def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> lis
     state.last_beat_without_hold = 0
     # P21: over a key that carries hold it is carried on, until every guard here knows this incarnation.
     state.hold_carried = found is not None and found.record.hold and not found.record.revoked
+    if found is not None and found.record.revoked:
+        state.former_incarnations = ()  # the peer has acted in this store: it knows later ones
     if state.word_needed and not state.word_from_incarnation:
         state.word_from_incarnation = state.incarnation
     state.own_revision = found.revision if found else 0
@@ -103,6 +105,7 @@ def own_record(state: OwnershipState) -> SiteRecord:
         witness_seen=state.witness_seen,
         peer_incarnation=state.peer_item.record.incarnation if state.peer_item else 0,
         break_glass=state.glass_here(),
+        glass_unknown=state.glass_unknown(),
     )
 
 
@@ -175,7 +178,7 @@ def hear_word(state: OwnershipState, now_ns: int) -> list[Order]:
     if not state.word_needed or not state.registered or peer is None or state.phase is not Phase.ACTIVE:
         return []
     named = peer.record.peer_incarnation >= state.word_from_incarnation > 0
-    if not named or peer.record.break_glass:
+    if not named or peer.record.break_glass or peer.record.glass_unknown:
         return []
     state.word_needed = False
     return register(state, now_ns)
@@ -190,7 +193,7 @@ def extend_rights(state: OwnershipState) -> None:
 
 def renewal_answered(state: OwnershipState, message: RenewalAnswered, now_ns: int) -> list[Order]:
     """A renewal came back: committed, or refused by its compare."""
-    state.store_answered_ns = now_ns
+    hear_store(state, now_ns)
     if message.peer is not None:
         see_peer(state, message.peer, now_ns)
     if message.incarnation != state.incarnation or state.phase is Phase.SUPERSEDED:
@@ -263,7 +266,7 @@ def superseded(state: OwnershipState, found: SiteItem) -> list[Order]:
 
 def services_read(state: OwnershipState, message: ServicesRead, now_ns: int) -> list[Order]:
     """P4 (4) answered: the views count again."""
-    state.store_answered_ns = now_ns
+    hear_store(state, now_ns)
     if message.registration != state.registration or state.phase is not Phase.READING_SERVICES:
         return []
     found = dict(message.items)
@@ -315,6 +318,15 @@ def take_view(state: OwnershipState, name: str, item: ServiceItem) -> None:
         service.shut = False
 
 
+def hear_store(state: OwnershipState, now_ns: int) -> None:
+    """P9, P33: the store answers. If it was put back while it was out of reach, the peer's later renewals are
+    forgotten: the wait for its lease begins here."""
+    if not state.in_touch(now_ns):
+        state.in_touch_since_ns = now_ns
+        state.peer_revoked_revision = 0
+    state.store_answered_ns = now_ns
+
+
 def see_peer(state: OwnershipState, item: SiteItem, now_ns: int) -> None:
     """P8: t_seen is when the answer arrived; the first sight of a revision counts.
 
@@ -327,6 +339,8 @@ def see_peer(state: OwnershipState, item: SiteItem, now_ns: int) -> None:
     state.peer_item = item
     if before is None or _beat_of(before) != _beat_of(item):
         state.peer_seen_ns = now_ns
+    if state.registered and item.record.peer_incarnation >= state.confirmed_incarnation:
+        state.former_incarnations = ()
     promise.peer_seen(state, item)
 
 

@@ -12,6 +12,7 @@ serving without any contact (P29). One's own key says of hold what is so, for wh
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from orchestrator.core.guarding import told_no_more
 from orchestrator.core.records import (
     SERVICES,
     SITES,
@@ -23,6 +24,7 @@ from orchestrator.core.records import (
     decode,
     encode,
 )
+from orchestrator.core.state import OwnershipState
 from orchestrator.core.verdicts import Refuse
 from orchestrator.store.base import Compare, KeyValue, Put
 from orchestrator.store.continuity import KeySeen, Seen
@@ -33,7 +35,8 @@ CERTIFIED = "certified"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """What one site last knew of a service. `known` False: it never saw a record of it. `highest`: the
-    highest epoch it ever heard of, from a guard or a certificate too. `serves`: it may be open there now."""
+    highest epoch it ever heard of, from a guard or a certificate too. `serves`: it may be open there now.
+    `glass`: a certificate has opened it there (P31), and that is not reconciled."""
 
     service: str
     known: bool = False
@@ -42,6 +45,7 @@ class Word:
     revision: int = 0
     highest: int = 0
     serves: bool = False
+    glass: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +75,8 @@ class Certified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptStore:
-    """A person accepts the store that answers, and certifies who owns what (P33). Not the core's business:
-    whoever keeps the site's memory of the store carries it out, and a new keeper starts."""
+    """A person accepts the store that answers, and certifies who owns what (P33). Whoever keeps the site's
+    memory of the store carries it out; then the keeper starts anew in it (`accepting`)."""
 
     certificate: str
     cluster_id: str
@@ -85,15 +89,15 @@ class AcceptStore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """Who certifies. `holds`: it relies on hold, or its disk may still say so (P30); `guards_know`: every
-    guard here knows its incarnation, so that none goes by an older one's hold (P21)."""
+    """Who certifies. `holds`: it relies on hold, or its disk may still say so (P30); `hold_is_over`: no guard
+    here may still go by it, by this keeper's word or by that of an older one (P21, P30)."""
 
     site: str
     peer: str
     incarnation: int
     lease_duration_ns: int
     holds: bool
-    guards_know: bool
+    hold_is_over: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +117,13 @@ class Proposal:
     notes: tuple[str, ...] = ()
 
 
-def word_of(seen: Seen, service: str, *, serves: bool) -> Word:
+def word_of(seen: Seen, service: str, *, serves: bool, glass: bool = False) -> Word:
     """What this site last knew, by its own memory."""
     key = seen.services().get(service)
     record = record_in(key)
     highest = max(seen.epochs.get(service, 0), record.epoch if record is not None else 0)
     if key is None or record is None:
-        return Word(service=service, highest=highest, serves=serves)
+        return Word(service=service, highest=highest, serves=serves, glass=glass)
     return Word(
         service=service,
         known=True,
@@ -128,6 +132,27 @@ def word_of(seen: Seen, service: str, *, serves: bool) -> Word:
         revision=key.revision,
         highest=highest,
         serves=serves,
+        glass=glass,
+    )
+
+
+def may_serve(state: OwnershipState, name: str, now_ns: int) -> bool:
+    """Whether it may be open to clients here, as far as anybody here can tell."""
+    service = state.services[name]
+    by_guard = service.guard is not None and service.guard.open
+    return state.entitled(name, now_ns) or service.open_here or by_guard
+
+
+def writer_of(state: OwnershipState, incarnation: int) -> Writer:
+    """This keeper as one who certifies. `incarnation`: the highest that its site ever went by."""
+    noted = any(note.hold_incarnation for note in state.notes_possible)
+    return Writer(
+        site=state.site,
+        peer=state.peer,
+        incarnation=incarnation,
+        lease_duration_ns=state.timing.lease_duration_ns,
+        holds=state.hold_relied or noted,
+        hold_is_over=told_no_more(state),
     )
 
 
@@ -192,12 +217,11 @@ def propose(
 
 
 def _may_stay(found: ServiceRecord, here: Word, there: SiteWord | None, other: Word | None) -> bool:
-    """The other site has put this record right, or it was certified by an attempt whose end was not heard."""
-    if found.epoch <= here.highest:
+    """The other site has put this record right, or it was certified by an attempt whose end was not heard. A
+    site that trusts its store may not have found out yet: what it knows of the service must not be newer."""
+    if found.epoch <= here.highest or (other is not None and found.epoch < other.highest):
         return False
-    if there is not None and there.trusted:
-        return True
-    return found.kind == CERTIFIED and (other is None or found.epoch >= other.highest)
+    return found.kind == CERTIFIED or (there is not None and there.trusted)
 
 
 def _last_owner(
@@ -232,6 +256,11 @@ def _refusal(
                 "owner-certified", f"{service}: {owner or 'nobody'} stands in the store by certificate"
             )
         return None
+    if other is not None and other.glass:
+        # P31: it would end there though the disk there does not say so, and come back with its host.
+        return Refuse(
+            "glass-broken-there", f"{service} is served at {peer} by a certificate: accept there first"
+        )
     if owner is None:
         return Refuse("owner-unknown", f"{service}: nobody who answers knows its owner; name it")
     serving = [
@@ -268,9 +297,9 @@ def certification(
     own = _own_key(_site_in(keys.get(writer.site)), writer)
     if own is not None:
         puts.append(Put(SITES + writer.site, encode(own)))
-    peer = (
-        None if ask.peer_trusts else _peer_key(keys.get(writer.peer), last.get(SITES + writer.peer), writer)
-    )
+    # Also where it trusts its store: it may not have found out yet. If it has accepted, and lives, its next
+    # renewal takes the mark away again.
+    peer = _peer_key(keys.get(writer.peer), last.get(SITES + writer.peer), writer)
     if peer is not None:
         compares.append(_still(SITES + writer.peer, keys.get(writer.peer)))
         puts.append(Put(SITES + writer.peer, encode(peer)))
@@ -307,10 +336,11 @@ def _record(ask: AcceptStore, each: Certified, site: str, base: ServiceRecord | 
 
 def _own_key(stored: SiteRecord | None, writer: Writer) -> SiteRecord | None:
     """The own key saying what is so of hold; None where it does. A mark that this site did not mean is taken
-    away only when no guard here may still go by it (P21)."""
+    away only when no guard here may still go by it (P21): this is no beat, and the other site does not begin
+    to wait by it as it would by a renewal without the mark (P30)."""
     if stored is None:
         return _held(writer, writer.incarnation) if writer.holds else None
-    if stored.hold is writer.holds or (stored.hold and not writer.guards_know):
+    if stored.hold is writer.holds or (stored.hold and not writer.hold_is_over):
         return None
     return replace(stored, hold=writer.holds)
 

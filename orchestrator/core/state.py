@@ -54,14 +54,17 @@ class ServiceState:
 class GuardState:
     """What is known of one service's guard at this site, from its own word and what it was told.
 
-    `known_incarnation`: the highest it has acknowledged (P21). `told_until_ns`: until when, at the latest, it
-    may stay open on what it was answered, our clock. `told_manual`: it may stay open for ever.
+    `heard`: it has asked since it came. `known_incarnation`: the highest it has acknowledged (P21).
+    `told_until_ns`: until when, at the latest, it may stay open on what it was answered, our clock.
+    `told_manual`: it may stay open for ever.
     `fence_order`, `automatic_order`, `learn_order`: numbers of orders not acknowledged yet, 0 for none.
-    `cut`: it has acknowledged a fence, and was answered nothing since that would open it. `says_closed`: the
-    same by its own last question. `certified`: it says that a certificate keeps it open (P31).
+    `cut`: it has acknowledged a fence, and was answered nothing since that would open it; `cut_since_ns`:
+    since when. `says_closed`: the same by its own last question. `certified`: it says that a certificate
+    keeps it open (P31).
     """
 
     connected: bool = False
+    heard: bool = False
     open: bool = False
     incarnation: int = 0
     epoch: int = 0
@@ -69,6 +72,7 @@ class GuardState:
     told_until_ns: int = 0
     told_manual: bool = False
     cut: bool = False
+    cut_since_ns: int = 0
     says_closed: bool = False
     certified: bool = False
     automatic: bool = False
@@ -136,6 +140,8 @@ class OwnershipState:
     beat: int = 0
     own_revision: int = 0
     confirmed_incarnation: int = 0
+    # P15, P33: those of before this store was accepted, until the peer is known to have heard of this one.
+    former_incarnations: tuple[int, ...] = ()
     beats: dict[int, Beat] = field(default_factory=dict)
     last_sent_ns: int = 0
     confirmed_sent_ns: int = 0
@@ -154,6 +160,7 @@ class OwnershipState:
     next_transaction: int = 1
     next_internal_ask: int = -1
     store_answered_ns: int = 0
+    in_touch_since_ns: int = 0
     # P14 to P17: promises asked for, and given.
     promises_asked: dict[int, int] = field(default_factory=dict)
     next_promise: int = 1
@@ -184,6 +191,7 @@ class OwnershipState:
     word_from_incarnation: int = 0
     inherited_deadline_ns: int = 0
     may_be_unbroken: bool = False
+    certifiable: bool = False
     glass: dict[str, Glass] = field(default_factory=dict)
     glass_in_question: frozenset[str] = frozenset()
     next_guard_order: int = 1
@@ -236,6 +244,12 @@ class OwnershipState:
             or any(guard.certified for guard in guards)
         )
 
+    def glass_unknown(self) -> bool:
+        """P32: a site answers only from its whole journal, and a guard that an operator's signed certificate
+        opens keeps a part of it: one that has not been heard since it came may be open by one."""
+        guards = [service.guard for service in self.services.values() if service.guard is not None]
+        return self.certifiable and not all(guard.connected and guard.heard for guard in guards)
+
     def epoch(self, service: str) -> int:
         """The epoch at which this site would act for `service`."""
         glass = self.under_glass(service)
@@ -253,14 +267,26 @@ class OwnershipState:
             return None
         if self.peer_item.record.revoked and self.peer_item.revision == self.peer_revoked_revision:
             return self.started_at_ns  # P11: we revoked it ourselves, after the wait
+        seen_ns = max(self.peer_seen_ns, self.in_touch_since_ns)
         return max(
-            takeover_after(
-                self.peer_seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift
-            ),
+            takeover_after(seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift),
             self.started_at_ns + wait_of(self.timing.lease_duration_ns, self.timing.clock_drift),
             self.peer_seen_ns + hold_down_ns,
             self.promised_until_ns,
         )
+
+    def in_touch(self, now_ns: int) -> bool:
+        """P9, P33: the store has answered within T. One that has not may have been put back meanwhile to
+        where it was last seen, so what was seen then says nothing of how long the peer's lease lasts."""
+        return not has_passed(self.store_answered_ns + self.timing.lease_duration_ns, now_ns)
+
+    def lease_left_to_next(self) -> int:
+        """P7, P32: until when whoever starts after this, on this boot, may count on what is open here; 0: not
+        at all. One that has not registered passes on what was left to it. A lease without the peer's word
+        entitles to nothing, and must not look unbroken to the next."""
+        if not self.registered:
+            return self.inherited_deadline_ns
+        return 0 if self.word_needed else self.deadline_ns
 
     def decider_lives(self, now_ns: int) -> bool:
         """P1: the deciding loop has completed a turn within T/2."""
@@ -284,11 +310,13 @@ def new_state(
     inherited_deadline_ns: int = 0,
     guarded: frozenset[str] = frozenset(),
     note: Note = EMPTY,
+    certifiable: bool = False,
 ) -> OwnershipState:
     """A keeper that starts. `inherited_*`: what the keeper before it on this boot had open, and until when;
     it gives no right, it only says by when to fence if no right comes, and whether the lease was unbroken
     (P32). `guarded`: services whose host here has a guard. `note`: what stands on the disk (P16, P30, P31);
-    without `hold_*` if it is of another boot, after which nothing is open."""
+    without `hold_*` if it is of another boot, after which nothing is open. `certifiable`: a guard here may be
+    opened by a certificate that we never saw (P31)."""
     services = {
         name: ServiceState(
             automatic=mode is Mode.AUTOMATIC,
@@ -313,6 +341,7 @@ def new_state(
         inherited_deadline_ns=inherited_deadline_ns,
         notes_possible=(note,),
         start_note=note,
+        certifiable=certifiable,
         may_be_unbroken=note.hold_incarnation > 0,
         glass={glass.service: glass for glass in note.glass},
         glass_in_question=frozenset(glass.service for glass in note.glass if glass.reconciling),

@@ -3,7 +3,14 @@
 Pure. Unknown is said to be unknown; a bound is always "at most", with what it is made from.
 """
 
-from orchestrator.core.gates import Wish, final_position, loss_bound_seconds, reaches
+from orchestrator.core.gates import (
+    Wish,
+    final_position,
+    loss_bound_seconds,
+    reaches,
+    standing_still,
+    still_words,
+)
 from orchestrator.core.view import ServiceView, View
 
 
@@ -26,10 +33,9 @@ def statement(view: View, service: ServiceView, wish: Wish) -> tuple[str, float 
         return words + f"have reached {wish.to_site} since this controller started", None
     age_seconds = (view.now_ns - service.safe_until_ns) / 1e9
     words = f"{before}{name} loses at most {bound:.1f} s of writes: everything {wish.from_site} wrote until "
-    return (
-        words + f"{age_seconds:.1f} s ago is known to be at {wish.to_site}, what came after may not be",
-        bound,
-    )
+    words += f"{age_seconds:.1f} s ago is known to be at {wish.to_site}, what came after may not be"
+    still = standing_still(view, service)
+    return words + (f"; {still_words(view, still)}" if still is not None else ""), bound
 
 
 def loss_if_moved_now(view: View, service: ServiceView) -> str:

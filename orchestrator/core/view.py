@@ -13,6 +13,7 @@ from orchestrator.core.devices import Power
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.reach import Reach
 from orchestrator.core.records import Movement, ServiceRecord
+from orchestrator.core.standstill import Still
 from sites.model import Service
 from sites.replication.words import Role, Sample
 
@@ -36,12 +37,15 @@ class ServiceView:
 
     `samples`: the latest fresh sample per site. `dead_here`: evidence that our instance is positively not
     running. `safe_until_ns`: everything written at the primary up to then is known to be at the standby.
+    `still`: the proof of the primary's own site that nothing was written there since.
     `flap_left_seconds`: until gate 6 opens by itself. `run_here`: the run this controller carries out.
     `nobody_for_seconds`: how long the service has had no primary. `run_failed`: the run that holds it has
-    ended without success. `run_in_doubt`: it stands still because a step's end is not known. `open_failures`:
-    how often opening it here failed lately. `guarded`: a guard stands at the database host of either site, as
-    the estate says, so that a stalled controller is fenced. `rooms`: by site that states its capacity, how
-    the service would fit there. `power`: the devices that switch its hosts at the other site off.
+    ended without success. `run_in_doubt`: it stands still because a step's end is not known, `run_waits`: it
+    goes on when a person has said how. A planned move that waits does not count as `run_here`, so that it
+    holds nothing up that cannot wait. `open_failures`: how often opening it here failed lately. `guarded`: a
+    guard stands at the database host of either site, as the estate says, so that a stalled controller is
+    fenced. `rooms`: by site that states its capacity, how the service would fit there. `power`: the devices
+    that switch its hosts at the other site off.
     """
 
     service: Service
@@ -52,11 +56,13 @@ class ServiceView:
     lag_bytes: int | None = None
     lag_age_seconds: float | None = None
     safe_until_ns: int | None = None
+    still: Still | None = None
     final_primary_history: str = ""
     outside: tuple[OutsideWord, ...] = ()
     run_here: str = ""
     run_failed: bool = False
     run_in_doubt: bool = False
+    run_waits: bool = False
     pause_left_seconds: float | None = None
     pause_words: str = ""
     flap_left_seconds: float | None = None
@@ -86,8 +92,9 @@ class ServiceView:
     def writable_at(self, site: str) -> bool | None:
         """Whether the instance at `site` accepts writes, by its own word."""
         sample = self.samples.get(site)
-        if sample is None or sample.role is Role.UNKNOWN:
+        if sample is None or (sample.role is Role.UNKNOWN and not sample.writable):
             return None
+        # Of several parts one may be known to accept writes while another does not answer.
         return bool(sample.writable)
 
     @property
@@ -150,3 +157,11 @@ class View:
         if self.keeper is None or self.keeper.peer is None:
             return None
         return max(0, self.now_ns - self.keeper.peer_seen_ns) / 1e9
+
+    @property
+    def peer_is_silent(self) -> bool:
+        """The peer's key has not moved for half a lease, or was never seen."""
+        silent = self.peer_silent_seconds
+        if self.keeper is None or self.keeper.peer is None or silent is None:
+            return True
+        return silent * 1e9 > self.keeper.peer.lease_duration_ns / 2

@@ -200,13 +200,13 @@ def _ssh_host(parts: Parts, site: str) -> Program:
 
 
 def _second_programs(parts: Parts, site: str) -> tuple[Program, ...]:
-    """What stands on a store and on data that exist: databases, their guards, and the controller or the
-    witness."""
+    """What stands on a store and on data that exist: databases, guards, and the keeper and the controller
+    or the witness."""
     if site == WITNESS:
         return (_daemon(parts, site, "witness"),)
     databases = tuple(_database(parts, site, service) for service in HOME)
     guards = tuple(_daemon(parts, site, "guard", service) for service in HOME if GUARDED)
-    return (*guards, *databases, _daemon(parts, site, "controller"))
+    return (*guards, *databases, _daemon(parts, site, "keeper"), _daemon(parts, site, "controller"))
 
 
 def _database(parts: Parts, site: str, service: str) -> Program:

@@ -44,7 +44,7 @@ async def controller_killed(stage: Stage) -> None:
 async def keeper_killed(stage: Stage) -> None:
     def hurt(place: str) -> None:
         stage.sites.faults.kill(place, "keeper")
-        stage.screen.say(f"{place}'s keeper is killed; its controller starts another one")
+        stage.screen.say(f"{place}'s keeper is killed, and started again")
 
     await survives(stage, "keeper-killed", hurt, lambda place: None, seconds=plays.QUIET_SECONDS)
 

@@ -238,17 +238,18 @@ def unreachable(store: str) -> bool:
 
 
 async def store_restored(stage: Stage) -> None:
-    """The store is wiped and restored from an older backup: epochs go back. Nothing is promoted by it, and
-    both sites go on; a person accepts it at each site."""
+    """The store is wiped and restored from an older backup: owners and epochs go back. Nothing is promoted by
+    it, and both sites go on; a person accepts it at each site, and neither closes what it serves."""
     await acts.begin(stage)
     stage.sites.faults.keep_store()
-    stage.screen.say("a backup of the store is made; then the service moves, which the backup does not know")
-    home = acts.primary(stage.view.now, MOVED)
-    await stage.view.switchover(MOVED, other(home))
-    await acts.served_at(stage, MOVED, other(home))
+    stage.screen.say("a backup of the store is made; then both services move, which the backup does not know")
+    for service in SERVICES:
+        target = other(acts.primary(stage.view.now, service))
+        await stage.view.switchover(service, target)
+        await acts.served_at(stage, service, target)
     before = await acts.begin(stage)
     stage.sites.faults.restore_store()
-    stage.screen.say("the store is restored from the backup: it knows an older owner, and lower epochs")
+    stage.screen.say("the store is restored from the backup: it knows older owners, and lower epochs")
     now = await acts.wait(stage, 2 * plays.QUIET_SECONDS)
     stage.check(
         "that is said", "restored" in text(now) or "went back" in text(now) or "revision" in text(now)

@@ -179,7 +179,7 @@ _ROWS = (
     Row(
         "store-restored",
         "store restored from a backup",
-        "refused and said; both go on until accepted",
+        "refused and said; both go on, also while it is accepted: not one write fails",
         plays_store.store_restored,
     ),
     Row("flapping", "flapping site", "moves once, then asks a person", plays_faults.flapping),

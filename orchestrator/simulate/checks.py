@@ -39,6 +39,8 @@ class Checks:
     planned: dict[str, Promise] = field(default_factory=dict)
     healthy: set[tuple[str, str]] = field(default_factory=set)
     glass: dict[str, str] = field(default_factory=dict)
+    truth: dict[str, str | None] = field(default_factory=dict)
+    """Who owned each service last, whatever the store has forgotten of it."""
 
     def violated(self, invariant: int, words: str) -> None:
         """Note it, and tell the story."""
@@ -112,7 +114,9 @@ class Checks:
         if after.epoch < stood or (after.epoch > stood and after.epoch <= highest):
             self.violated(2, f"{service} is given epoch {after.epoch} after {max(stood, highest)}")
         self.highest[service] = max(self.highest.get(service, 0), after.epoch)
-        if self.glass.get(service) == after.primary and after.kind == "break-glass":
+        self.truth[service] = after.primary
+        ended = after.kind == "break-glass" or after.writer.startswith(f"{after.primary}/owner-")
+        if self.glass.get(service) == after.primary and ended:
             del self.glass[service]
         if after.primary is not None:
             self.owns(service, after.epoch, after.primary)
@@ -128,6 +132,7 @@ class Checks:
     def glass_broken(self, service: str, site: str, epoch: int) -> None:
         """An operator's certificate opened it there."""
         self.glass[service] = site
+        self.truth[service] = site
         self.planned.pop(service, None)
 
     def owns(self, service: str, epoch: int, site: str) -> None:

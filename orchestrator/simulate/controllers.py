@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
 from orchestrator.core.records import Mode, Movement, RunRecord
+from orchestrator.core.restored import CERTIFIED
 from orchestrator.core.state import Phase
 from orchestrator.simulate.hosts import Host, position
 
@@ -105,6 +106,9 @@ class ControllerNode:
             if record.primary == self.site:
                 if not state.entitled(name, shown):
                     continue
+                wanted = self.world.services[name].mode
+                if record.kind == CERTIFIED and record.mode is not wanted:
+                    self._once("mode", name, m.SetMode(service=name, mode=wanted))
                 if self.opened.get(name) != record.epoch or not host.writable():
                     self.open(name, record.epoch)
                 elif (

@@ -12,6 +12,7 @@ from orchestrator.core.records import Pause
 from orchestrator.simulate.clocks import MS
 from orchestrator.simulate.hosts import SHUT
 from orchestrator.simulate.network import Link
+from orchestrator.simulate.people import accept
 from orchestrator.simulate.weathers import OVERTAKING
 from orchestrator.simulate.world import SITES_HERE, World
 from sites.fencing import guard as g
@@ -111,9 +112,13 @@ def back_up(world: World) -> None:
 
 
 def restore(world: World, new_cluster: bool) -> None:
-    """P33: the store is put back to the backup: what was written since is forgotten."""
+    """P33: the store is put back to the backup: what was written since is forgotten, and watches end with the
+    members that they were of."""
     if world.backup is not None:
         world.store.restore(world.backup, new_cluster=new_cluster)
+        for site in SITES_HERE:
+            for keeper in world.sites[site].keepers:
+                keeper.break_follow()
 
 
 def election(world: World, for_ns: int) -> None:
@@ -406,7 +411,7 @@ DEEDS: dict[str, Callable[..., None]] = {
         cut, part, isolate, witness_lost, voter_lost, store_cut, congest, guard_cut, election, stall_keeper,
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
         site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
-        set_mode, eager, back_up, restore, fence_here, touch, certify_down, certify_peer, break_glass,
+        set_mode, eager, back_up, restore, accept, fence_here, touch, certify_down, certify_peer, break_glass,
     )
 }  # fmt: skip
 

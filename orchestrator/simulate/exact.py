@@ -144,6 +144,69 @@ def _glass_on_the_disk(
     return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR, guard_every_ns=1800 * MS), deeds
 
 
+def _out_of_touch(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """y does not reach the store and goes on by promises; meanwhile it is put back to where y last saw it.
+    What x has renewed since is forgotten, and y is back at about that moment."""
+    cut_ns = begin_ns + T_NS + random.randrange(T_NS)
+    back_ns = cut_ns + random.randrange(5 * T_NS // 4, 3 * T_NS)
+    reached_ns = back_ns + random.randrange(-200 * MS, 200 * MS)
+    deeds = [
+        Deed(cut_ns, "store_cut", ("y", "up", reached_ns - cut_ns)),
+        Deed(cut_ns, "store_cut", ("y", "down", reached_ns - cut_ns)),
+        Deed(cut_ns + random.randrange(1, 100 * MS), "back_up"),
+        Deed(back_ns, "restore", (False,)),
+    ]
+    return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR), deeds
+
+
+def _hold_is_forgotten(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x relies on hold, the backup does not know of it, and y alone accepts the store. The witness is back
+    when the link between the two is lost."""
+    lost_ns = begin_ns + T_NS // 2
+    back_ns = lost_ns + 3 * T_NS + random.randrange(T_NS)
+    accepted_ns = back_ns + SECOND + random.randrange(T_NS // 2)
+    apart_ns = accepted_ns + SECOND + random.randrange(T_NS)
+    deeds = [
+        Deed(begin_ns + random.randrange(T_NS // 4), "back_up"),
+        Deed(lost_ns, "witness_lost", (apart_ns - lost_ns - random.randrange(SECOND),)),
+        Deed(back_ns, "restore", (random.random() < 0.5,)),
+        *(Deed(accepted_ns + each * SECOND // 2, "accept", ("y",)) for each in range(2)),
+        Deed(apart_ns, "part", ("x", "y", 20 * T_NS)),
+    ]
+    return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR), deeds
+
+
+def _glass_in_a_restored_store(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """y serves s by a certificate when the store is put back, and accepts it; then y loses power. x is back,
+    accepts it too, and takes s, certified; y boots and reaches nobody, with what its disk says."""
+    lost_ns = begin_ns + T_NS
+    broken_ns = lost_ns + T_NS
+    back_ns = broken_ns + T_NS // 2 + random.randrange(T_NS // 2)
+    accepted_ns = back_ns + SECOND + random.randrange(SECOND)
+    dark_ns = accepted_ns + random.choice((random.randrange(300 * MS), random.randrange(T_NS // 2)))
+    x_ns = dark_ns + random.randrange(SECOND)
+    taken_ns = x_ns + T_NS // 2 + random.randrange(SECOND)
+    y_ns = taken_ns + 2 * T_NS
+    deeds = [
+        Deed(begin_ns + T_NS // 2, "back_up"),
+        Deed(lost_ns, "voter_lost", ("w", back_ns - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", x_ns - lost_ns)),
+        Deed(broken_ns, "break_glass", ("y", "s")),
+        Deed(back_ns, "restore", (False,)),
+        Deed(accepted_ns, "accept", ("y",)),
+        Deed(dark_ns, "site_down", ("y", y_ns - dark_ns)),
+        Deed(dark_ns, "isolate", ("y", 20 * T_NS)),
+        *(Deed(x_ns + SECOND + each * SECOND // 2, "accept", ("x",)) for each in range(3)),
+        Deed(taken_ns, "certify_peer", ("x",)),
+        *(Deed(taken_ns + each * SECOND, "certify_down", ("x", ("s",))) for each in range(1, 4)),
+    ]
+    return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR), deeds
+
+
 def _worst(setting: Setting) -> Setting:
     """Every database is written to as soon as it can be, and nobody is late to look at what is due."""
     return replace(setting, eager=True, lateness_ns=0)
@@ -167,5 +230,7 @@ EXACT: dict[tuple[str, int], Exact] = {
     ("modes", 1): _late_manual,
     ("glass", 1): _glass_on_the_disk, ("glass", 5): _ended_glass,
     ("glass", 3): _word_before_the_news, ("glass", 7): _word_before_the_news,
+    ("restore", 1): _out_of_touch, ("restore", 3): _hold_is_forgotten,
+    ("restore", 5): _glass_in_a_restored_store,
 }  # fmt: skip
 """By a family, and by which of PLACES consecutive seeds of that family."""

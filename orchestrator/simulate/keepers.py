@@ -4,6 +4,7 @@ What is late, lost, doubled or stuck is decided by the links and the disk, never
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
@@ -14,8 +15,8 @@ from orchestrator.core.records import SERVICES, SITES
 from orchestrator.core.state import OwnershipState, Phase
 from orchestrator.simulate.clocks import MS, Clock
 from orchestrator.simulate.store import value_of
-from orchestrator.store.base import Compare, KeyValue
-from orchestrator.store.continuity import Answer, Seen, contradiction, with_answer
+from orchestrator.store.base import Compare
+from orchestrator.store.continuity import Answer, Seen, contradiction, with_answer, with_epoch
 from sites.fencing import guard as g
 
 if TYPE_CHECKING:
@@ -26,14 +27,16 @@ NEVER = 1 << 62
 
 
 class Call:
-    """A request that waits for its answer. `known`: what was known of the store when it was sent (P33)."""
+    """A request that waits for its answer. `known`: what was known of the store when it was sent (P33), and
+    `life`: which life of it that was."""
 
-    __slots__ = ("ended", "known", "lost")
+    __slots__ = ("ended", "known", "life", "lost")
 
-    def __init__(self, lost: Message | None, known: Seen | None = None) -> None:
+    def __init__(self, lost: Message | None, known: Seen | None = None, life: int = 0) -> None:
         self.ended = False
         self.lost = lost
         self.known = known
+        self.life = life
 
 
 class KeeperNode:
@@ -57,6 +60,8 @@ class KeeperNode:
         self.cut = 0
         self.guard_lines: dict[str, tuple[GuardNode, int]] = {}
         self.peer_requests: dict[int, Callable[[m.AnswerPromise], None]] = {}
+        self.calls: list[Call] = []
+        self.accepted = 0
 
     # --- running -------------------------------------------------------------------------------------
 
@@ -120,15 +125,31 @@ class KeeperNode:
                 world.story.keeper_ordered(self, order)
             self._carry_out(order)
         self._keep_note()
+        if world.setting.restores:
+            self._keep_seen()
         self._plan()
         if world.setting.eager and isinstance(message, m.ServiceSeen):
             world.after(0, world.controllers[self.site].look_now)
 
     def _keep_note(self) -> None:
         note = self.world.sites[self.site].disk
-        # P32: a lease without the peer's word must not look unbroken to the next keeper.
-        note.deadline_ns = 0 if self.state.word_needed else self.state.deadline_ns
+        note.deadline_ns = self.state.lease_left_to_next()
         note.open_here = [name for name, held in self.state.services.items() if held.open_here]
+
+    def _keep_seen(self) -> None:
+        """P33: epochs and incarnations that anybody here has heard of."""
+        disk, state = self.world.sites[self.site].disk, self.state
+        assert disk.seen is not None
+        seen, highest = disk.seen, max(disk.seen.incarnation, state.incarnation)
+        for name, service in state.services.items():
+            if service.item is not None:
+                seen = with_epoch(seen, name, service.item.record.epoch)
+            if service.guard is not None:
+                seen = with_epoch(seen, name, service.guard.epoch)
+                highest = max(highest, service.guard.incarnation)
+        for glass in state.glass.values():
+            seen = with_epoch(seen, glass.service, glass.epoch)
+        disk.seen = seen if highest == seen.incarnation else replace(seen, incarnation=highest)
 
     def _plan(self) -> None:
         """Wake when something is due; a real keeper looks every 25 ms."""
@@ -267,24 +288,29 @@ class KeeperNode:
         up, or twice, or not at all."""
         world = self.world
         disk = world.sites[self.site].disk
-        call = Call(lost, disk.seen)
+        call = Call(lost, disk.seen, world.store.life)
+        if world.setting.restores:
+            self.calls = [*(each for each in self.calls if not each.ended), call]
         world.after(world.timeout_ns, self.run, self._given_up, call)
         if self.cut or disk.store_broken:
             return
         link = world.up[self.site]
         late = link.late() if writes else None
         if late is not None:
-            world.after(world.timeout_ns + late, self._arrive_late, apply)
+            world.after(world.timeout_ns + late, self._arrive_late, call, apply)
             return
         for delay_ns in link.delays():
             world.after(delay_ns, self._arrive, call, apply)
 
-    def _arrive_late(self, apply: Callable[[], Message]) -> None:
-        if self.world.store_open(self._arrive_late, apply):
+    def _arrive_late(self, call: Call, apply: Callable[[], Message]) -> None:
+        world = self.world
+        if call.life == world.store.life and world.store_open(self._arrive_late, call, apply):
             apply()
 
     def _arrive(self, call: Call, apply: Callable[[], Message]) -> None:
         world = self.world
+        if call.life != world.store.life:
+            return
         link = world.up[self.site]
         if link.cut:
             if link.keeps():
@@ -301,7 +327,7 @@ class KeeperNode:
     def _trusted(self, known: Seen) -> bool:
         """P33: what the store answers must be one history with what was known when it was asked."""
         store, disk = self.world.store, self.world.sites[self.site].disk
-        items = tuple(KeyValue(key, b"", revision) for key, (revision, _) in store.items.items())
+        items = store.raw()
         missing = tuple(key for key in known.keys if key not in store.items)
         answer = Answer(cluster_id=store.cluster_id, revision=store.revision, items=items, missing=missing)
         if contradiction(known, answer) is not None:
@@ -418,30 +444,47 @@ class KeeperNode:
         if not self.alive or self.follow_broken:
             return
         if self.cut or self.world.sites[self.site].disk.store_broken:
-            self._break_follow()
+            self.break_follow()
             return
         message = self.world.seen(self, key)
         if message is None:
             return
         delays = self.world.down[self.site].delays()
         if not delays:
-            self._break_follow()
+            self.break_follow()
             return
         prefix = SITES if key.startswith(SITES) else SERVICES
         at_ns = max(self.follows.get(prefix, 0), self.world.now_ns + delays[0])
         self.follows[prefix] = at_ns
-        self.world.at(at_ns, self._watch_arrives, message)
+        self.world.at(at_ns, self._watch_arrives, message, self.accepted)
 
-    def _watch_arrives(self, message: Message) -> None:
+    def _watch_arrives(self, message: Message, accepted: int) -> None:
+        if accepted != self.accepted:
+            return  # of a watch over the store of before
         if self.world.down[self.site].cut:
-            self._break_follow()
+            self.break_follow()
         else:
-            self.run(self.tell, message)
+            self.run(self._take_seen, message, accepted)
 
-    def _break_follow(self) -> None:
+    def _take_seen(self, message: Message, accepted: int) -> None:
+        if accepted == self.accepted:
+            self.tell(message)
+
+    def break_follow(self) -> None:
+        """The watch ends, and is begun again after a while."""
         if not self.follow_broken:
             self.follow_broken = True
             self.world.after(self.world.timeout_ns // 2, self.follow_again)
+
+    def start_anew(self, next_incarnation: int) -> None:
+        """P33: the store is accepted: nothing that was asked of the former one is answered any more."""
+        for call in self.calls:
+            call.ended = True
+        self.calls = []
+        self.accepted += 1
+        self.follow_broken = True
+        self.tell(m.StoreAccepted(next_incarnation))
+        self.follow_again()
 
     def follow_again(self) -> None:
         """Read, then watch from there."""
@@ -472,4 +515,4 @@ class KeeperNode:
                 prefix = SITES if key.startswith(SITES) else SERVICES
                 at_ns = max(self.follows.get(prefix, 0), self.world.now_ns + back_ns)
                 self.follows[prefix] = at_ns
-                self.world.at(at_ns, self._watch_arrives, message)
+                self.world.at(at_ns, self._watch_arrives, message, self.accepted)

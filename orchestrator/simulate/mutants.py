@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from orchestrator.simulate.loader import Edit
 
+ACCEPTING = "orchestrator.core.accepting"
 ASKING = "orchestrator.core.asking"
 ASKS = "orchestrator.core.asks"
 GUARDING = "orchestrator.core.guarding"
@@ -18,6 +19,7 @@ NOTING = "orchestrator.core.noting"
 OWNERSHIP = "orchestrator.core.ownership"
 PROMISE = "orchestrator.core.promise"
 REGISTRATION = "orchestrator.core.registration"
+RESTORED = "orchestrator.core.restored"
 STATE = "orchestrator.core.state"
 GUARD = "sites.fencing.guard"
 CONTINUITY = "orchestrator.store.continuity"
@@ -45,6 +47,13 @@ NO_WORD = (
     ),
 )
 """P32 taken out: a lease that ended costs nothing but time."""
+
+ALWAYS_IN_TOUCH = (
+    STATE,
+    "        return not has_passed(self.store_answered_ns + self.timing.lease_duration_ns, now_ns)",
+    "        return True",
+)
+"""P9: how long the store did not answer counts for nothing; a keeper that starts has not been answered yet."""
 
 GUARD_HAS_TAKEN_IT = (
     "        if service.guard is not None and _is_automatic(state, name) and not service.guard.automatic:"
@@ -226,8 +235,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "change",
         (
             STATE,
-            "                self.peer_seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift",
-            "                self.peer_seen_ns, self.timing.lease_duration_ns, self.timing.clock_drift",
+            "takeover_after(seen_ns, self.peer_item.record.lease_duration_ns, self.timing.clock_drift)",
+            "takeover_after(seen_ns, self.timing.lease_duration_ns, self.timing.clock_drift)",
         ),
         (
             PROMISE,
@@ -250,6 +259,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "        # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.\n",
             "        if here.keepers:\n            state.peer_item = here.keepers[-1].state.peer_item\n            state.peer_seen_ns = here.keepers[-1].state.peer_seen_ns\n",
         ),
+        ALWAYS_IN_TOUCH,
         *NO_WORD,
     ),
     _mutant(
@@ -773,5 +783,61 @@ MUTANTS: tuple[Mutant, ...] = (
             "    if known.cluster_id and answer.cluster_id and known.cluster_id != answer.cluster_id:\n",
             "    if False:\n",
         ),
+    ),
+    _mutant(
+        "P9 P33",
+        "a store that was out of reach is taken up where it was left",
+        "it was put back meanwhile to what the taker saw last, and the holder has renewed since",
+        "restore",
+        ALWAYS_IN_TOUCH,
+    ),
+    _mutant(
+        "P33",
+        "the other site's key is not marked as holding, and modes stay",
+        "the backup does not know that it holds, and it serves on without any contact",
+        "restore",
+        (
+            RESTORED,
+            "    peer = _peer_key(keys.get(writer.peer), last.get(SITES + writer.peer), writer)\n",
+            "    peer = None\n",
+        ),
+        (
+            RESTORED,
+            "        mode=Mode.MANUAL,\n",
+            "        mode=base.mode if base is not None else Mode.MANUAL,\n",
+        ),
+    ),
+    _mutant(
+        "P31 P33",
+        "glass is ended by a certificate before the disk says so",
+        "the other site takes the service, and who boots with the older note serves by the glass",
+        "restore",
+        (
+            ACCEPTING,
+            "        state.glass[name] = replace(glass, reconciling=True)\n",
+            "        state.glass[name] = replace(glass, reconciling=False)\n",
+        ),
+        (
+            ACCEPTING,
+            "    return all(noting.reconciliation_is_noted(state, name) for name in state.glass)",
+            "    return True",
+        ),
+    ),
+    _mutant(
+        "P4 P32 P33",
+        "who accepts a store keeps what it read in the former one",
+        "a takeover that it had not heard of was certified, and it believes that it is primary",
+        "restore",
+        (
+            ACCEPTING,
+            "    return [*replies, *register(state, now_ns)]",
+            "    return [*replies, *register(state, now_ns, drop=frozenset())]",
+        ),
+        (
+            ACCEPTING,
+            "    return ServiceState(\n",
+            "    return ServiceState(\n        item=service.item,\n        known=service.known,\n",
+        ),
+        *NO_WORD,
     ),
 )

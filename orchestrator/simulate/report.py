@@ -159,13 +159,45 @@ def all_mutants(*, only: str | None, jobs: int | None, json_path: str | None, ma
 BEGIN, END = "<!-- mutants -->", "<!-- end of mutants -->"
 
 
-def put_table(page: Path, text: str) -> None:
+def put_table(page: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put the table between its marks in a page that has them; otherwise it becomes the page."""
+    begin, end = marks
     old = page.read_text(encoding="utf-8") if page.exists() else ""
-    if BEGIN in old and END in old:
-        before, _, rest = old.partition(BEGIN)
-        text = f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}"
+    if begin in old and end in old:
+        before, _, rest = old.partition(begin)
+        text = f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}"
     page.write_text(text, encoding="utf-8")
+
+
+CRASHES = "<!-- crash matrix -->", "<!-- end of crash matrix -->"
+
+
+def crashes(*, json_path: str | None, markdown: str | None) -> int:
+    """The crash matrix; 1 if any of its cases ends otherwise than the undisturbed run. Raises
+    ResultNotWritten."""
+    # What it needs of the runbooks takes a second to load, and seeds need none of it.
+    from orchestrator.simulate import crash_matrix
+
+    check_result(json_path, markdown)
+    out = sys.stderr if json_path == "-" else sys.stdout
+
+    def tell(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done} of {total} cases \033[K", end="", file=sys.stderr, flush=True)
+
+    cells = crash_matrix.matrix(tell)
+    _clear()
+    print("\n".join(crash_matrix.table(cells)), file=out)
+    wrong = [cell for cell in cells if not cell.ok]
+    print(f"\n{len(cells) - len(wrong)} of {len(cells)} cases ended as the undisturbed run does", file=out)
+    for cell in wrong[:SHOWN]:
+        print(f"  {cell.case}: {cell.end_state}", file=out)
+    if len(wrong) > SHOWN:
+        print(f"  and {len(wrong) - SHOWN} more", file=out)
+    if markdown is not None:
+        put_table(Path(markdown), "\n".join(crash_matrix.table(cells)) + "\n", CRASHES)
+    _write(crash_matrix.as_json(cells), json_path)
+    return 1 if wrong else 0
 
 
 def rows_of(page: Path) -> list[tuple[str, str, int | None, int | None]]:

@@ -265,9 +265,12 @@ def draw(seed: int) -> Scenario:
     for_ns = family.leases * T_NS
     begin_ns = T_NS // 2 if steady else 3 * T_NS
     deeds, ending = SCRIPTS[family.script](random, family, services, begin_ns, for_ns - 2 * T_NS)
+    if weather is not FAIR:
+        ending = replace(ending, healthy="")  # a lease may end by the weather alone
     exact = EXACT.get((family.name, seed // len(FAMILIES) % PLACES))
     if exact is not None:
         setting, deeds = exact(random, setting, begin_ns, for_ns - 2 * T_NS)
+        ending = Ending()
     return Scenario(seed, family.name, setting, tuple(deeds), for_ns, steady, ending)
 
 
@@ -544,7 +547,9 @@ def _modes(random: Random, family: Family, services: Services, begin_ns: int, en
 
 
 def _restore(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:
-    """A backup, then a service changes hands, then the store is put back to the backup."""
+    """A backup, then a service changes hands, then the store is put back to the backup, and accepted."""
+    if random.random() < 0.3:
+        return _accepted(random, services, begin_ns)
     backup_ns = begin_ns + T_NS + random.randrange(T_NS)
     moved_ns = backup_ns + random.randrange(T_NS)
     move = random.choice(
@@ -559,9 +564,42 @@ def _restore(random: Random, family: Family, services: Services, begin_ns: int, 
         Deed(backup_ns, "back_up"),
         move,
         Deed(back_ns, "restore", (random.random() < 0.3,)),
+        *_acceptances(random, back_ns, end_ns),
     ]
     more, ending = _any(random, replace(family, least=0, most=3), services, backup_ns, end_ns)
     return sorted([*deeds, *more], key=lambda deed: deed.at_ns), ending
+
+
+def _acceptances(random: Random, back_ns: int, end_ns: int) -> list[Deed]:
+    """People accept the store at the two sites, soon after one another or not, and try it again; at times at
+    one site alone, or nowhere."""
+    sites = random.choice((("x", "y"), ("y", "x"), ("x", "y"), ("y", "x"), ("x",), ("y",), ()))
+    deeds = []
+    at_ns = back_ns
+    for site in sites:
+        at_ns += random.choice((random.randrange(2 * SECOND), random.randrange(2 * T_NS)))
+        tries = (at_ns, at_ns + SECOND, at_ns + T_NS)
+        deeds += [Deed(each, "accept", (site,)) for each in tries if each < end_ns]
+    return deeds
+
+
+def _accepted(random: Random, services: Services, begin_ns: int) -> Script:
+    """Nothing is wrong but that the store was put back; people accept it at both sites, one after the other.
+    In fair weather nobody is cut off by that."""
+    backup_ns = begin_ns + T_NS + random.randrange(T_NS)
+    back_ns = backup_ns + random.randrange(T_NS // 2, 3 * T_NS)
+    first, second = random.choice((("x", "y"), ("y", "x")))
+    first_ns = back_ns + SECOND + random.randrange(2 * T_NS)
+    second_ns = first_ns + random.randrange(2 * T_NS)
+    deeds = [
+        Deed(backup_ns, "back_up"),
+        Deed(backup_ns + random.randrange(SECOND), "touch", (first, "s")),
+        Deed(back_ns, "restore", (random.random() < 0.3,)),
+        *(Deed(first_ns + each * SECOND, "accept", (first,)) for each in range(2)),
+        *(Deed(second_ns + each * SECOND, "accept", (second,)) for each in range(2)),
+    ]
+    healthy = random.choice([service.home for service in services.values()])
+    return sorted(deeds, key=lambda deed: deed.at_ns), Ending(healthy=healthy, from_ns=back_ns)
 
 
 def _spares(random: Random, family: Family, services: Services, begin_ns: int, end_ns: int) -> Script:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from orchestrator.core.messages import ServiceItem, SiteItem
-from orchestrator.core.records import SERVICES, SITES, ServiceRecord, SiteRecord, decode
-from orchestrator.store.base import Compare
+from orchestrator.core.records import SERVICES, SITES, ServiceRecord, SiteRecord, decode, encode
+from orchestrator.store.base import Compare, KeyValue
 
 Value = SiteRecord | ServiceRecord | bytes
 
@@ -33,9 +33,10 @@ class Backup:
 
 
 class SimulatedStore:
-    """Keys, revisions, and when it answers again after a pause."""
+    """Keys, revisions, and when it answers again after a pause. `life`: how often it was put back; whoever
+    asked it in an earlier life is not answered, for its members were started anew meanwhile."""
 
-    __slots__ = ("answers_from_ns", "cluster_id", "items", "lost", "revision")
+    __slots__ = ("_raw", "answers_from_ns", "cluster_id", "items", "life", "lost", "revision")
 
     def __init__(self) -> None:
         self.revision = 1
@@ -43,6 +44,8 @@ class SimulatedStore:
         self.answers_from_ns = 0
         self.cluster_id = "first"
         self.lost = False
+        self.life = 0
+        self._raw: dict[str, KeyValue] = {}
 
     def transact(self, compares: tuple[Compare, ...], puts: tuple[tuple[str, Value], ...]) -> bool:
         """All of `puts` if all of `compares` hold."""
@@ -66,6 +69,19 @@ class SimulatedStore:
         found = self.items.get(SERVICES + name)
         return ServiceItem(found[0], found[1]) if found else None  # type: ignore[arg-type]
 
+    def raw(self, prefix: str = "") -> tuple[KeyValue, ...]:
+        """The keys as the store has them: in bytes."""
+        found = []
+        for key, (revision, value) in self.items.items():
+            if not key.startswith(prefix):
+                continue
+            raw = self._raw.get(key)
+            if raw is None or raw.mod_revision != revision:
+                said = value if isinstance(value, bytes) else encode(value)
+                raw = self._raw[key] = KeyValue(key, said, revision)
+            found.append(raw)
+        return tuple(found)
+
     def backup(self) -> Backup:
         """A copy of now."""
         return Backup(self.revision, tuple(self.items.items()))
@@ -74,5 +90,7 @@ class SimulatedStore:
         """Back to that copy: everything since is forgotten."""
         self.revision = backup.revision
         self.items = dict(backup.items)
+        self.life += 1
+        self._raw = {}
         if new_cluster:
             self.cluster_id += "+"

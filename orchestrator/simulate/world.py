@@ -232,6 +232,8 @@ class World:
             guarded=frozenset(self.services) if self.setting.guarded else frozenset(),
             note=note,
         )
+        if here.disk.seen is not None:
+            state.next_incarnation = here.disk.seen.incarnation + 1
         # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.
         node = KeeperNode(self, site, name, here.clock, state)
         here.keepers = [*(one for one in here.keepers if one.alive), node]

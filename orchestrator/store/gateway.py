@@ -20,6 +20,7 @@ from orchestrator.store.wire import Json
 
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 CONNECTIONS_PER_MEMBER = 16
+LONGEST_WORDS_BYTES = 300
 
 
 class MemberTrouble(Exception):
@@ -158,7 +159,11 @@ def refusal(member: Member, status: int, raw: bytes) -> Exception:
             return MemberMisuse(
                 "has no JSON gateway here: start etcd with --enable-grpc-gateway (the default)"
             )
-        return MemberTrouble(f"answered, but not as etcd does: HTTP {status}", sent=True)
+        words = " ".join(raw[:LONGEST_WORDS_BYTES].decode(errors="replace").split())
+        if "CommonName of client" in words:  # said in plain text, before the request is looked at
+            return spoken_refusal(member, 0, words)
+        told = f": {words}" if words.isprintable() and words else ""
+        return MemberTrouble(f"answered, but not as etcd does: HTTP {status}{told}", sent=True)
     return spoken_refusal(member, int(said.get("code", 0)), str(said.get("message") or said.get("error", "")))
 
 

@@ -77,7 +77,6 @@ class KnownStore:
         self._kept_at: float | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
-        self._left = False  # what is on the disk is for the next process, and not written over
         self.problem = ""
         if self._seen.broken is not None:
             self._ended.set()
@@ -102,7 +101,7 @@ class KnownStore:
         if self.broken is not None or not cluster_id:
             return
         if self._seen.cluster_id and cluster_id != self._seen.cluster_id:
-            self._break(other_cluster(self._seen, cluster_id, revision))
+            self._break(other_cluster(self._seen, cluster_id, revision), self._seen)
             return
         self._learn(with_answer(self._seen, Answer(cluster_id=cluster_id, revision=revision)))
         self._inner.pin(cluster_id)
@@ -119,7 +118,7 @@ class KnownStore:
     def distrust(self, found: Break) -> None:
         """Another process of this site has found the store to be another one."""
         if self.broken is None:
-            self._break(found)
+            self._break(found, self._seen)
 
     # --- the store ---------------------------------------------------------------------------------------
 
@@ -133,7 +132,7 @@ class KnownStore:
         try:
             snapshot = await self._inner.read(prefix, timeout_seconds=timeout_seconds, exact=exact)
         except StoreOtherCluster as fault:
-            raise self._break(other_cluster(known, fault.cluster_id)) from fault
+            raise self._break(other_cluster(known, fault.cluster_id), known) from fault
         found = {item.key for item in snapshot.items}
         missing = tuple(key for key in expected(known, prefix, exact=exact) if key not in found)
         self._take(
@@ -162,7 +161,7 @@ class KnownStore:
         try:
             result = await self._inner.transact(compares, puts, asked, timeout_seconds=timeout_seconds)
         except StoreOtherCluster as fault:
-            raise self._break(other_cluster(known, fault.cluster_id)) from fault
+            raise self._break(other_cluster(known, fault.cluster_id), known) from fault
         missing = tuple(key for key, item in zip(asked, result.reads, strict=True) if item is None)
         items = tuple(item for item in result.reads if item is not None)
         self._take(
@@ -206,12 +205,12 @@ class KnownStore:
         try:
             return coming.result()
         except StoreOtherCluster as fault:
-            raise self._break(other_cluster(known, fault.cluster_id)) from fault
+            raise self._break(other_cluster(known, fault.cluster_id), known) from fault
         except StoreBehind as fault:
             found = contradiction(known, Answer(cluster_id="", revision=fault.revision))
             if found is None:
                 raise  # it was to begin further on than this store was ever known to be
-            raise self._break(found) from fault
+            raise self._break(found, known) from fault
 
     async def aclose(self) -> None:
         """Keeps what is known, and closes the store."""
@@ -248,23 +247,25 @@ class KnownStore:
             raise RuntimeError("certify is for a store that is not trusted")
         return await self._inner.transact(compares, puts, (), timeout_seconds=timeout_seconds)
 
-    async def accept(self, acceptance: Acceptance, items: Sequence[KeyValue], *, at_once: bool) -> None:
-        """Trust this store from now on, by a person's word. `items`: what was certified in it. `at_once`
-        False: from the next start on, for whoever still has the former store's records in mind (P4, P5).
+    async def accept(self, acceptance: Acceptance, items: Sequence[KeyValue]) -> None:
+        """Trust this store from now on, by a person's word. `items`: what was certified in it. Whoever has
+        the former store's records in mind must forget them before anything else is done (P4, P5): it is
+        trusted when this returns, and nothing else has run by then.
 
         Raises OSError when that could not be kept: then it is not trusted.
         """
-        fresh = accepted(self._seen, acceptance, items)
         if self._keeping is not None:
             await asyncio.wait([self._keeping])
         if self._unreadable():
             await self._memory.set_aside()
-        await self._memory.keep(fresh)
-        if at_once:
-            self._kept = fresh
-            self._adopt(fresh)
-        else:
-            self._left = True
+        fresh = accepted(self._seen, acceptance, items)
+        # As the write that is under way, so that no other one puts the doubt back onto the disk.
+        self._keeping = asyncio.ensure_future(self._memory.keep(fresh))
+        await self._keeping
+        self._kept = fresh
+        self._adopt(accepted(self._seen, acceptance, items))  # epochs may have been heard of meanwhile
+        if urgent(fresh, self._seen):
+            self._start_keeping()
         log.warning(
             "store-accepted",
             cluster_id=fresh.cluster_id,
@@ -298,17 +299,26 @@ class KnownStore:
     def _take(self, known: Seen, answer: Answer) -> None:
         if self.broken is not None:  # found out meanwhile, by another answer
             raise _distrusted(self.broken)
+        if self._is_of_the_former(known):
+            raise _distrusted(AFTER_ACCEPTANCE)
         found = contradiction(known, answer)
         if found is not None:
-            raise self._break(found)
+            raise self._break(found, known)
         if not self._seen.cluster_id and answer.cluster_id:
             log.info("store-adopted", cluster_id=answer.cluster_id, revision=answer.revision)
         self._learn(with_answer(self._seen, answer))
 
-    def _break(self, found: Break) -> StoreDistrusted:
-        """Trust ends, for everything from now on."""
+    def _is_of_the_former(self, known: Seen) -> bool:
+        """What was asked by whoever knew `known` was asked of a store that is no more: one was accepted
+        since. Its answer says nothing, for or against this one."""
+        return known.certificate != self._seen.certificate
+
+    def _break(self, found: Break, known: Seen) -> StoreDistrusted:
+        """Trust ends, for everything from now on. `known`: what the finding was held against."""
         if self.broken is not None:
             return _distrusted(self.broken)
+        if self._is_of_the_former(known):
+            return _distrusted(AFTER_ACCEPTANCE)
         found = replace(found, at=wall_text())
         self._learn(replace(self._seen, broken=found))
         self._ended.set()
@@ -343,7 +353,7 @@ class KnownStore:
 
     async def _keep(self) -> None:
         """One write at a time; what changes meanwhile is in the next one."""
-        while self._seen is not self._kept and not self._unreadable() and not self._left:
+        while self._seen is not self._kept and not self._unreadable():
             seen = self._seen
             self._kept_at = self._now()
             try:

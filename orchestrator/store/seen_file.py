@@ -13,16 +13,13 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
+from orchestrator.core.adapters import adapter
 from orchestrator.store.continuity import Break, BreakCode, Seen
 
 NAME = "store-seen.json"
 VERSION = 1
 LARGEST_FILE_BYTES = 16 * 1024 * 1024
 ASIDE_AT_MOST = 1000
-
-_SEEN = TypeAdapter(Seen)
 
 
 class SeenUnreadable(Exception):
@@ -85,7 +82,7 @@ class SeenFile:
 
     def _replace(self, seen: Seen) -> None:
         fresh = self.path.with_suffix(".new")
-        said = _SEEN.dump_python(seen, mode="json")
+        said = adapter(Seen).dump_python(seen, mode="json")
         text = json.dumps({"version": VERSION, "sha256": _sum(said), "seen": said}).encode()
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
@@ -117,7 +114,8 @@ def _understood(raw: bytes) -> Seen:
         raise ValueError(f"of another version, {said['version']!r}")
     if said["sha256"] != _sum(said["seen"]):
         raise ValueError("its sum does not fit")
-    return _SEEN.validate_python(said["seen"])
+    seen: Seen = adapter(Seen).validate_python(said["seen"])
+    return seen
 
 
 def _sum(said: Any) -> str:

@@ -12,6 +12,8 @@ from orchestrator.store.client import EtcdClient
 from orchestrator.store.gateway import Member, MemberTrouble
 from orchestrator.store.wire import Json, cluster_of, revision_of
 
+NO_LEADER = "sees no leader"
+_ALARM = re.compile(r"memberID:(\d+)\s+alarm:(\w+)")
 _QUOTA = re.compile(r"^etcd_server_quota_backend_bytes ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -47,6 +49,28 @@ class StoreStatus:
         """The leader's endpoint, by the newest term anybody knows."""
         leaders = [member for member in self.members if member.leader]
         return max(leaders, key=lambda member: member.raft_term or 0).endpoint if leaders else None
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that a member has raised, and which concerns the whole store, until a person disarms it.
+    `endpoint`: the member's, None where none of those asked is it."""
+
+    kind: str
+    endpoint: str | None
+
+
+def alarms(status: StoreStatus) -> tuple[Alarm, ...]:
+    """Every member that answers tells of all alarms; each is told once."""
+    by_id = {member.member_id: member.endpoint for member in status.members if member.member_id}
+    found = [pair for member in status.members for pair in _ALARM.findall(member.problem)]
+    return tuple(Alarm(kind, by_id.get(raised_by)) for raised_by, kind in dict.fromkeys(found))
+
+
+def complaints(member: MemberStatus) -> str:
+    """What a member complains of beside alarms and a missing leader; "" for nothing."""
+    said = [part.strip() for part in member.problem.split("; ")]
+    return "; ".join(part for part in said if part and "no leader" not in part and not _ALARM.search(part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +112,7 @@ def _status(member: Member, answer: Json, round_trip_seconds: float, foreign: st
     own, leader = str(answer.get("header", {}).get("member_id", "")), str(answer.get("leader", "0"))
     problems = [str(error) for error in answer.get("errors", ())]
     if leader == "0":
-        problems.append("sees no leader")
+        problems.append(NO_LEADER)
     if foreign:
         problems.append(foreign)
     return MemberStatus(

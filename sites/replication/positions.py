@@ -164,15 +164,31 @@ def told_safe_until_ns(sample: Sample | None, line: str) -> int | None:
 
 def reached(have: Position | None, wanted: Position) -> bool | None:
     """Whether everything up to `wanted` is there (P24, gate 3); None where the two cannot be compared."""
-    if have is None or have.history != wanted.history:
+    if have is None:
+        return None
+    if wanted.parts or have.parts:
+        return _every_part_reached(have, wanted)
+    if have.history != wanted.history:
         return None
     if have.offset_bytes is None or wanted.offset_bytes is None:
         return True if have.text and have.text == wanted.text else None
     return have.offset_bytes >= wanted.offset_bytes
 
 
+def _every_part_reached(have: Position, wanted: Position) -> bool | None:
+    """No, as soon as one part is short; otherwise not known, as soon as one cannot be compared."""
+    if len(have.parts) != len(wanted.parts):
+        return None
+    words = [reached(here, there) for here, there in zip(have.parts, wanted.parts, strict=True)]
+    if False in words:
+        return False
+    return None if None in words else True
+
+
 def bytes_short(have: Position | None, wanted: Position) -> int:
     """How much is missing up to `wanted`, of two positions that `reached` can compare; 0 when nothing is."""
+    if have is not None and have.parts:
+        return sum(bytes_short(here, there) for here, there in zip(have.parts, wanted.parts, strict=False))
     if have is None or have.offset_bytes is None or wanted.offset_bytes is None:
         return 0
     return max(0, wanted.offset_bytes - have.offset_bytes)

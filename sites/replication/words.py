@@ -41,11 +41,14 @@ class Position:
     compare by `offset_bytes` only when one history is an ancestor of the other, which the driver decides.
     A product whose positions have no order gives none: such a place was reached where the very same `text`
     is seen, and nothing can be said of any other. An empty text is no place at all, only a history.
+    A service of several parts has the position of each in `parts`, in one order: it was reached where every
+    one of them was.
     """
 
     text: str
     history: str
     offset_bytes: int | None
+    parts: "tuple[Position, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,21 @@ class Rejoined:
     method: str
     divergent_bytes: int
     saved_at: str | None
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """Nothing of an instance was running at some moment between `asked_at_ns` and `answered_at_ns`.
+
+    `mark`: what stood in the data before that was looked for. Whoever starts the instance changes it before
+    the first write can be accepted. So of two looks that found the same mark: nothing was written between
+    the answer of the first and the question of the second.
+    """
+
+    asked_at_ns: int
+    answered_at_ns: int
+    mark: str
     evidence: str
 
 
@@ -196,4 +214,14 @@ class ChecksSettings(Protocol):
 
     async def check_settings(self, site: str) -> Sequence[SettingFinding]:
         """Asked of the running instance at `site`. Raises SitesTrouble when it does not answer."""
+        ...
+
+
+@runtime_checkable
+class SeesStandstill(Protocol):
+    """A driver that can prove on an instance's own host that nothing can have been written there."""
+
+    async def standstill(self, site: str) -> Standstill | None:
+        """Look for every process of the instance at `site`; None when there are some, or it cannot be told.
+        Raises SitesTrouble when the host does not answer."""
         ...

@@ -9,10 +9,13 @@ import signal
 from typing import Any
 
 import asyncssh
+import structlog
 
-from sites.output import BoundedOutput
-from sites.ssh.trust import Shown
+from sites.output import BoundedOutput, LineFeed, Said
+from sites.ssh.trust import Shown, shown_key
 from sites.transport import OUTPUT_LIMIT_BYTES
+
+log = structlog.get_logger(__name__)
 
 _END_GRACE_SECONDS = 0.5  # between TERM and KILL of a command whose time is up
 _LINGER_SECONDS = 1.0  # how long the output may stay open, silent, after the command has ended
@@ -24,10 +27,16 @@ class NotSentError(Exception):
 
 
 class Session(asyncssh.SSHClientSession[bytes]):
-    """One command on its way: what it said, how it ended. Reading never pauses, so it never blocks."""
+    """One command on its way: what it said, how it ended. Reading never pauses, so it never blocks.
 
-    def __init__(self) -> None:
+    `said` is told its lines as they come.
+    """
+
+    def __init__(self, said: Said | None = None) -> None:
         loop = asyncio.get_running_loop()
+        self._feeds = (
+            None if said is None else tuple(LineFeed(one, said, loop.time) for one in ("out", "err"))
+        )
         self.stdout = BoundedOutput(OUTPUT_LIMIT_BYTES)
         self.stderr = BoundedOutput(OUTPUT_LIMIT_BYTES)
         self.opened: asyncio.Future[None] = loop.create_future()
@@ -52,6 +61,12 @@ class Session(asyncssh.SSHClientSession[bytes]):
         """Output of the command."""
         self._pieces += 1
         (self.stdout if datatype is None else self.stderr).feed(data)
+        if self._feeds is not None:
+            try:
+                self._feeds[0 if datatype is None else 1].feed(data)
+            except Exception:  # asyncssh would close the connection under every other command for it
+                self._feeds = None
+                log.exception("ssh_listener_failed")
 
     def exit_status_received(self, status: int) -> None:
         """The command ended by itself."""
@@ -99,6 +114,12 @@ class Session(asyncssh.SSHClientSession[bytes]):
     def abandon(self) -> None:
         """Give the command up at once, without waiting for anything."""
         self._abandoned = True
+        feeds, self._feeds = self._feeds, None
+        for feed in feeds or ():
+            try:
+                feed.end()
+            except Exception:
+                log.exception("ssh_listener_failed")
         if not self.closed.done():
             if not self.exited.done():
                 self._signal("KILL")
@@ -120,8 +141,10 @@ class Link(asyncssh.SSHClient):
         self.connection: asyncssh.SSHClientConnection | None = None
         self.shown = Shown()
         self.lost = False
-        self.users = 0  # sessions that still need it
+        self.sessions = 0  # commands on their way over it
+        self.tunnels = 0  # connections to other hosts through it
         self.retired = False
+        self.through: Link | None = None  # the jump host's, held while this one lives
         self._openings: set[asyncio.Task[Any]] = set()
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
@@ -134,13 +157,20 @@ class Link(asyncssh.SSHClient):
         self.shown.key = key
         return False
 
+    def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Asked only for an authority that known_hosts does not trust for this host: likewise."""
+        self.shown.authority = shown_key(key)
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self.lost = True
+        self.let_go()
 
-    async def begin(self, command: str, open_within_seconds: float) -> Session:
-        """Send the command; returns once it is on its way. Raises NotSentError while it is not."""
-        session = Session()
+    async def begin(self, command: str, open_within_seconds: float, said: Said | None = None) -> Session:
+        """Send the command; returns once it is on its way. Raises NotSentError while it is not, and
+        asyncssh's ChannelOpenError where the host takes no further session."""
+        session = Session(said)
         connection = self.connection
         if connection is None or self.lost:
             raise NotSentError("the kept connection is closed")
@@ -172,15 +202,29 @@ class Link(asyncssh.SSHClient):
             session.refused = failure
 
     def release(self) -> None:
-        """A session is over; a retired connection is closed with its last one."""
-        self.users -= 1
-        if self.retired and self.users <= 0:
-            self.abort()
+        """A command is over; a retired connection is closed with its last user."""
+        self.sessions -= 1
+        self._close_if_retired()
+
+    def lead(self, link: "Link") -> None:
+        """Carry another connection, until it lets go."""
+        self.tunnels += 1
+        link.through = self
+
+    def let_go(self) -> None:
+        """Give the jump host's connection up, if there is one."""
+        through, self.through = self.through, None
+        if through is not None:
+            through.tunnels -= 1
+            through._close_if_retired()
 
     def retire(self) -> None:
         """Use it for nothing new; what runs over it goes on until it ends or the keepalive gives up."""
         self.retired = True
-        if self.users <= 0:
+        self._close_if_retired()
+
+    def _close_if_retired(self) -> None:
+        if self.retired and self.sessions <= 0 and self.tunnels <= 0:
             self.abort()
 
     def abort(self) -> None:

@@ -9,8 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncssh
+from asyncssh.public_key import (
+    CERT_TYPE_USER,
+    SSHOpenSSHCertificate,
+    get_default_certificate_algs,
+    get_default_public_key_algs,
+)
 
 from sites.errors import (
     AccessDenied,
@@ -29,8 +36,22 @@ _DEFAULT_PORT = 22
 def place(host: Host) -> str:
     """How messages name a host: its role and where it is reached."""
     where = f"{host.user}@{host.address}:{host.port}"
+    if host.via:
+        where += f" through {' and '.join(name_of(jump) for jump in host.via)}"
     role = "/".join(part for part in (host.site, host.name) if part)
     return f"{role} ({where})" if role else where
+
+
+def name_of(host: Host) -> str:
+    """Site and role, or the address of a host that has neither."""
+    return "/".join(part for part in (host.site, host.name) if part) or host.address
+
+
+def entry_of(host: Host) -> str:
+    """How known_hosts names it."""
+    if host.known_as is not None:
+        return host.known_as
+    return host.address if host.port == _DEFAULT_PORT else f"[{host.address}]:{host.port}"
 
 
 @dataclass(slots=True)
@@ -40,6 +61,7 @@ class Shown:
     connected: bool = False  # TCP was accepted
     address: str = ""
     key: asyncssh.SSHKey | None = None  # a host key that known_hosts does not hold
+    authority: str | None = None  # whose certificate it showed, where known_hosts does not trust that one
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +71,19 @@ class TrustFiles:
     known_hosts: asyncssh.SSHKnownHosts
     keys: tuple[asyncssh.SSHKeyPair, ...]
     agent_path: str | None
+
+    def match(self, host: Host, address: str) -> Any:
+        """What known_hosts holds for the host; `address` is where the connection has led."""
+        return match(self.known_hosts, host, address)
+
+    def algorithms(self, host: Host) -> list[str]:
+        """The kinds of host key to ask for: first those that known_hosts can vouch for. The others too, so
+        that a host that has none of these is refused for the key that it shows, and not for silence."""
+        keys, authorities, *_ = match(self.known_hosts, host, "")
+        first = list(get_default_certificate_algs()) if authorities else []
+        first += [algorithm for key in keys for algorithm in key.sig_algorithms]
+        everything = [*first, *get_default_public_key_algs()]
+        return [algorithm.decode("ascii") for algorithm in dict.fromkeys(everything)]
 
     @asynccontextmanager
     async def client_keys(self) -> AsyncIterator[Sequence[asyncssh.SSHKeyPair]]:
@@ -106,6 +141,25 @@ class Trust:
         keys = [pair for name in self.spec.keys for pair in self._read_key(host, self.base / name)]
         return TrustFiles(self.read_known_hosts(host), tuple(keys), agent_path)
 
+    def stale_certificates(self, host: Host) -> str:
+        """What a person should know of our own certificates, where a host does not let us in. Blocks on the
+        disk, for a moment."""
+        found = []
+        for name in self.spec.keys:
+            path = self.base / f"{name}-cert.pub"
+            try:
+                certificates = asyncssh.load_certificates(str(path)) if path.exists() else ()
+            except (OSError, ValueError):
+                continue
+            for certificate in certificates:
+                if not isinstance(certificate, SSHOpenSSHCertificate):
+                    continue
+                try:
+                    certificate.validate(CERT_TYPE_USER, host.user)
+                except ValueError as fault:
+                    found.append(f" {path}: {fault}; have a new one signed.")
+        return "".join(found)
+
     def read_known_hosts(self, host: Host) -> asyncssh.SSHKnownHosts:
         """Every known key. Raises KnownHostsUnreadable where the file cannot be understood."""
         try:
@@ -136,11 +190,24 @@ class Trust:
                 f"{place(host)}: the key file {path} holds no private key that can be used: {fault}."
             ) from fault
 
-    def known_fingerprints(self, host: Host, address: str) -> list[str]:
-        """The keys that known_hosts holds for the host, as people compare them."""
-        port = host.port if host.port != _DEFAULT_PORT else None
-        matched = asyncssh.match_known_hosts(self.read_known_hosts(host), host.address, address, port)
-        return [f"{key.get_fingerprint()} ({key.get_algorithm()})" for key in (*matched[0], *matched[1])]
+    def known(self, host: Host, address: str) -> tuple[list[str], list[str]]:
+        """The keys and the authorities that known_hosts holds for the host, as people compare them."""
+        keys, authorities, *_ = match(self.read_known_hosts(host), host, address)
+        return [shown_key(key) for key in keys], [shown_key(key) for key in authorities]
+
+
+def match(known_hosts: asyncssh.SSHKnownHosts, host: Host, address: str) -> Any:
+    """What known_hosts holds for the host, as asyncssh has it: by its name there, as OpenSSH looks it up (an
+    alias has no port), else by its address, port and where the connection has led."""
+    if host.known_as is not None:
+        return asyncssh.match_known_hosts(known_hosts, host.known_as, "", None)
+    port = host.port if host.port != _DEFAULT_PORT else None
+    return asyncssh.match_known_hosts(known_hosts, host.address, address, port)
+
+
+def shown_key(key: asyncssh.SSHKey) -> str:
+    """A key as people compare it."""
+    return f"{key.get_fingerprint()} ({key.get_algorithm()})"
 
 
 def connect_trouble(host: Host, foreign: Exception, shown: Shown, trust: Trust) -> SitesTrouble:
@@ -153,6 +220,13 @@ def connect_trouble(host: Host, foreign: Exception, shown: Shown, trust: Trust) 
         return AccessDenied(
             f"{at}: {host.user} is not let in with {ours}. Put the public key into that user's "
             "authorized_keys there, or correct user and ssh: keys in sites.yaml."
+            f"{trust.stale_certificates(host)}"
+        )
+    if isinstance(foreign, asyncssh.ChannelOpenError) and host.via:
+        return HostUnreachable(
+            f"{at}: the jump host {name_of(host.via[-1])} is reached, but opens no connection from there to "
+            f"{host.address} port {host.port} ({foreign.reason}). The host is off, or the jump host's sshd "
+            "does not allow it (AllowTcpForwarding, PermitOpen)."
         )
     if isinstance(foreign, TimeoutError):
         within = f"within {trust.spec.connect_timeout_seconds:g} s"
@@ -179,24 +253,46 @@ def connect_trouble(host: Host, foreign: Exception, shown: Shown, trust: Trust) 
 def _key_trouble(host: Host, foreign: Exception, shown: Shown, trust: Trust) -> SitesTrouble:
     at, file = place(host), trust.known_hosts
     try:
-        known = trust.known_fingerprints(host, shown.address or host.address)
+        known, authorities = trust.known(host, shown.address or host.address)
     except SitesTrouble as unreadable:
         return unreadable
-    now = f"{shown.key.get_fingerprint()} ({shown.key.get_algorithm()})" if shown.key else ""
-    entry = f"[{host.address}]:{host.port}" if host.port != _DEFAULT_PORT else host.address
+    now = shown_key(shown.key) if shown.key else ""
+    entry = entry_of(host)
+    scan = f"ssh-keyscan -p {host.port} {host.address}"
+    if host.known_as is not None:
+        scan += f" | sed 's/^[^ ]*/{host.known_as}/'"
+    if shown.authority is not None and shown.authority not in authorities:
+        trusted = ", ".join(authorities) or "no authority"
+        return HostKeyChanged(
+            f"{at}: shows a certificate signed by {shown.authority}, but {file} trusts {trusted} for it; "
+            "nothing was run. Find out at that host's own console who signed it; only if that authority is "
+            f"right: a line `@cert-authority {entry} …` in {file}"
+        )
+    if authorities and not now and "ertificate" in str(foreign):
+        return HostKeyChanged(
+            f"{at}: its host certificate was refused: {foreign}; nothing was run. Its names must hold "
+            f"{host.known_as or host.address} (or write the name that they hold as `known_as`), and it must "
+            "not be over. See `ssh-keygen -L` on that host, and have a new one signed."
+        )
+    if authorities and not known:
+        what = f"the key {now}" if now else "a key"
+        return HostKeyChanged(
+            f"{at}: shows {what} without a certificate, but {file} trusts it only with one of "
+            f"{', '.join(authorities)}; nothing was run. See HostCertificate of sshd there."
+        )
     if not known and now:
         missing = "" if file.exists() else ", which does not exist"
         return HostKeyUnknown(
             f"{at}: shows the key {now}, which is not in {file}{missing}; nothing was run. Compare it with "
             "what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says on that host's own console; only "
-            f"if it is the same: ssh-keyscan -p {host.port} {host.address} >> {file}"
+            f"if it is the same: {scan} >> {file}"
         )
     if known and (now or "host key" in str(foreign).lower()):
         return HostKeyChanged(
             f"{at}: shows {'the key ' + now if now else 'a key of another kind'}, but {file} holds "
             f"{', '.join(known)}; nothing was run. Either the host was installed anew or somebody stands "
             "between. Find out at that host's own console; only if the new key is right: "
-            f"ssh-keygen -R '{entry}' -f {file} && ssh-keyscan -p {host.port} {host.address} >> {file}"
+            f"ssh-keygen -R '{entry}' -f {file} && {scan} >> {file}"
         )
     if isinstance(foreign, asyncssh.KeyExchangeFailed):
         return HostUnreachable(f"{at}: no common way to speak SSH: {foreign}. Bring sshd there up to date.")

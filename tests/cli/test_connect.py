@@ -25,6 +25,48 @@ def test_nobody_there_names_every_socket_and_what_to_do(estate: Path, twinsite: 
     ]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["explain", "erp"],
+        ["history", "erp"],
+        ["plan", "failover", "erp"],
+        ["switchover", "erp"],
+        ["acknowledge", "erp", "--reason", "seen"],
+    ],
+    ids=" ".join,
+)
+def test_a_service_that_is_not_in_the_file_is_unknown_also_when_nobody_answers(
+    estate: Path, twinsite: Command, words: list[str]
+) -> None:
+    answer = twinsite(*words)
+    assert answer.exit_code == 2
+    assert answer.stderr == (
+        f"There is no service 'erp' in {estate}; there are: crm, ebs. "
+        "No controller answers here that could be asked.\n"
+    )
+
+
+def test_a_site_that_is_not_in_the_file_is_unknown_too(estate: Path, twinsite: Command) -> None:
+    answer = twinsite("failover", "ebs", "--certify-down", "gateshead", "--reason", "x")
+    assert answer.exit_code == 2
+    assert f"There is no site 'gateshead' in {estate}" in answer.stderr
+
+
+def test_a_service_whose_part_of_the_file_is_faulty_is_not_said_to_be_unknown(
+    estate: Path, twinsite: Command
+) -> None:
+    estate.write_text(canned.ESTATE.replace("home: morpeth, ", "home: nowhere else, "))
+    assert twinsite("explain", "ebs").exit_code == 4
+
+
+def test_a_controller_that_answers_is_asked_whatever_the_name(
+    durham: FakeController, twinsite: Command
+) -> None:
+    assert "There is no service" not in twinsite("explain", "erp").stderr
+    assert durham.asked
+
+
 def left_behind(path: Path) -> None:
     """A socket whose owner is gone."""
     path.parent.mkdir()

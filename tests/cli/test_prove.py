@@ -23,6 +23,12 @@ def test_a_story_that_does_not_exist_is_wrong_usage(twinsite: Command) -> None:
     assert "site-loss" in answer.stderr
 
 
+def test_a_disk_goes_with_the_benchmark_of_the_engine_only(twinsite: Command, tmp_path: Path) -> None:
+    answer = twinsite("bench", "--disk", str(tmp_path))
+    assert answer.exit_code == 2
+    assert "bench --engine" in answer.stderr
+
+
 def test_killing_a_site_that_no_lab_has_is_wrong_usage(twinsite: Command) -> None:
     answer = twinsite("lab", "kill", "gateshead")
     assert answer.exit_code == 2

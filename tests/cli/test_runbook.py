@@ -218,6 +218,9 @@ def test_names_of_runbooks_are_completed_and_so_are_files(own: Path, estate: Pat
     context.find_root().params["config"] = estate
     found = show.params[0].shell_complete(context, "p")
     assert [(one.value, one.type) for one in found] == [
+        ("parts/demote", "plain"),
+        ("parts/promote", "plain"),
+        ("parts/rejoin", "plain"),
         ("postgres/demote", "plain"),
         ("postgres/promote", "plain"),
         ("postgres/rejoin", "plain"),

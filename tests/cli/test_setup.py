@@ -11,6 +11,7 @@ import pytest
 from orchestrator import daemon
 from orchestrator.cli.look import explain
 from orchestrator.cli.options import SERVICE, SITE
+from orchestrator.last_words import StartedKeeper
 from sites.inventory import EstateInvalid
 from tests.cli import canned
 from tests.cli.conftest import Command
@@ -89,10 +90,14 @@ def test_faults_of_runbooks_are_told_beside_all_others_with_both_places(
     assert last.endswith(": 5 faults; nothing uses the file until they are mended.")
 
 
+def _nobody() -> StartedKeeper:
+    raise AssertionError("no keeper is started for an estate that is not understood")
+
+
 async def test_a_controller_does_not_start_with_a_runbook_that_is_not_there(estate: Path) -> None:
     estate.write_text(canned.ESTATE.replace("rank: 1}", "rank: one, runbooks: {promote: oracle/promot}}"))
     with pytest.raises(EstateInvalid) as caught:
-        await daemon._run(estate, "durham")
+        await daemon._run(estate, "durham", _nobody, None, lambda: None)
     assert [fault.where for fault in caught.value.faults] == [
         "services.ebs.rank",
         "services.ebs.runbooks.promote",
@@ -148,7 +153,7 @@ def test_names_are_completed_from_the_estate(
     ("arguments", "said"),
     [
         (["controller"], "--site SITE"),
-        (["controller", "--site", "gateshead"], "There is no site 'gateshead'"),
+        (["controller", "--site", "gateshead"], "there is no site 'gateshead'"),
         (["controller", "--site", "derwentside"], "derwentside is the witness; run there: twinsite witness"),
         (["keeper", "--site", "derwentside"], "derwentside is the witness"),
         (["witness", "--site", "durham"], "durham is no witness; run there: twinsite controller"),

@@ -1,12 +1,14 @@
 """`twinsite simulate`: its arguments, its answers and its exit codes."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.simulate import report
+from orchestrator.simulate import crash_matrix, report
 from orchestrator.simulate.search import Finding, Tally
+from runbooks.planned import Plan
 from tests.cli.conftest import Command
 
 
@@ -56,3 +58,22 @@ def test_seeds_that_were_not_run_are_no_success(twinsite: Command, monkeypatch: 
     answer = twinsite("simulate", "--seeds", "5")
     assert answer.exit_code == 1
     assert "Only 2 of 5" in answer.stdout
+
+
+def test_the_crash_matrix_is_printed_and_written_as_json(
+    twinsite: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = crash_matrix.cases
+
+    def some(moves: dict[str, Plan]) -> Iterator[crash_matrix.Case]:
+        return (case for case in every(moves) if case.move == "postgres: rejoin")
+
+    monkeypatch.setattr(crash_matrix, "cases", some)
+    answer = twinsite("simulate", "--crash-matrix", "--json", "-")
+    assert answer.exit_code == 0
+    cells = json.loads(answer.stdout)["crash_matrix"]
+    assert set(cells[0]) == {"runbook", "step", "killed", "again", "recovery", "ok", "end_state"}
+    assert all(cell["ok"] and cell["end_state"] == "same" for cell in cells)
+    assert f"{len(cells)} of {len(cells)} cases ended as the undisturbed run does" in answer.stderr
+    alone = twinsite("simulate", "--crash-matrix", "--seeds", "5")
+    assert (alone.exit_code, "goes alone" in alone.stderr) == (2, True)

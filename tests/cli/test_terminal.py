@@ -111,25 +111,19 @@ def test_a_status_without_colour_has_the_same_words(
     assert plain == coloured
 
 
-def test_ctrl_c_while_a_lost_sites_services_go_one_by_one_begins_no_further_one(
-    movable: FakeController, estate: Path
-) -> None:
-    both = [
-        canned.service("ebs", "morpeth", "durham", rank=1),
-        canned.service("crm", "morpeth", "durham", rank=2),
-    ]
-    movable.says("GET", "/v1/status", canned.steady().model_copy(update={"services": both}))
-    movable.says("POST", "/v1/plan", canned.plan("ebs"), canned.plan("crm"))
-    movable.streams(canned.run())
+def test_ctrl_c_while_a_site_is_moved_ends_only_the_looking(movable: FakeController, estate: Path) -> None:
+    plan = canned.site_plan(canned.site_part(canned.plan("ebs")), canned.site_part(canned.plan("crm")))
+    movable.says("POST", "/v1/sites/plan", plan)
+    movable.says("POST", "/v1/sites/moves", MoveAccepted(run="morpeth-failover-9", message=""))
+    movable.streams(canned.site_run("running", ebs="running", crm="waiting"))
     movable.hang_after_stream = True
     with Terminal(estate, "failover", "--site", "morpeth", "--yes") as terminal:
-        terminal.wait_for("ebs (1 of 2)")
         terminal.wait_for("waiting")
         terminal.keys("\x03")
         code, shown = terminal.end()
     assert code == 130
-    assert "Not begun: crm" in shown
-    assert len(movable.bodies("/v1/moves")) == 1
+    assert "the run goes on without you" in shown
+    assert len(movable.bodies("/v1/sites/moves")) == 1
 
 
 def test_runs_are_a_table_that_fits_and_whose_names_can_be_copied(

@@ -43,7 +43,7 @@ class Alone:
         self.records = services
         self.peer: SiteItem | None = SiteItem(5, PEER)
         self.note = note
-        self.disk_takes = True
+        self.disk_takes: bool | None = True
         self.orders: list[Order] = []
         self.state = new_state(
             site="x",

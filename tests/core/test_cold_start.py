@@ -202,3 +202,55 @@ def test_p31_once_reconciled_the_guard_is_answered_by_the_lease_so_that_its_cert
     assert after is not None
     assert (after.epoch, after.manual) == (10, False)
     assert 0 < after.remaining_ns <= T
+
+
+# --- P32: what a guard may have been told without us -----------------------------------------------------
+
+
+def guarded_site(*, operators: bool) -> Alone:
+    """One that starts, with a guard that has not come yet; `operators`: their certificates open guards."""
+    keeper = Alone({"s": record_of("y")})
+    keeper.state.certifiable = operators
+    keeper.register()
+    return keeper
+
+
+def says_unknown(keeper: Alone) -> bool:
+    """What the next beat says of it."""
+    return keeper.renewal(keeper.wait(SECOND)).record.glass_unknown
+
+
+def test_p32_first_beats_are_no_word_before_every_guard_that_may_be_open_by_a_certificate_was_heard() -> None:
+    keeper = guarded_site(operators=True)
+    assert keeper.renewal(keeper.orders).record.glass_unknown
+    keeper.tell(m.GuardConnected("s"))
+    assert says_unknown(keeper), "it has come, and not said anything yet"
+    keeper.guard_asks()
+    assert not says_unknown(keeper)
+
+
+def test_p32_a_guard_that_went_away_may_be_opened_by_a_certificate_meanwhile() -> None:
+    keeper = guarded_site(operators=True)
+    keeper.tell(m.GuardConnected("s"))
+    keeper.guard_asks()
+    keeper.tell(m.GuardGone("s"))
+    assert says_unknown(keeper)
+    keeper.tell(m.GuardConnected("s"))
+    assert says_unknown(keeper)
+    keeper.tell(m.GuardAsked("s", "n", True, 1, 9, certified=True))
+    assert not says_unknown(keeper)
+    assert keeper.renewal(keeper.wait(SECOND)).record.break_glass, "now it is known, and it is a no"
+
+
+def test_p32_where_nobody_s_signature_opens_a_guard_the_journal_alone_knows() -> None:
+    keeper = guarded_site(operators=False)
+    assert not keeper.renewal(keeper.orders).record.glass_unknown
+
+
+def test_p32_a_peer_that_does_not_know_gives_no_word() -> None:
+    keeper = Alone({"s": record_of("x")})
+    keeper.register()
+    keeper.beat_of_peer(peer_incarnation=keeper.state.incarnation, glass_unknown=True)
+    assert keeper.state.word_needed
+    keeper.beat_of_peer(glass_unknown=False)
+    assert not keeper.state.word_needed

@@ -32,6 +32,7 @@ from tests.core.views import (
     Scene,
     at,
     probe,
+    still,
     word,
 )
 
@@ -150,6 +151,9 @@ CASES: dict[str, Case] = {
         140, Act.FENCE, "writable-without-right", THEIRS.but(**UNGUARDED, here=PRIMARY, paused=True)
     ),
     # --- handed over ---
+    "a run that is to claim it here and waits for a person is that person's": Case(
+        198, Act.ASK, "run-waiting", HANDED.but(run_waits=True)
+    ),
     "a run here claims what it was given": Case(200, Act.HOLD, "moving", HANDED.but(run_here="run-1")),
     "what we gave up is not taken back beside an instance that accepts writes there": Case(
         203, Act.ASK, "other-site-writable", GIVEN_AWAY.but(run_failed=True, there=PRIMARY)
@@ -197,6 +201,27 @@ CASES: dict[str, Case] = {
     ),
     "what died at the other site is not claimed when too much would be lost": Case(
         216, Act.REFUSE, "lag-above-limit", GIVEN_UP.but(safe_seconds_ago=90.0)
+    ),
+    "what died long before it was given up is claimed once that is proven": Case(
+        216, Act.REFUSE, "proof-awaited", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0))
+    ),
+    "what died long before it was given up is claimed when it is proven": Case(
+        216, Act.CLAIM, "claim", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0, given_up_epoch=7))
+    ),
+    "a proof that does not come is not waited for": Case(
+        216,
+        Act.REFUSE,
+        "lag-above-limit",
+        GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0), nobody_for_seconds=3.1),
+    ),
+    "a proof that would not be enough is not waited for": Case(
+        216, Act.REFUSE, "lag-above-limit", GIVEN_UP.but(safe_seconds_ago=90.0, still=still(29.0))
+    ),
+    "a proof that is not needed is not waited for": Case(
+        216, Act.CLAIM, "claim", GIVEN_UP.but(still=still(0.4))
+    ),
+    "a proof of what is not known is not waited for": Case(
+        216, Act.REFUSE, "lag-unknown", GIVEN_UP.but(safe_seconds_ago=None, still=still(85.0))
     ),
     "when a run has failed and the site that gave up is lost, the rest is claimed if all of it is here": Case(
         216, Act.CLAIM, "claim", HANDED.but(**GONE, run_failed=True)
@@ -260,6 +285,12 @@ CASES: dict[str, Case] = {
         312, Act.REFUSE, "old-primary-writable", LOST.but(there=PRIMARY)
     ),
     # --- runs ---
+    "a run that waits for a person asks where it is carried out": Case(
+        398, Act.ASK, "run-waiting", ORDERED_HERE.but(run_here="run-1", run_waits=True)
+    ),
+    "a run whose site is lost is not waited for, whatever it waited for": Case(
+        403, Act.RELEASE, "release", ORDERED_AWAY.but(**GONE, run_waits=True)
+    ),
     "a run goes on here": Case(400, Act.HOLD, "moving", ORDERED_HERE.but(run_here="run-1")),
     "a run in doubt asks": Case(401, Act.ASK, "in-doubt", ORDERED_HERE.but(run_in_doubt=True)),
     "what is being closed here is left alone": Case(

@@ -229,7 +229,7 @@ def scenes(draw: st.DrawFn) -> tuple[str, str, Scene]:
         name: draw(st.booleans())
         for name in (
             "watch_only", "keeper", "paused", "peer_seen", "peer_lease_over", "peer_holds", "shut",
-            "giving_up", "run_failed", "run_in_doubt", "lab", "guarded",
+            "giving_up", "run_failed", "run_in_doubt", "run_waits", "lab", "guarded",
         )
     }  # fmt: skip
     more: Changes = {

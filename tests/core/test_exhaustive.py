@@ -24,6 +24,7 @@ from orchestrator.reference_decisions import CHECKED_COMBINATIONS, CHECKED_INPUT
 from sites.model import FailoverPolicy, FencePolicy
 from sites.replication.words import Role
 from tests.core.every_input import INPUTS, VALUES, Way, chosen_gates, doubles, every_choice, every_way
+from tests.core.views import LEASE_NS
 
 ANSWERS = 3 ** len(CHECKS)
 PROMOTES_HERE = {Act.CLAIM, Act.TAKE_OVER}
@@ -196,6 +197,8 @@ def _too_eagerly(view: View, service: ServiceView, act: Act) -> Iterator[str]:
         yield "claims as a loss what it gave up itself"
     if act in (Act.CLAIM, Act.CARRY_OUT) and service.run_in_doubt:
         yield "goes on with a run of which a step is in doubt"
+    if act is Act.CARRY_OUT and service.run_waits:
+        yield "goes on with a run that waits for a person"
     if act is Act.CARRY_OUT and (record is None or record.target != view.site):
         yield "carries out another site's run"
     if act is Act.RELEASE and not view.peer_lease_over:
@@ -387,8 +390,26 @@ def _loses_too_much(view: View, service: ServiceView, wish: Wish) -> Iterator[st
     else:
         bound_seconds = (view.now_ns - service.safe_until_ns) / 1e9
         bound_seconds -= service.nobody_for_seconds if record is not None and record.primary is None else 0.0
-        if bound_seconds > limit_seconds:
+        if bound_seconds > limit_seconds and not _proven_dead(view, service):
             yield "more would be lost than is allowed"
+
+
+def _proven_dead(view: View, service: ServiceView) -> bool:
+    """By its own site, for long enough that what is missing is little; and nothing speaks against it."""
+    still, record = service.still, service.record
+    if still is None or record is None:
+        return False
+    if record.primary is None:
+        return still.given_up_epoch == record.epoch
+    if (view.now_ns - still.seen_ns) / 1e9 > 6.0:
+        return False
+    if record.primary == view.peer:
+        keeper = view.keeper
+        if keeper is None or keeper.peer is None or (view.now_ns - keeper.peer_seen_ns) * 2 > LEASE_NS:
+            return False
+    sample = service.samples.get(record.primary)
+    runs = sample is not None and sample.role in (Role.PRIMARY, Role.STANDBY)
+    return still.behind_gate or not runs
 
 
 def test_the_wish_of_an_act_is_what_the_act_does() -> None:

@@ -15,6 +15,7 @@ from orchestrator.core.gates import (
     first_closed,
     gates,
     loss_bound_seconds,
+    standing_still,
 )
 from sites.model import FailoverPolicy, FencePolicy
 from sites.replication.words import Position
@@ -32,6 +33,7 @@ from tests.core.views import (
     Instance,
     Scene,
     at,
+    still,
     word,
 )
 
@@ -177,6 +179,18 @@ CASES: dict[str, Case] = {
     ),
     "a loss above what was accepted is not": Case(
         3, False, "loss-not-accepted", LOST.but(**FAR_BEHIND), accepting(80.0)
+    ),
+    "a proof that is on its way is waited for": Case(
+        3, None, "proof-awaited", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0))
+    ),
+    "a proof that is on its way is waited for by a person too": Case(
+        3, None, "proof-awaited", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0)), BY_A_PERSON
+    ),
+    "a loss that somebody accepted waits for no proof": Case(
+        3, True, "", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0)), accepting(90.0)
+    ),
+    "a proof beyond an earlier give-up is not on its way": Case(
+        3, False, "lag-above-limit", GIVEN_UP.but(**FAR_BEHIND, still=still(85.0, given_up_epoch=6))
     ),
     "an unknown loss is a no": Case(3, None, "lag-unknown", LOST.but(**UNKNOWN_LOSS)),
     "an unknown loss is not covered by any figure": Case(
@@ -332,6 +346,69 @@ def test_the_loss_grows_while_a_primary_may_be_writing_and_no_more_once_it_was_g
         assert loss_bound_seconds(view, service) == pytest.approx(bound)
     view, service = LOST.but(safe_seconds_ago=65.0, nobody_for_seconds=60.0).see()
     assert loss_bound_seconds(view, service) == pytest.approx(65.0)
+
+
+# y's database has lain dead for 85 s, and x had everything until 5 s before that.
+DEAD = THEIRS.but(there=DOWN, safe_seconds_ago=90.0, still=still(85.0))
+
+LOSSES: dict[str, tuple[float, Scene]] = {
+    "a primary that is proven dead loses no more": (5.0, DEAD),
+    "a proof as old as any fresh word counts": (5.0, DEAD.but(still=still(85.0, seen_seconds_ago=6.0))),
+    "a proof that is not fresh is none": (90.0, DEAD.but(still=still(85.0, seen_seconds_ago=6.1))),
+    "without a proof it may be writing still": (90.0, DEAD.but(still=None)),
+    "a site that falls silent proves nothing any more": (90.0, DEAD.but(peer_silent_seconds=5.1)),
+    "of a site that is lost nobody knows what became of its database": (
+        90.0,
+        DEAD.but(peer_silent_seconds=40.0, peer_lease_over=True),
+    ),
+    "without our keeper nobody knows whether its site is silent": (90.0, DEAD.but(keeper=False)),
+    "one that runs again is not dead": (90.0, DEAD.but(there=PRIMARY)),
+    "one that runs again as a standby is not dead either": (90.0, DEAD.but(there=STANDBY)),
+    "one that does not answer may still be dead": (5.0, DEAD.but(there=MUTE)),
+    "one that runs behind a closed gate loses no more": (
+        5.0,
+        DEAD.but(there=PRIMARY, still=still(85.0, behind_gate=True)),
+    ),
+    "our own that is dead loses no more, whatever becomes of the peer": (
+        5.0,
+        Scene(here=DOWN, safe_seconds_ago=90.0, still=still(85.0), peer_silent_seconds=40.0),
+    ),
+    "a proof before a give-up does not reach up to it": (
+        89.7,
+        GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0)),
+    ),
+    "a proof that goes on after the give-up does": (
+        5.0,
+        GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0, given_up_epoch=7)),
+    ),
+    "a proof beyond the give-up counts for ever": (
+        5.0,
+        GIVEN_UP.but(
+            safe_seconds_ago=90.0,
+            still=still(85.0, seen_seconds_ago=80.0, given_up_epoch=7),
+            peer_silent_seconds=40.0,
+        ),
+    ),
+    "a proof beyond an earlier give-up does not": (
+        89.7,
+        GIVEN_UP.but(safe_seconds_ago=90.0, still=still(85.0, given_up_epoch=6)),
+    ),
+    "what began after the give-up adds nothing": (
+        5.0,
+        GIVEN_UP.but(safe_seconds_ago=90.0, nobody_for_seconds=85.0, still=still(60.0, given_up_epoch=7)),
+    ),
+    "what is here was written after the proof's beginning": (0.0, DEAD.but(safe_seconds_ago=84.0)),
+}
+
+
+@pytest.mark.parametrize("sentence", LOSSES)
+def test_the_loss_stops_growing_only_while_it_is_proven_that_nothing_is_written(sentence: str) -> None:
+    bound_seconds, scene = LOSSES[sentence]
+    view, service = scene.see()
+    assert loss_bound_seconds(view, service) == pytest.approx(bound_seconds)
+    gate = _answers(scene, ITSELF)[3]
+    assert gate.open is (bound_seconds <= 60.0)
+    assert ("by its own site's proof" in gate.evidence) is (standing_still(view, service) is not None)
 
 
 def test_what_would_be_lost_is_unknown_without_a_common_position() -> None:

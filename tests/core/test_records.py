@@ -21,6 +21,7 @@ from orchestrator.core.records import (
     ServiceRecord,
     SiteRecord,
     StepState,
+    StillSeen,
     WaySeen,
     decode,
     encode,
@@ -39,6 +40,7 @@ SITE = SiteRecord(
     witness_seen=False,
     peer_incarnation=11,
     break_glass=True,
+    glass_unknown=True,
 )
 SERVICE = ServiceRecord(
     primary=None,
@@ -95,6 +97,14 @@ OBSERVATION = ObservationRecord(
             replayed=None,
             system_id="7301",
             timeline=2,
+            still=StillSeen(
+                mark="4711 8192 12 1714554000",
+                for_seconds=85.0,
+                age_seconds=1.5,
+                evidence="no process of it is left",
+                behind_gate=True,
+                given_up_epoch=8,
+            ),
         ),
     ),
     probes=(

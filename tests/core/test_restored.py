@@ -118,6 +118,14 @@ def test_a_record_that_cannot_be_read_is_replaced_and_told_of() -> None:
         (word("morpeth", 3, serves=True), peers(word("morpeth", 3)), "durham", ""),
         (word("morpeth", 3, serves=True), peers(word("morpeth", 3, serves=True)), "durham", "owner-serves"),
         (word("durham", 3), None, "derwentside", "unknown-site"),
+        (
+            word("durham", 3),
+            peers(word("durham", 3, serves=True, glass=True)),
+            "morpeth",
+            "glass-broken-there",
+        ),
+        (word("durham", 3), peers(word("durham", 3, serves=True, glass=True)), None, "glass-broken-there"),
+        (word("durham", 3, serves=True, glass=True), peers(word("durham", 3)), "durham", ""),
         (word("durham", 3), None, "morpeth", ""),
         (word(None, 3), peers(word(None, 3)), "morpeth", ""),
     ],
@@ -137,6 +145,14 @@ def test_what_the_other_site_has_put_right_stays_and_cannot_be_certified_differe
     assert code(proposed(found, word("durham", 3), trusting, "durham")) == "owner-certified"
 
 
+def test_glass_that_the_other_site_has_ended_by_accepting_stands_in_nobody_s_way() -> None:
+    """P31: its certificate is in the store, and its disk knew of that before."""
+    found = item("morpeth", 6, 70, kind="certified")
+    ended = peers(word("morpeth", 6, serves=True, glass=True), trusted=True)
+    answer = proposed(found, word("durham", 3), ended)
+    assert (answer.owner, answer.writes, code(answer)) == ("morpeth", False, "")
+
+
 def test_what_the_other_site_certified_too_low_is_certified_again_with_its_owner() -> None:
     """It did not hear of the epoch that a guard here has seen."""
     found = item("morpeth", 5, 70, kind="certified")
@@ -149,6 +165,13 @@ def test_a_certificate_whose_end_was_not_heard_stands_when_it_is_found_committed
     assert not proposed(found, word("durham", 4)).writes
     assert not proposed(found, word("durham", 4), peers(word("morpeth", 3, highest=5))).writes
     assert proposed(found, word("durham", 4), peers(word("morpeth", 3, highest=6))).writes
+
+
+def test_a_record_older_than_what_a_site_that_has_not_found_out_yet_knows_is_certified_anew() -> None:
+    """It trusts its store because it does not reach it, and has put nothing right."""
+    found = item("morpeth", 5, 70)
+    assert proposed(found, word("durham", 3), peers(word("morpeth", 6), trusted=True)).writes
+    assert not proposed(found, word("durham", 3), peers(word("morpeth", 5), trusted=True)).writes
 
 
 def test_a_record_that_only_looks_newer_is_no_certificate() -> None:
@@ -185,7 +208,7 @@ WRITER = Writer(
     incarnation=12,
     lease_duration_ns=10 * S,
     holds=False,
-    guards_know=True,
+    hold_is_over=True,
 )
 
 
@@ -244,7 +267,8 @@ def test_the_other_site_s_key_holds_until_it_has_accepted_for_itself() -> None:
     _, puts = written(asked(CRM))
     marked = decode(SiteRecord, puts["sites/morpeth"])
     assert marked == site_record(8, hold=True)
-    assert "sites/morpeth" not in written(asked(CRM, peer_trusts=True))[1]
+    trusting = decode(SiteRecord, written(asked(CRM, peer_trusts=True))[1]["sites/morpeth"])
+    assert trusting == marked, "it may not have found out yet; if it has accepted, it renews over it"
     keys = {"durham": site_item("durham", 7, 30), "morpeth": site_item("morpeth", 8, 31, hold=True)}
     assert "sites/morpeth" not in written(asked(CRM), keys=keys)[1]
 
@@ -276,20 +300,20 @@ def test_a_key_that_is_gone_comes_back_as_one_that_holds_so_that_it_can_be_certi
 
 
 @pytest.mark.parametrize(
-    ("stored", "holds", "guards_know", "becomes"),
+    ("stored", "holds", "hold_is_over", "becomes"),
     [
         (False, False, True, None),
         (False, True, True, True),  # P30: what guards were told on hold must not be outlived
         (True, False, True, False),  # marked by the other site's acceptance, and nobody relies on it
-        (True, False, False, None),  # P21
+        (True, False, False, None),  # P21, P30: a guard may still go by it
         (True, True, True, None),
     ],
 )
 def test_one_s_own_key_says_of_hold_what_is_so(
-    stored: bool, holds: bool, guards_know: bool, becomes: bool | None
+    stored: bool, holds: bool, hold_is_over: bool, becomes: bool | None
 ) -> None:
     keys = {"durham": site_item("durham", 7, 30, hold=stored), "morpeth": site_item("morpeth", 8, 31)}
-    _, puts = written(asked(CRM), replace(WRITER, holds=holds, guards_know=guards_know), keys=keys)
+    _, puts = written(asked(CRM), replace(WRITER, holds=holds, hold_is_over=hold_is_over), keys=keys)
     own = decode(SiteRecord, puts["sites/durham"]).hold if "sites/durham" in puts else None
     assert own is becomes
 

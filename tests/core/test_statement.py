@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.gates import Wish
 from orchestrator.core.statement import loss_if_moved_now, statement
-from tests.core.views import GIVEN_UP, HANDED, HEALTHY, LOST, THEIRS, Instance, Scene, at
+from tests.core.views import DOWN, GIVEN_UP, HANDED, HEALTHY, LOST, THEIRS, Instance, Scene, at, still
 
 LOST_SITE = Wish(to_site="x", from_site="y", planned=False, automatic=False)
 PLANNED = replace(LOST_SITE, planned=True)
@@ -64,6 +64,17 @@ def test_after_a_give_up_the_loss_does_not_grow_and_the_age_of_what_is_known_doe
     words, bound = _said(GIVEN_UP.but(safe_seconds_ago=605.0, nobody_for_seconds=600.0))
     assert words.startswith("s loses at most 5.0 s of writes: everything y wrote until 605.0 s ago is known")
     assert bound == pytest.approx(5.0)
+
+
+def test_of_a_dead_database_the_statement_says_whose_proof_ends_the_loss() -> None:
+    dead = THEIRS.but(there=DOWN, safe_seconds_ago=90.0, still=still(85.0))
+    words, bound = _said(dead)
+    assert words.startswith("s loses at most 5.0 s of writes: everything y wrote until 90.0 s ago is known")
+    assert words.endswith(
+        "nothing was written in the last 85.0 s, by its own site's proof: no process of it is left"
+    )
+    assert bound == pytest.approx(5.0)
+    assert loss_if_moved_now(*dead.see()) == "at most 5.0 s"
 
 
 def test_no_statement_promises_less_than_any_other_of_the_same_picture() -> None:

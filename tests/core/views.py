@@ -16,6 +16,7 @@ from orchestrator.core.devices import Device, Power
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.records import Mode, Movement, ServiceRecord, SiteRecord
+from orchestrator.core.standstill import Still
 from orchestrator.core.view import OutsideWord, ServiceView, View
 from sites.model import FailoverPolicy, FencePolicy, Service
 from sites.replication.words import Position, Role, Sample
@@ -114,11 +115,13 @@ class Scene:
     clocks: tuple[ClockWord, ...] = ()
     lag_seconds: float | None = 0.2
     safe_seconds_ago: float | None = 0.5
+    still: Still | None = None
     history_seen: str = HISTORY
     # the controller's own
     run_here: str = ""
     run_failed: bool = False
     run_in_doubt: bool = False
+    run_waits: bool = False
     paused: bool = False
     flap_left_seconds: float | None = None
     restarts_left: int = 0
@@ -206,11 +209,13 @@ class Scene:
             dead_here=self.dead_here,
             lag_seconds=self.lag_seconds,
             safe_until_ns=None if safe is None else NOW_NS - int(safe * SECOND_NS),
+            still=self.still,
             final_primary_history=self.history_seen,
             outside=self.outside,
             run_here=self.run_here,
             run_failed=self.run_failed,
             run_in_doubt=self.run_in_doubt,
+            run_waits=self.run_waits,
             pause_left_seconds=600.0 if self.paused else None,
             pause_words="paused by somebody" if self.paused else "",
             flap_left_seconds=self.flap_left_seconds,
@@ -284,6 +289,24 @@ def word(observer: str, site: str, *, writable: bool | None = True, age_seconds:
     role = "primary" if writable else "unknown"
     return OutsideWord(
         observer=observer, site=site, role=role, writable=writable, reason="", age_seconds=age_seconds
+    )
+
+
+def still(
+    since_seconds_ago: float,
+    *,
+    seen_seconds_ago: float = 1.0,
+    behind_gate: bool = False,
+    given_up_epoch: int | None = None,
+) -> Still:
+    """The proof of the primary's site that nothing was written there since. The scene's epoch is 7."""
+    return Still(
+        mark="m",
+        since_ns=NOW_NS - int(since_seconds_ago * SECOND_NS),
+        seen_ns=NOW_NS - int(seen_seconds_ago * SECOND_NS),
+        evidence="no process of it is left",
+        behind_gate=behind_gate,
+        given_up_epoch=given_up_epoch,
     )
 
 

@@ -376,5 +376,18 @@ def test_every_kind_of_entry_is_told_in_a_sentence_and_others_as_they_are() -> N
     assert told("certificate-approved", {"certificate": agreed}) == (
         "ann@durham agreed to break-glass-1, which jo@durham had drawn up"
     )
-    for kind in ("decision", "broken-glass", "reconciled", "accepted", "gossip"):
+    doubt = {"code": "store-restored", "message": "it went back", "cluster_id": "17", "revision": 90}
+    assert told("store-not-trusted", doubt) == (
+        "the store is not trusted any more (store-restored): it went back; found was cluster 17 at "
+        "revision 90"
+    )
+    taken = {"certificate": "owner-1", "cluster_id": "17", "revision": 91, "who": "ann@durham"}
+    accepted = "ann@durham accepted the store by owner-1: cluster 17 at revision 91; "
+    owners = {"ebs": {"owner": "durham", "epoch": 6}}
+    assert told("store-accepted", {**taken, "owners": owners}) == accepted + (
+        "certified ebs: durham at epoch 6"
+    )
+    assert told("store-accepted", taken) == accepted + "every service stays as it stood in it"
+    kinds = ("decision", "broken-glass", "reconciled", "accepted", "store-not-trusted", "store-accepted")
+    for kind in (*kinds, "gossip"):
         assert isinstance(told(kind, {}), str)

@@ -22,7 +22,7 @@ from tests.orchestrator.two_sites import (
     two_sites,
 )
 
-# A lease long enough for the person's steps between two keepers, and for a busy machine.
+# A lease long enough for a busy machine.
 LEASE = "6s"
 
 
@@ -76,6 +76,14 @@ async def moved(world: TwoSites) -> None:
     await world.until(lambda: world.steady(at=MORPETH))
 
 
+async def never_closed(world: TwoSites) -> None:
+    """Both services at Morpeth, open at every look, until it is cancelled."""
+    while True:
+        assert world.open_at(MORPETH)
+        assert world.open_at(MORPETH, "ebs")
+        await asyncio.sleep(0.02)
+
+
 def everywhere_open(world: TwoSites) -> bool:
     return world.open_at(DURHAM) and world.open_at(MORPETH, "ebs")
 
@@ -117,7 +125,7 @@ async def test_without_the_other_s_promise_a_site_cuts_off_at_its_lease_s_end_an
         assert world.runs("failover") == []
 
 
-async def test_owners_are_certified_above_every_epoch_and_both_sites_go_on_serving() -> None:
+async def test_owners_are_certified_above_every_epoch_and_what_is_open_is_never_closed() -> None:
     async with two_sites(guarded()) as world:
         backup = world.cluster.table.copy()
         await moved(world)
@@ -125,6 +133,8 @@ async def test_owners_are_certified_above_every_epoch_and_both_sites_go_on_servi
         world.cluster.restore(backup)  # the move is forgotten
         await found_out(world)
         assert world.owned().primary == DURHAM
+        keepers = [len(site.keepers) for site in world.sites.values()]
+        looks = asyncio.create_task(never_closed(world))
 
         first = await accept(world.durham)
         shown = {each.service: each for each in first.services}
@@ -140,6 +150,10 @@ async def test_owners_are_certified_above_every_epoch_and_both_sites_go_on_servi
         await world.until(lambda: world.steady(at=MORPETH) and world.steady("ebs", MORPETH))
         assert (world.owned().epoch, world.owned("ebs").epoch) == (3, 2)
         await world.until(lambda: world.owned().mode == "automatic" and not site_record(world, MORPETH).hold)
+        looks.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await looks
+        assert [len(site.keepers) for site in world.sites.values()] == keepers, "they start anew in place"
         for site in world.sites.values():
             told = await look(site)
             assert told.metric("store_trusted") == 1

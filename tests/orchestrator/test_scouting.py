@@ -26,6 +26,7 @@ from probes.place import ProbeContext
 from probes.reasons import Reason
 from sites.errors import AccessDenied, HostUnreachable, KnownHostsUnreadable, OwnKeyUnusable
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.replication.words import ReplicationDriver, Role
 from sites.transport import Completed
 from tests.orchestrator.two_sites import DERWENTSIDE, DURHAM, MORPETH
@@ -44,7 +45,15 @@ class Hosts:
         self.error = error
         self.asked: list[str] = []
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         self.asked.append(command)
         if self.error is not None:
             raise self.error

@@ -18,6 +18,7 @@ from orchestrator.api.client import Client
 from orchestrator.api.shapes import MoveOrder, MovePlan, MoveRequest, RunDetail
 from orchestrator.clock import boottime_ns
 from orchestrator.controller import Controller
+from orchestrator.core.modes import mode_of
 from orchestrator.core.records import (
     RUNS,
     SERVICES,
@@ -26,8 +27,9 @@ from orchestrator.core.records import (
     decode,
 )
 from orchestrator.eyes import Eyes
+from orchestrator.hands import ReadyHands
 from orchestrator.journal import SqliteJournal
-from orchestrator.keeper import Keeper, mode_of
+from orchestrator.keeper import Keeper
 from orchestrator.keeper_store import decoded, encoded
 from orchestrator.metrics import render
 from orchestrator.observing import publish
@@ -39,6 +41,7 @@ from orchestrator.store.memory import MemoryCluster
 from orchestrator.vantage import NOT_FROM_OUTSIDE, Vantage, context_at
 from sites.errors import HostUnreachable
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.replication.words import ReplicationDriver, Role
 from sites.transport import Completed
 from tests.support.fake_doors import TICK_SECONDS, FakeDoors, FakeGuard, FakeLink
@@ -124,7 +127,15 @@ def estate(
 class NoHosts:
     """The shipped runbooks run nothing on hosts."""
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """Nothing is there."""
         raise HostUnreachable(f"{host.name}: no hosts here")
 
@@ -167,6 +178,7 @@ class Site:
         self.directory.mkdir()
         self.keepers: list[RunningKeeper] = []
         self.may_start_keepers = True
+        self.hands = ReadyHands({})
         self.guards = {
             service: FakeGuard(service, name, world.estate, pair)
             for service, pair in world.pairs.items()
@@ -187,11 +199,12 @@ class Site:
         """As the controller does when none answers."""
         if not self.may_start_keepers and self.keepers:
             return self.keepers[-1]
+        self.hands = ReadyHands(self._drivers())
         keeper = Keeper(
             self._world.estate,
             self.name,
             self._world.cluster.client(f"{self.name} keeper"),
-            self._drivers(),
+            self.hands,
             self.directory,
             keeper_socket(self.directory),
             doors=FakeDoors(self.guards, self._world.link, self.name) if self.guards else None,

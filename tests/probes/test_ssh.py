@@ -24,6 +24,7 @@ from sites.errors import (
     SitesTrouble,
 )
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.ssh import SshTransport
 from sites.transport import Completed
 from tests.probes.worlds import context, estate, probe, summary, tried
@@ -155,7 +156,15 @@ class Fails:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         raise self.error
 
     async def aclose(self) -> None:

@@ -12,6 +12,7 @@ from probes.catalogue import make_probe
 from probes.model import Probe, ProbeResult
 from probes.place import ProbeContext
 from sites.model import Estate, Host, ProbeSpec, Service
+from sites.output import Said
 from sites.replication.words import ReplicationDriver
 from sites.transport import Completed
 
@@ -21,7 +22,15 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class NoTransport:
     """For probes that never run a command."""
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         raise AssertionError(f"nobody may run {command!r}")
 
     async def aclose(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from runbooks.actions import FINAL_POSITION, dumped_position, shipped_actions
 from runbooks.context import EVIDENCE_LIMIT_CHARACTERS, Result, Rows, bounded
+from runbooks.errors import LostRight
 from runbooks.journal import RunOutcome
 from runbooks.model import Kind
 from runbooks.plan import compose
@@ -280,3 +281,25 @@ def test_values_that_are_no_json_or_out_of_proportion_are_a_fault_of_the_action(
     for values in ({"x": object()}, {"x": float("nan")}, {"x": "y" * 100_000}):
         with pytest.raises((TypeError, ValueError)):
             Result("done", values=values)
+
+
+def test_a_standby_whose_service_is_another_s_by_now_is_waited_for_no_longer() -> None:
+    """Its primary died, and whoever is to take the service over waits for the end of this run."""
+    world = World()
+    world.driver.streaming = False
+
+    def right() -> None:
+        if now_seconds() > 30:
+            raise LostRight("morpeth has given it up")
+
+    world.right = right
+
+    async def story() -> tuple[Any, float]:
+        outcome = await world.carry_out(plan("  - {id: a, action: replication.verify, role: standby}\n"))
+        return outcome, now_seconds()
+
+    outcome, seconds = run(story)
+    assert outcome.outcome is RunOutcome.LOST_RIGHT
+    assert "morpeth has given it up; until then" in outcome.summary
+    assert outcome.progress.state("x/a") is StepState.WAITING, "it has only looked, so nothing is in doubt"
+    assert 30 < seconds < 35

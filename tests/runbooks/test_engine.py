@@ -620,15 +620,24 @@ def test_a_step_in_doubt_is_run_again_where_that_does_no_harm(fields: dict[str, 
     assert numbers == [1, 2, 1]
 
 
-def test_a_step_in_doubt_that_nothing_settles_stops_the_run_and_says_where_to_look() -> None:
+def test_a_step_in_doubt_that_nothing_settles_waits_for_a_person_and_says_where_to_look() -> None:
     world = World()
     plan = plan_of_steps(step("a"), step("b", "a"), step("c"))
     cut_off(world, plan, "a")
-    outcome = outcome_of(world, plan)
-    assert outcome.outcome is RunOutcome.IN_DOUBT
-    assert "Do a (deed at morpeth) was cut off" in outcome.summary
-    assert "p/a" not in world.deeds.done
-    assert "p/b" not in world.deeds.done
+
+    async def story() -> None:
+        going = asyncio.ensure_future(world.carry_out(plan))
+        await asyncio.sleep(60)
+        assert not going.done()
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+
+    run(story)
+    progress = world.seen[-1]
+    assert progress.state("p/a") is StepState.IN_DOUBT
+    assert "whether deed at morpeth was done" in progress.steps["p/a"].evidence
+    assert [wait.step.id for wait in progress.waits] == ["p/a"]
+    assert world.deeds.done == ["p/c"]
 
 
 @pytest.mark.parametrize(

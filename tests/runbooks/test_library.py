@@ -91,13 +91,8 @@ ONE_FAULT = {
     "missing parameter of an action": (["id: a", "action: notify"], "no 'message'", "", 8),
     "bad duration": (["id: a", "action: wait", "for: 5"], "'5'", "500ms", 10),
     "bad timeout": (["id: a", "action: notify", "message: x", "timeout: soon"], "'soon'", "500ms", 11),
-    "ask": (["id: a", "action: notify", "message: x", "on_failure: ask"], "'ask'", "not carried out yet", 11),
-    "undo": (
-        ["id: a", "action: notify", "message: x", "on_failure: undo"],
-        "'undo'",
-        "not carried out yet",
-        11,
-    ),
+    "approve without an expiry": (["id: a", "action: approve", "ask: x"], "no 'expires'", "", 8),
+    "person without who": (["id: a", "action: person", "ask: x", "expect: 5m"], "no 'who'", "", 8),
     "unknown name": (["id: a", "action: notify", 'message: "{{ servic }}"'], "servic", "service", 10),
     "unknown parameter": (
         ["id: a", "action: notify", 'message: "{{ parameters.x }}"'],

@@ -101,7 +101,7 @@ Make Customer records primary here (test)
       replication.promote at morpeth, at most 10m
       then it must hold: primary at morpeth
    5. Start the application at Morpeth  after 4
-      ssh at morpeth/crm-app, at most 60s
+      ssh at morpeth/crm-app, at most 60s; can be undone
       run: cd /opt/app ⏎ ./start 'Customer records'
       not if already so: `pgrep -f 'crm'` at morpeth/crm-app
       then it must hold: probe “login page” of morpeth

@@ -19,6 +19,7 @@ from runbooks.progress import StepState
 from runbooks.remote import SshArguments, carry_out_on_host, settle_on_host
 from sites.errors import CommandTimedOut, ConnectionBroken
 from sites.model import Host
+from sites.output import Said
 from sites.transport import Completed
 from tests.runbooks.worlds import World, bound
 from tests.support.local_transport import LocalTransport
@@ -143,7 +144,15 @@ class BreakingTransport(LocalTransport):
         self.breaks = breaks
         self.left_behind: list[asyncio.Task[Completed]] = []
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         going = super().run(host, command, timeout_seconds=timeout_seconds, stdin=stdin)
         if not self.left_behind and self.breaks(command):
             self.left_behind.append(asyncio.create_task(going))

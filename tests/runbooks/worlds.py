@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from probes.model import ProbeResult, Verdict
@@ -18,6 +19,7 @@ from runbooks.planned import Part, Plan, PlannedCondition, PlannedStep
 from runbooks.progress import Progress
 from runbooks.scope import RunRef, Scope, scope_of
 from sites.model import Estate, Host
+from sites.output import Said
 from sites.replication.words import Closed, Fenced, Position, Promoted, Rejoined, Role, Sample, Word
 from sites.transport import Completed, Transport
 from tests.support.virtual_time import now_ns, now_seconds
@@ -61,8 +63,13 @@ FACTS = Facts(probes=frozenset({"login page"}))
 
 def scope(kind: Kind = Kind.FAILOVER, parameters: Mapping[str, Any] | None = None) -> Scope:
     """A move of crm from Durham to Morpeth."""
+    return scope_in(ESTATE, kind, parameters)
+
+
+def scope_in(estate: Estate, kind: Kind, parameters: Mapping[str, Any] | None = None) -> Scope:
+    """The same in another estate."""
     run = RunRef("run-1", kind, 7)
-    return scope_of(ESTATE, "crm", from_site="durham", to_site="morpeth", run=run, parameters=parameters)
+    return scope_of(estate, "crm", from_site="durham", to_site="morpeth", run=run, parameters=parameters)
 
 
 class DeedArguments(Arguments):
@@ -213,7 +220,15 @@ class FakeTransport:
     answers: dict[str, Completed | Exception] = field(default_factory=dict)
     ran: list[tuple[str, str]] = field(default_factory=list)
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         self.ran.append((f"{host.site}/{host.name}", command))
         for part, answer in self.answers.items():
             if part in command:
@@ -240,7 +255,10 @@ class World:
     right: Callable[[], None] = lambda: None
     seen: list[Progress] = field(default_factory=list)
     now: Callable[[], int] = now_ns
+    wall: Callable[[], float] = now_seconds
     executor: int = 1
+    estate: Estate = ESTATE
+    base: Path = Path()
 
     async def _wait_healthy(self, probe: str, site: str, *, timeout_seconds: float) -> ProbeResult:
         deadline = asyncio.get_running_loop().time() + timeout_seconds
@@ -263,7 +281,7 @@ class World:
     def context(self) -> ActionContext:
         """What actions get."""
         return ActionContext(
-            estate=ESTATE,
+            estate=self.estate,
             service=CRM,
             transport=self.transport,
             token=Token(7, "run-1", self.executor),
@@ -271,6 +289,8 @@ class World:
             driver=self.driver,
             wait_healthy=self._wait_healthy,
             sql=self._sql,
+            wall_seconds=self.wall,
+            base=self.base,
         )
 
     def engine(self) -> Engine:

@@ -7,8 +7,11 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
-from orchestrator.lab.certs import create_authority
+from orchestrator.certificates import authority
+from orchestrator.lab.certs import create_authority, open_authority
 from orchestrator.lab.etcd import configure_auth, move_leader
 from orchestrator.store.base import (
     Compare,
@@ -180,6 +183,16 @@ async def test_a_certificate_of_another_authority_is_told(etcd: EtcdCluster, tmp
     tls = ssl.create_default_context(cafile=str(etcd.client.ca))
     tls.load_cert_chain(stranger.certificate, stranger.key)
     await refused(etcd, tls, "does not accept our certificate")
+
+
+async def test_a_certificate_with_a_common_name_is_told(
+    etcd: EtcdCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """etcd says so in plain text, before it looks at the request."""
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "durham-controller")])
+    monkeypatch.setattr(authority, "_name", lambda unit: named)
+    client = open_authority(etcd.directory / "certs").client("named")
+    await refused(etcd, client.client_context(), "whose subject has no common name")
 
 
 async def test_members_whose_authority_is_not_ours_are_not_trusted(etcd: EtcdCluster, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ async def test_members_put_back_to_an_older_copy_are_found_out_by_whoever_runs_a
         assert await distrust_of(again) == BreakCode.RESTORED
         found = await again.look("services/", timeout_seconds=LIMIT)
         assert found.get("services/crm") is not None
-        await again.accept(acceptance(found.cluster_id, found.revision), found.items, at_once=True)
+        await again.accept(acceptance(found.cluster_id, found.revision), found.items)
         await write(again, "services/crm", b'{"epoch":3}')
         async with aclosing(again.watch("services/", from_revision=found.revision + 1)) as events:
             async with asyncio.timeout(LIMIT):
@@ -218,7 +218,7 @@ async def test_a_snapshot_that_was_restored(
     async with known(cluster, tmp_path / "x.json") as again:
         assert await distrust_of(again) == code
         found = await again.look("services/", timeout_seconds=LIMIT)
-        await again.accept(acceptance(found.cluster_id, found.revision), found.items, at_once=True)
+        await again.accept(acceptance(found.cluster_id, found.revision), found.items)
         await write(again, "services/crm", b"3")
     async with known(cluster, tmp_path / "x.json") as trusting:
         await trusting.read("services/", timeout_seconds=LIMIT)

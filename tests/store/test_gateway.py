@@ -25,6 +25,13 @@ def says(body: object, status: int = 200) -> Handler:
     return handle
 
 
+def plainly(text: str, status: int) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, status=status)
+
+    return handle
+
+
 class Impostor:
     """One server; `paths` counts what it was asked."""
 
@@ -110,6 +117,8 @@ async def test_the_cluster_expected_from_the_start_is_the_only_one() -> None:
         (says({"message": "mvcc: database space exceeded", "code": 8}, 429), "alarm disarm"),
         (says({"message": "etcdserver: request timed out", "code": 14}, 503), "timed out"),
         (says(["not", "an", "object"]), "not as etcd does"),
+        (plainly("Request is nil\n", 400), "not as etcd does: HTTP 400: Request is nil"),
+        (plainly("\x00\x01", 502), "not as etcd does: HTTP 502"),
     ],
 )
 async def test_a_store_in_trouble_is_unreachable_and_says_why(answer: Handler, words: str) -> None:
@@ -129,6 +138,10 @@ async def test_a_store_in_trouble_is_unreachable_and_says_why(answer: Handler, w
         (
             {"/v3/kv/range": says({"error": "CommonName of client sending a request…", "code": 3}, 400)},
             "no common name",
+        ),
+        (
+            {"/v3/kv/range": plainly("CommonName of client sending a request against gateway …\n", 400)},
+            "give the client a certificate whose subject has no common name",
         ),
     ],
 )

@@ -471,7 +471,7 @@ def test_a_store_is_looked_at_and_certified_before_it_is_trusted_and_trusted_fro
         items = [KeyValue("services/crm", b'{"epoch":5}', result.revision)]
         await distrust_of(scene.store.read("sites/", timeout_seconds=LIMIT))
         scene.store.saw_epoch("crm", 5)
-        await scene.store.accept(acceptance("forced-new", result.revision), items, at_once=True)
+        await scene.store.accept(acceptance("forced-new", result.revision), items)
         assert (await scene.store.read("services/", timeout_seconds=LIMIT)).items == tuple(items)
         again = scene.open()
         await again.read("services/", timeout_seconds=LIMIT)
@@ -488,7 +488,7 @@ def test_a_store_that_is_put_back_again_after_it_was_accepted_is_found_out_again
         await write(scene.store, "services/crm", b"1")
         scene.restored(Table())
         await distrust_of(scene.store.read("services/", timeout_seconds=LIMIT))
-        await scene.store.accept(acceptance("memory", 1), [], at_once=True)
+        await scene.store.accept(acceptance("memory", 1), [])
         await write(scene.store, "services/crm", b"2")
         scene.restored(Table())
         code = await distrust_of(scene.store.read("services/", timeout_seconds=LIMIT))
@@ -497,16 +497,39 @@ def test_a_store_that_is_put_back_again_after_it_was_accepted_is_found_out_again
     run(story)
 
 
-def test_an_acceptance_for_the_next_start_changes_nothing_before_it() -> None:
+def test_what_the_former_store_was_asked_is_never_answered_by_the_accepted_one() -> None:
+    """Neither may its answer count, nor be held against the store that is trusted now."""
+
+    async def story() -> None:
+        scene = Scene(faults=Slow(x={3: 3.0}))
+        await write(scene.store, "services/crm")
+        slow = asyncio.ensure_future(scene.store.read("services/", timeout_seconds=LIMIT))
+        await asyncio.sleep(0.1)
+        scene.restored(Table())
+        await distrust_of(scene.store.read("services/", timeout_seconds=LIMIT))
+        await scene.store.accept(acceptance("memory", 1), [])
+        assert await distrust_of(slow) == BreakCode.RESTORED
+        assert scene.store.broken is None
+        await scene.store.read("services/", timeout_seconds=LIMIT)
+
+    run(story)
+
+
+def test_the_doubt_is_not_put_back_onto_the_disk_while_the_acceptance_is_written() -> None:
     async def story() -> None:
         scene = Scene()
         await write(scene.store, "services/crm")
         scene.restored(Table())
         await distrust_of(scene.store.read("services/", timeout_seconds=LIMIT))
-        await scene.store.accept(acceptance("memory", 1), [], at_once=False)
-        await distrust_of(scene.store.read("services/", timeout_seconds=LIMIT))
-        await scene.store.aclose()
-        await scene.open().read("services/", timeout_seconds=LIMIT)
+        scene.shelf.takes_seconds = 0.2
+        accepting = asyncio.ensure_future(scene.store.accept(acceptance("memory", 1), []))
+        await asyncio.sleep(0.1)
+        scene.store.saw_epoch("crm", 7)
+        await accepting
+        assert scene.store.seen.epochs == {"crm": 7}
+        await asyncio.sleep(1)
+        assert scene.shelf.kept is not None
+        assert (scene.shelf.kept.broken, scene.shelf.kept.epochs) == (None, {"crm": 7})
 
     run(story)
 
@@ -519,7 +542,7 @@ def test_an_acceptance_that_could_not_be_kept_does_not_count() -> None:
         await distrust_of(scene.store.read("services/", timeout_seconds=LIMIT))
         scene.shelf.full = True
         with pytest.raises(OSError, match="No space left"):
-            await scene.store.accept(acceptance("memory", 1), [], at_once=True)
+            await scene.store.accept(acceptance("memory", 1), [])
         await distrust_of(scene.store.read("services/", timeout_seconds=LIMIT))
 
     run(story)
@@ -530,7 +553,7 @@ def test_what_made_no_sense_is_set_aside_before_another_file_takes_its_place() -
         shelf = Shelf()
         shelf.unreadable = True
         scene = Scene(shelf)
-        await scene.store.accept(acceptance("memory", 1), [], at_once=True)
+        await scene.store.accept(acceptance("memory", 1), [])
         assert (shelf.aside, shelf.writes) == (1, 1)
         await scene.store.read("services/", timeout_seconds=LIMIT)
 
@@ -560,7 +583,7 @@ def test_a_process_goes_by_what_its_keeper_has_seen_doubts_and_was_told_to_accep
         assert code == BreakCode.RESTORED, "by the revision it had only heard of"
 
         scene.store.distrust(follower.broken or Break(code="", message=""))
-        await scene.store.accept(acceptance("memory", backup.revision), [], at_once=True)
+        await scene.store.accept(acceptance("memory", backup.revision), [])
         follower.follow(trust_of(scene.store))
         await follower.read("services/", timeout_seconds=LIMIT)
 

@@ -21,6 +21,7 @@ from sites.replication.words import (
     Rejoined,
     Role,
     Sample,
+    Standstill,
     Word,
 )
 
@@ -39,6 +40,7 @@ class Instance:
     rows: list[int] = field(default_factory=list)
     receiving: bool = True
     clean: bool = False
+    starts: int = 0
 
     @property
     def history(self) -> str:
@@ -60,7 +62,7 @@ class FakePair:
 
     `unreachable`: pairs of (who looks, site looked at). `unfenced`: sites whose fence does not take.
     `overrunning`: sites whose close ends as a fence. `hung`: sites where every word but `sample` hangs.
-    `kept`: the rows that a rejoin saved, by place.
+    `kept`: the rows that a rejoin saved, by place. `unproven`: sites where a look on the host proves nothing.
     `promote_fails`: sites where a promotion fails, and how often it still will. `permitted`: where a guard
     stands, whether it is open (P19).
     """
@@ -78,6 +80,7 @@ class FakePair:
         self.said: list[tuple[str, str, str]] = []
         self.doubly_writable = False
         self.kept: dict[str, list[int]] = {}
+        self.unproven: set[str] = set()
         self._changed = asyncio.Event()
         self._next_row = 1
 
@@ -102,6 +105,12 @@ class FakePair:
         """Its processes are gone; its data is not."""
         self.instances[site].running = False
         self.instances[site].clean = False
+        self.changed()
+
+    def revive(self, site: str) -> None:
+        """Somebody starts it on its host, as it was."""
+        self.instances[site].running = True
+        self.instances[site].starts += 1
         self.changed()
 
     def cut_off(self, *sites: str, by: tuple[str, ...] = ()) -> None:
@@ -178,6 +187,18 @@ class FakeDriver:
             system_id=instance.cluster,
             timeline=instance.line,
         )
+
+    async def standstill(self, site: str) -> Standstill | None:
+        """By a look on its host."""
+        asked_at_ns = boottime_ns()
+        await asyncio.sleep(0)
+        if not self._reaches(site):
+            raise HostUnreachable(f"{site}: no route to host")
+        instance = self.pair.instances[site]
+        if instance.running or site in self.pair.unproven:
+            return None
+        mark = f"{instance.history} {instance.starts}"
+        return Standstill(asked_at_ns, boottime_ns(), mark, "no process of it is left")
 
     async def lost(self, site: str) -> str:
         """Wait until it is not running, and can be asked."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from sites.errors import CommandTimedOut, HostUnreachable
 from sites.model import Host
+from sites.output import Said
 from sites.transport import OUTPUT_LIMIT_BYTES, Completed
 
 
@@ -26,7 +27,15 @@ class LocalTransport:
         self.environment: dict[str, str] = {}
         self.before: Callable[[str], Awaitable[None]] | None = None
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """Run it to its end; at the timeout its process group is killed."""
         if host.site in self.cut:
             raise HostUnreachable(f"{host.name} ({host.site}): no route to host")

@@ -29,7 +29,17 @@ from sites.replication.postgres.host import GRACE_SECONDS, Values
 from sites.replication.postgres.rejoin import Rejoining, checkpoint_new_timeline, keep_slot
 from sites.replication.postgres.requirements import Finding, findings_of
 from sites.replication.postgres.server import Server, server_of
-from sites.replication.words import Closed, Fenced, Position, Promoted, Rejoined, Role, Sample, Word
+from sites.replication.words import (
+    Closed,
+    Fenced,
+    Position,
+    Promoted,
+    Rejoined,
+    Role,
+    Sample,
+    Standstill,
+    Word,
+)
 from sites.transport import Transport
 
 log = structlog.get_logger(__name__)
@@ -43,6 +53,7 @@ NOT_READY_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
 TOUCH_SECONDS = 0.5
+LOOK_SECONDS = 5.0
 
 
 class PostgresDriver:
@@ -113,6 +124,19 @@ class PostgresDriver:
                 pause_seconds = REFUSAL_PAUSE_SECONDS
                 await link.broken()
             refused_since_ns, refusals = 0, 0
+
+    async def standstill(self, site: str) -> Standstill | None:
+        """Whether every process of the instance is gone, by its host: a port that refuses proves less, since
+        the children of a dead postmaster go on committing. The mark is the control file's: a server writes
+        it before it lets anybody in. Raises what the transport raises, and DriverTrouble."""
+        server = self._servers[site]
+        asked_at_ns = boottime_ns()
+        said = await server.host.run("still", timeout_seconds=LOOK_SECONDS)
+        left, mark = said.get("left").split(), said.get("mark")
+        if left or not mark:
+            return None
+        evidence = f"no process of {server.instance.data} is left"
+        return Standstill(asked_at_ns, boottime_ns(), mark, evidence)
 
     async def check_settings(self, site: str) -> list[Finding]:
         """What at `site` is not set up as this driver needs it, worst first. Raises SitesTrouble."""

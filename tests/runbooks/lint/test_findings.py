@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from runbooks.actions import shipped_actions
-from runbooks.catalogue import ActionCatalogue, Arguments, FileText
+from runbooks.catalogue import ActionCatalogue
 from runbooks.checking import Bound, Checked, check_file
-from runbooks.context import ActionContext, Call, Result
 from runbooks.library import Library
 from runbooks.plan import facts_of
 from runbooks.rules import GROUPS, RULES, Severity, severity_of
@@ -24,18 +23,8 @@ STEP = (
 )
 
 
-class ScriptArguments(Arguments):
-    """An action that ships a file along."""
-
-    file: FileText
-
-
-async def _nothing(context: ActionContext, call: Call) -> Result:
-    return Result("")
-
-
 def catalogue() -> ActionCatalogue:
-    return shipped_actions().with_action("script", ScriptArguments, _nothing)
+    return shipped_actions()
 
 
 def estate(runbook: str = "own/promote", role: str = "promote") -> Estate:
@@ -147,8 +136,8 @@ def test_a_comment_with_a_reason_silences_a_warning_of_its_step(lines: list[str]
 
 def test_one_comment_can_allow_two_warnings_and_leaves_a_third(tmp_path: Path) -> None:
     comment = "  # twinsite: allow no-timeout, no-verify because it is only a note\n"
-    steps = "  - {id: a, action: ssh, host: durham/crm-app, run: x, undo: {run: y}, during: drill}\n"
-    assert codes(HEAD + "steps:\n" + comment + steps, tmp_path) == ["undo-not-carried-out"]
+    steps = "  - {id: a, action: ssh, host: durham/crm-app, run: x, on_failure: undo, during: drill}\n"
+    assert codes(HEAD + "steps:\n" + comment + steps, tmp_path) == ["undo-of-nothing"]
 
 
 def test_a_comment_does_not_reach_the_next_step(tmp_path: Path) -> None:
@@ -263,6 +252,6 @@ def test_faults_are_what_has_a_runbook_refused_and_warnings_are_not() -> None:
     for path in INVALID:
         checked = check(path, bound="cannot-be-planned" in path.name)
         refused = any(severity_of(one.code) is Severity.FAULT for one in checked.findings)
-        later = {"unknown-host", "cannot-be-planned", "script-missing"}
+        later = {"unknown-host", "cannot-be-planned", "nested-parameter"}
         known_later = any(one.code in later for one in checked.findings)
         assert (checked.runbook is None) == (refused and not known_later), path.name

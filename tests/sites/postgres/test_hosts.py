@@ -7,6 +7,7 @@ import pytest
 
 from sites.errors import DriverTrouble, SitesTrouble
 from sites.model import Host
+from sites.output import Said
 from sites.replication.postgres.config import Instance
 from sites.replication.postgres.host import DatabaseHost, WrongData
 from sites.replication.words import Role
@@ -90,7 +91,15 @@ class Recording:
         self.completed = completed
         self.asked: list[tuple[str, str]] = []
 
-    async def run(self, host: Host, command: str, *, timeout_seconds: float, stdin: str = "") -> Completed:
+    async def run(
+        self,
+        host: Host,
+        command: str,
+        *,
+        timeout_seconds: float,
+        stdin: str = "",
+        said: Said | None = None,
+    ) -> Completed:
         """Note it."""
         self.asked.append((command, stdin))
         return self.completed

@@ -100,14 +100,19 @@ def openssh_or_skip() -> str:
 
 
 @contextmanager
-def openssh(base: Path) -> Iterator[tuple[Served, subprocess.Popen[bytes]]]:
-    """OpenSSH's own server."""
+def openssh(
+    base: Path, *more: str, port: int | None = None, keys_of: Path | None = None
+) -> Iterator[tuple[Served, subprocess.Popen[bytes]]]:
+    """OpenSSH's own server, with `more` lines in its configuration. `keys_of`: the folder of another server,
+    whose client may log in here too."""
     program = openssh_or_skip()
-    place = served(base, free_port())
+    place = served(base, port or free_port())
+    authorized = (keys_of or base) / "authorized_keys"
     settings = [
+        *more,
         f"ListenAddress {LOOPBACK}:{place.host.port}",
         f"HostKey {place.files.host_keys['durham']}",
-        f"AuthorizedKeysFile {place.files.authorized_keys}",
+        f"AuthorizedKeysFile {authorized}",
         *("PidFile none", "StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes"),
     ]
     config = base / "sshd_config"
@@ -127,6 +132,12 @@ def openssh(base: Path) -> Iterator[tuple[Served, subprocess.Popen[bytes]]]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that run still: an sshd's are its connections."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(one) for one in listed]
 
 
 def process_pause() -> None:
