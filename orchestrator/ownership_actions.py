@@ -59,6 +59,7 @@ class Errand:
     covers: tuple[str, ...] = ()
     power_off: bool = False
     cut_off: bool = False
+    cut_until_ns: int = 0
     loss_limit_seconds: float = math.inf
     accept_loss: bool = False
     certificate: str = ""
@@ -77,12 +78,13 @@ class Errand:
 @dataclass(slots=True)
 class KeeperDesk:
     """What the actions may use: the keeper's ear, its latest picture, and the errands of running runs.
-    `power_off` has the hosts of a service switched off for a run; its evidence, or StepFailed."""
+    `power_off` has the hosts of a service switched off for a run: its evidence, and until when that counts
+    (CLOCK_BOOTTIME); or StepFailed."""
 
     ask: Callable[[Ask, float], Awaitable[Reply]]
     view: Callable[[], KeeperView | None]
     changed: asyncio.Condition
-    power_off: Callable[[str, Errand], Awaitable[str]]
+    power_off: Callable[[str, Errand], Awaitable[tuple[str, int]]]
     errands: dict[str, Errand] = field(default_factory=dict)
 
     def record(self, service: str) -> ServiceRecord | None:
@@ -141,7 +143,7 @@ def _errand(desk: KeeperDesk, call: Call) -> Errand:
 async def _power_off(desk: KeeperDesk, call: Call) -> Result:
     """P28: what it proves is the right to take what follows."""
     errand = _errand(desk, call)
-    evidence = await desk.power_off(call.plan.service, errand)
+    evidence, errand.cut_until_ns = await desk.power_off(call.plan.service, errand)
     errand.cut_off = True
     return Result(evidence)
 
@@ -164,6 +166,7 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
             certified_down=errand.certified_down,
             covers=errand.covers,
             by_device=errand.cut_off,
+            cut_until_ns=errand.cut_until_ns,
             wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
         ),
         patience_seconds,

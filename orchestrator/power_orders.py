@@ -22,15 +22,16 @@ from orchestrator.refusing import OrderRefused
 from runbooks.errors import StepFailed
 from sites.fencing.devices import levels_of
 
+CUT_COUNTS_LEASES = 2
 LOOK_SECONDS = 0.25
 LOOKS = int((FRESH_WORD_SECONDS + CUT_BELIEVED_SECONDS) / LOOK_SECONDS)
 
 
-async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
+async def carried_out(controller: Controller, name: str, errand: Errand) -> tuple[str, int]:
     """P28: have the hosts switched off for a run, be sure of it, and see whether what is seen and what may be
     lost still allow a promotion; and once more when it was taken, for its own hosts, since until then the old
-    site's keeper might have opened what somebody switched on again. The evidence; raises StepFailed, and then
-    nothing may be taken, or promoted."""
+    site's keeper might have opened what somebody switched on again. The evidence, and until when it counts;
+    raises StepFailed, and then nothing may be taken, or promoted."""
     taken = errand.cut_off
     order = PowerOrder(
         service=name,
@@ -47,8 +48,9 @@ async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
     if not cut.confirmed:
         raise StepFailed(f"{cut.code}: not all of it is known to be off, so nothing is taken: {cut.words}")
     view, service = await _not_writable(controller, name)
+    counts_ns = int(CUT_COUNTS_LEASES * controller.estate.ownership.lease_duration_seconds * 1e9)
     if taken:
-        return cut.words
+        return cut.words, cut.as_of_ns + counts_ns
     bound_seconds = loss_bound_seconds(view, service)
     if errand.loss_limit_seconds < math.inf and (
         bound_seconds is None or bound_seconds > errand.loss_limit_seconds
@@ -59,7 +61,7 @@ async def carried_out(controller: Controller, name: str, errand: Errand) -> str:
             f"lost, and {errand.loss_limit_seconds:g} s may be; they are off now: order it anew, with "
             "--accept-loss"
         )
-    return cut.words
+    return cut.words, cut.as_of_ns + counts_ns
 
 
 async def _not_writable(controller: Controller, name: str) -> tuple[View, ServiceView]:

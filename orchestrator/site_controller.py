@@ -271,7 +271,7 @@ class SiteController:
     async def _ask_keeper(self, what: Ask, timeout_seconds: float) -> Reply:
         return await self._link.ask(what, timeout_seconds=timeout_seconds)
 
-    async def _power_off(self, service: str, errand: Errand) -> str:
+    async def _power_off(self, service: str, errand: Errand) -> tuple[str, int]:
         return await carried_out(self.controller, service, errand)
 
     def _on_eyes(self) -> None:

@@ -315,6 +315,13 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
         left.append((name, item))
     if not left:
         return Done()
+    holds = state.peer_item is not None and state.peer_item.record.hold
+    relied_on = holds or any(item.record.mode is Mode.MANUAL for _, item in left)
+    if what.by_device and relied_on and has_passed(what.cut_until_ns, now_ns):
+        return Refuse(
+            "device-cut-too-old",
+            f"{state.peer}'s hosts were cut off too long ago to be sure that they still are",
+        )
     if state.word_needed:
         return _wait_or(
             what, now_ns, "peer-word-missing", f"{state.peer} has not said that no glass was broken there"

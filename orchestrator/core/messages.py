@@ -276,8 +276,9 @@ class GiveUpDead:
 class TakeOver:
     """P9, P10: take services from the silent peer. With `certified_down`, P28: manual services too.
     `covers`: the services of which the certificate (or verified cut) names every host at the peer.
-    `by_device`: fencing devices cut those hosts off, verified. That is a right as the certificate is one
-    (P28), but no word of the peer's (P32): a device knows nothing of broken glass."""
+    `by_device`: fencing devices cut those hosts off, verified; it counts until `cut_until_ns`, our clock,
+    since a machine may be switched on again. That is a right as the certificate is one (P28), but no word of
+    the peer's (P32): a device knows nothing of broken glass."""
 
     services: tuple[str, ...]
     records: tuple[RunRecord, ...]
@@ -288,6 +289,7 @@ class TakeOver:
     certified_down: bool = False
     covers: tuple[str, ...] = ()
     by_device: bool = False
+    cut_until_ns: int = 0
     wait_until_ns: int = 0
 
 

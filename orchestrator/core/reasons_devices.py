@@ -35,5 +35,10 @@ DEVICES = ReasonGroup(
             "A device took the order, and says that its machine is on.",
             "Cut the machine off by other means, and find out whether the device speaks of the right one.",
         ),
+        Reason(
+            "device-cut-too-old",
+            "The hosts were known to be off, and too much time has passed since then to take the service.",
+            "Order it anew: devices make sure once more.",
+        ),
     ),
 )

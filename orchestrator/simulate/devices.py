@@ -87,6 +87,16 @@ def cut(
                 world.after(late_ns, off, host)
 
 
+def power_cut(world: "World", by: str, services: tuple[str, ...], ordered: bool, whole: bool) -> None:
+    """A deed: the same with whatever the devices do, and somebody who switches on again what went off.
+    `whole`: all that must be covered is."""
+    random, lease_ns = world.random, world.timing.lease_duration_ns
+    fates = {name: random.choice(FATES) for name in world.services}
+    on_after_ns = random.randrange(4 * lease_ns, 12 * lease_ns)
+    covers = None if whole else services
+    cut_and_take(world, by, services, ordered=ordered, fates=fates, on_after_ns=on_after_ns, covers=covers)
+
+
 def cut_and_take(
     world: "World",
     by: str,
@@ -114,9 +124,6 @@ def cut_and_take(
         covers = tuple(dict.fromkeys((*services, *(theirs if holds else ()))))
     hosts = [world.hosts[other, name] for name in covers]
     on_ns = on_after_ns or 6 * world.timing.lease_duration_ns
-    take = replace(
-        controller.take_over(services, ordered=ordered, covers=covers), by_device=True, certified_down=False
-    )
 
     def may(reply: m.Reply) -> None:
         if not reply.done:
@@ -126,6 +133,14 @@ def cut_and_take(
     def verified(so: bool) -> None:
         if not so:
             return told("not verified")
+        now = world.keeper(by)
+        until_ns = (now.now() if now is not None else 0) + 2 * world.timing.lease_duration_ns
+        take = replace(
+            controller.take_over(services, ordered=ordered, covers=covers),
+            by_device=True,
+            certified_down=False,
+            cut_until_ns=until_ns,
+        )
         return controller.ask(take, lambda reply: told("taken" if reply.done else reply.code))
 
     controller.ask(m.MayPowerOff(services=services, covers=covers, ordered=ordered), may)

@@ -37,6 +37,12 @@ def two(mode: Mode = Mode.AUTOMATIC) -> World:
     return world
 
 
+def by_cut(world: World, *services: str, **changes: object) -> m.TakeOver:
+    """A takeover after a cut that was verified a moment ago."""
+    until_ns = world.nodes["y"].clock(world.now_ns) + 10 * SECOND
+    return take_over(world, *services, **{"by_device": True, "cut_until_ns": until_ns, **changes})
+
+
 def holds(world: World) -> None:
     """x's key carries hold."""
     item = world.store.site("x")
@@ -147,20 +153,30 @@ def test_p28_a_verified_cut_takes_a_manual_service_without_the_wait() -> None:
     world.nodes["x"].reaches_store = False
     world.run(200 * MS)
     for covers in ((), ("t",)):
-        what = take_over(world, "s", by_device=True, covers=covers, ordered_by_operator=True)
+        what = by_cut(world, "s", covers=covers, ordered_by_operator=True)
         assert asked(world, what) == "manual"
     world.writable["x", "s"] = False  # its host is off
-    what = take_over(world, "s", by_device=True, covers=("s",), ordered_by_operator=True)
+    what = by_cut(world, "s", covers=("s",), ordered_by_operator=True)
     assert asked(world, what) == "yes"
     item = world.store.service("s")
     assert item is not None
     assert (item.record.primary, item.record.epoch) == ("y", 2)
 
 
+def test_p28_a_cut_of_long_ago_is_no_right_any_more() -> None:
+    """A keeper that stood still meanwhile: somebody may have switched the host on again, and it serves."""
+    world = steady_world(modes={"s": Mode.MANUAL})
+    world.nodes["x"].reaches_store = False
+    until_ns = world.nodes["y"].clock(world.now_ns)
+    what = by_cut(world, "s", covers=("s",), ordered_by_operator=True, cut_until_ns=until_ns)
+    world.run(100 * MS)
+    assert asked(world, what) == "device-cut-too-old"
+
+
 def test_p28_a_verified_cut_does_not_shorten_the_wait_for_an_automatic_service() -> None:
     world = steady_world()
     world.kill("x")
-    ask = world.ask("y", take_over(world, "s", by_device=True, covers=("s",), ordered_by_operator=True))
+    ask = world.ask("y", by_cut(world, "s", covers=("s",), ordered_by_operator=True))
     world.run(2 * SECOND)
     assert world.reply("y", ask) is None
     world.run(2 * SECOND)
@@ -172,9 +188,9 @@ def test_p28_a_verified_cut_does_not_shorten_the_wait_for_an_automatic_service()
 def test_p28_p29_hold_is_taken_out_only_by_a_cut_that_covers_everything() -> None:
     world = two()
     holds(world)
-    what = take_over(world, "s", by_device=True, covers=("s",), ordered_by_operator=True)
+    what = by_cut(world, "s", covers=("s",), ordered_by_operator=True)
     assert asked(world, what) == "peer-holds"
-    what = take_over(world, "s", by_device=True, covers=("s", "t"), ordered_by_operator=True)
+    what = by_cut(world, "s", covers=("s", "t"), ordered_by_operator=True)
     assert asked(world, what) == "yes"
     peer = world.store.site("x")
     assert peer is not None
@@ -185,7 +201,7 @@ def test_p11_a_verified_cut_of_a_manual_service_does_not_end_the_wait_for_an_aut
     world = steady_world({"man": "x", "auto": "x"}, modes={"man": Mode.MANUAL, "auto": Mode.AUTOMATIC})
     world.nodes["x"].reaches_store = False
     world.writable["x", "man"] = False
-    what = take_over(world, "man", by_device=True, covers=("man",), ordered_by_operator=True)
+    what = by_cut(world, "man", covers=("man",), ordered_by_operator=True)
     assert asked(world, what) == "yes"
     second = world.ask("y", take_over(world, "auto", ordered_by_operator=True))
     world.run(300 * MS)
@@ -209,6 +225,7 @@ def test_p32_a_device_does_not_stand_in_for_the_peer_s_word_as_a_person_does() -
             why="b",
             certified_down=not by_device,
             by_device=by_device,
+            cut_until_ns=keeper.now_ns + SECOND,
             covers=("s",),
             wait_until_ns=keeper.now_ns,
         )
