@@ -33,7 +33,15 @@ from runbooks.journal import (
 RUNS_KEPT = 2_000
 EVENTS_KEPT = 100_000
 PRUNE_EVERY = 500
-KEPT_FOR_EVER = ("certificate", "certificate-approved", "broken-glass", "reconciled", "accepted")
+KEPT_FOR_EVER = (
+    "certificate",
+    "certificate-approved",
+    "broken-glass",
+    "reconciled",
+    "accepted",
+    "loss-reconciled",
+    "run-sealed",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,6 +335,89 @@ _ACTING = MetricGroup(
             "writes until it first saw the new one do; absent where it did not see both.",
         ),
         _gauge(
+            "last_move_stage_seconds",
+            "service stage",
+            lambda r, _: (
+                ((x.service, stage), seconds)
+                for x in r.services
+                if x.last_move
+                for stage, seconds in x.last_move.stages.items()
+            ),
+            "At the service's last completed move, how long each stretch took: `detect` (from when it was "
+            "last seen well until its trouble had a name), `decide`, `execute`, `verify`; absent where "
+            "nobody saw it.",
+        ),
+        _gauge(
+            "last_move_rto_used_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.used_seconds) for x in r.services if x.last_move),
+            "At the service's last completed move: from detection (of a planned one: from the order) until "
+            "it was verified; what is held against the RTO.",
+        ),
+        _gauge(
+            "last_move_loss_said_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.said_loss_seconds) for x in r.services if x.last_move),
+            "How much the service's last completed move was said to lose at most, when it was decided; "
+            "absent where that was unknown.",
+        ),
+        _gauge(
+            "last_move_lost_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.lost_seconds) for x in r.services if x.last_move),
+            "What the service's last completed move lost in fact, from the first lost transaction to the "
+            "last; absent while that is not known, and where the product does not tell.",
+        ),
+        _gauge(
+            "last_move_lost_bytes",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.lost_bytes) for x in r.services if x.last_move),
+            "The same in bytes of history that only the old primary had.",
+        ),
+        _gauge(
+            "run_projected_finish_timestamp_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.run.kind), x.run.finish_unix_seconds) for x in r.services if x.run),
+            "Unix time at which the service's run under way ends, if its steps take as long as half of the "
+            "time before; absent without a run, and where a step that is left was never timed.",
+        ),
+        _gauge(
+            "run_projected_finish_cautious_timestamp_seconds",
+            "service kind",
+            lambda r, _: (
+                ((x.service, x.run.kind), x.run.cautious_unix_seconds) for x in r.services if x.run
+            ),
+            "The same, if they take as long as three times out of four.",
+        ),
+        _gauge(
+            "run_rto_used_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.run.kind), x.run.used_seconds) for x in r.services if x.run),
+            "How much of the RTO the service's move under way has used, from detection on; absent without "
+            "one.",
+        ),
+        _gauge(
+            "run_projected_within_rto",
+            "service kind",
+            lambda r, _: (((x.service, x.run.kind), x.run.within_rto) for x in r.services if x.run),
+            "1 if the move under way is expected to end within the RTO three times out of four, 0 if not; "
+            "absent without a move, and where that is not known.",
+        ),
+        _gauge(
+            "run_stalled",
+            "service",
+            lambda r, _: (((x.service,), x.run_stalled) for x in r.services),
+            "1 while a step of the service's run takes more than twice as long as three times out of four "
+            "before (and more than a second), 0 if not.",
+        ),
+        _gauge(
+            "drilled_since_change",
+            "service",
+            lambda r, _: (((x.service,), x.drilled_since_change) for x in r.services),
+            "1 if a drill or a move of exactly today's plan has succeeded, 0 if something has changed since "
+            "or there was none; absent where today's plan cannot be drawn up.",
+        ),
+        _gauge(
             "drill_last_success_timestamp_seconds",
             "service",
             lambda r, _: (((x.service,), x.drill_last_success_unix_seconds) for x in r.services),

@@ -32,6 +32,7 @@ from orchestrator.core.records import (
 from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone
 from orchestrator.local_run import LocalRun, as_order, seen_in
+from orchestrator.mind import NO_TROUBLE, Trouble
 from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.publishing import Publisher
 from orchestrator.readings import Tally
@@ -130,6 +131,9 @@ class Mover:
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self.run_record: Callable[[str], RunRecord | None] = lambda run: None
         self.what_it_leaves: Callable[[Progress, RunOutcome], Awaitable[tuple[str, ...]]] = _nothing_to_say
+        self.trouble: Callable[[str], Trouble] = lambda service: NO_TROUBLE
+        self.made_from: Callable[[Plan], dict[str, str]] = lambda plan: {}
+        self.outage: Callable[[RunRecord], Awaitable[float | None]] = _not_seen
 
     # --- plans ---------------------------------------------------------------------------------------
 
@@ -257,6 +261,8 @@ class Mover:
         self, plan: Plan, *, who: str, why: str, statement: str, loss_bound_seconds: float | None
     ) -> RunRecord:
         """What is published of a plan before its first step."""
+        moves = plan.kind in (Kind.FAILOVER, Kind.SWITCHOVER)
+        trouble = self.trouble(plan.service) if moves else NO_TROUBLE
         return RunRecord(
             run=plan.id,
             kind=plan.kind,
@@ -273,6 +279,9 @@ class Mover:
             why=why,
             started=wall_text(),
             started_unix_seconds=wall_unix_seconds(),
+            last_well_unix_seconds=trouble.last_well_unix_seconds,
+            detected_unix_seconds=trouble.detected_unix_seconds,
+            made_from=self.made_from(plan),
             steps=tuple(StepState(step=step.id, state="waiting") for step in plan.steps),
         )
 
@@ -322,6 +331,8 @@ class Mover:
                 summary += f"; carried out as planned, though changed on the disk since: {', '.join(changed)}"
             if errand.report is not None and outcome is RunOutcome.DONE:
                 publisher.report(await errand.report(ended.progress))
+            if outcome is RunOutcome.DONE and plan.kind is not Kind.REJOIN:
+                publisher.outage(await self.outage(errand.record))
             publisher.leave(await self.what_it_leaves(ended.progress, outcome))
         finally:
             self._desk.errands.pop(plan.id, None)
@@ -578,6 +589,10 @@ def _behind(plan: Plan, first: Sequence[str]) -> frozenset[str]:
         if not found.isdisjoint(step.needs):
             found.add(step.id)
     return frozenset(found.difference(first))
+
+
+async def _not_seen(record: RunRecord) -> float | None:
+    return None
 
 
 async def _nothing_to_say(progress: Progress, outcome: RunOutcome) -> tuple[str, ...]:

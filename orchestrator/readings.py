@@ -55,10 +55,29 @@ class LagReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveReading:
-    """The last move that was carried out: its outage as seen from here, None where it was not."""
+    """The last move that was carried out: its outage as seen from here, None where it was not. `stages`: by
+    name, how long each stretch of its clock took. What it lost is None while that is not known."""
 
     ended_unix_seconds: float
     outage_seconds: float | None = None
+    stages: Mapping[str, float | None] = field(default_factory=dict)
+    used_seconds: float | None = None
+    said_loss_seconds: float | None = None
+    lost_seconds: float | None = None
+    lost_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReading:
+    """The run of a service that goes on. `finish_unix_seconds` (half of the time) and `cautious_unix_seconds`
+    (three times out of four) are None where a step that is left was never timed."""
+
+    kind: str
+    finish_unix_seconds: float | None = None
+    cautious_unix_seconds: float | None = None
+    used_seconds: float | None = None
+    within_rto: bool | None = None
+    stalled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +104,9 @@ class ServiceReading:
     drill_last_success_unix_seconds: float | None = None
     last_move: MoveReading | None = None
     run_waits: bool | None = None
+    run: RunReading | None = None
+    run_stalled: bool | None = None
+    drilled_since_change: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,14 @@
 """Make `/metrics`' readings from what the controller knows at the end of a turn. Reads only."""
 
+from collections.abc import Mapping
+
 from orchestrator import PRODUCT
 from orchestrator.api.evidence import disagreeing, sights
+from orchestrator.api.run_words import all_under_way, pace_of
 from orchestrator.clock import boottime_ns, unix_seconds_of, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.reach import Target, findings
+from orchestrator.core.records import RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.readings import (
     CertificateReading,
@@ -16,20 +20,22 @@ from orchestrator.readings import (
     ProbeReading,
     ReachReading,
     Readings,
+    RunReading,
     ServiceReading,
     SiteReading,
     StoreReading,
 )
+from orchestrator.rto_clock import clock_of
 from probes.model import Observation
 from runbooks.model import Kind
 
 _STARTED_NS = boottime_ns()
-CLOCKS_APART_SECONDS = 60.0
 
 
 def readings(controller: Controller, view: View, observations: tuple[Observation, ...]) -> Readings:
     """The readings of this turn."""
     keeper = view.keeper
+    runs = all_under_way(controller)
     return Readings(
         observer=controller.site,
         version=PRODUCT,
@@ -43,7 +49,7 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             trusted=_trusted(view),
         ),
         sites=_sites(controller, view),
-        services=tuple(_service(controller, view, service) for service in view.services),
+        services=tuple(_service(controller, view, service, runs) for service in view.services),
         instances=tuple(found for service in view.services for found in _instances(controller, service)),
         lags=tuple(lag for service in view.services if (lag := _lag(controller, view, service)) is not None),
         probes=tuple(_probe(seen) for seen in observations),
@@ -108,13 +114,16 @@ def _sites(controller: Controller, view: View) -> tuple[SiteReading, ...]:
     )
 
 
-def _service(controller: Controller, view: View, service: ServiceView) -> ServiceReading:
+def _service(
+    controller: Controller, view: View, service: ServiceView, runs: Mapping[str, RunRecord]
+) -> ServiceReading:
     noun = service.service
     mind = controller.minds[noun.name]
     record = service.record
     since = mind.unprotected_since_unix_seconds
     watched = noun.watch_only
     left = service.pause_left_seconds
+    run = _run(controller, runs.get(noun.name))
     return ServiceReading(
         service=noun.name,
         sites=noun.sites,
@@ -133,6 +142,25 @@ def _service(controller: Controller, view: View, service: ServiceView) -> Servic
         unprotected_since_unix_seconds=None if watched else since,
         last_move=_last_move(controller, noun.name),
         run_waits=None if watched else _run_waits(controller, noun.name),
+        run=run,
+        run_stalled=None if watched else run is not None and run.stalled,
+        drilled_since_change=controller.rehearsed.of_service(
+            noun.name, record.primary if record is not None else None
+        ).exactly,
+    )
+
+
+def _run(controller: Controller, record: RunRecord | None) -> RunReading | None:
+    if record is None:
+        return None
+    pace = pace_of(controller, record)
+    return RunReading(
+        kind=record.kind,
+        finish_unix_seconds=pace.finish_unix_seconds,
+        cautious_unix_seconds=pace.cautious_unix_seconds,
+        used_seconds=pace.clock.used_seconds if pace.clock is not None else None,
+        within_rto=pace.within_rto,
+        stalled=pace.projection is not None and bool(pace.projection.stalls),
     )
 
 
@@ -155,15 +183,24 @@ def _last_move(controller: Controller, service: str) -> MoveReading | None:
     if not ended:
         return None
     last = controller.run_records[max(ended, key=lambda run: ended[run])]
-    outage_seconds = controller.eyes.handovers.outage_seconds(
-        service,
-        last.from_site,
-        last.to_site,
-        # The run's instants are by the clock of the site that carried it out.
-        last.started_unix_seconds - CLOCKS_APART_SECONDS,
-        ended[last.run] + CLOCKS_APART_SECONDS,
+    outage_seconds = controller.outage_seconds(last, ended[last.run])
+    clock, figures = clock_of(last), controller.trend.of(last.run)
+    return MoveReading(
+        ended_unix_seconds=ended[last.run],
+        outage_seconds=outage_seconds,
+        stages={
+            "detect": clock.detect_seconds,
+            "decide": clock.decide_seconds,
+            "execute": clock.execute_seconds,
+            "verify": clock.verify_seconds,
+        }
+        if clock is not None
+        else {},
+        used_seconds=clock.used_seconds if clock is not None else None,
+        said_loss_seconds=last.loss_bound_seconds,
+        lost_seconds=figures.lost_seconds if figures is not None else None,
+        lost_bytes=figures.lost_bytes if figures is not None else None,
     )
-    return MoveReading(ended_unix_seconds=ended[last.run], outage_seconds=outage_seconds)
 
 
 def _instances(controller: Controller, service: ServiceView) -> list[InstanceReading]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
@@ -34,7 +35,7 @@ from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
 from orchestrator.ownership_actions import KeeperDesk, with_ownership
-from orchestrator.paths import controller_socket, keeper_socket, last_known_path
+from orchestrator.paths import controller_socket, history_path, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
@@ -55,6 +56,7 @@ from runbooks.context import Sql
 from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
+from runbooks.watching import STATE, Line
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
@@ -208,6 +210,8 @@ class SiteController:
         async with contextlib.AsyncExitStack() as stack:
             for tried in self._probes.values():
                 stack.push_async_callback(tried.aclose)
+            await self.controller.trend.open(history_path(self._means.directory))
+            stack.push_async_callback(self.controller.trend.aclose)
             await stack.enter_async_context(api.serving(controller_socket(self._means.directory)))
             if metrics:
                 await stack.enter_async_context(self._page.serving(metrics))
@@ -236,6 +240,8 @@ class SiteController:
             ),
             follow(store, RUNS, self._on_run),
             self._keep_reports(),
+            controller.trend.run(),
+            controller.books.run(),
         )
 
     async def _watch_certificates(self) -> None:
@@ -313,6 +319,19 @@ class SiteController:
     def _on_turn(self, view: View) -> None:
         self.controller.last_known.take(view.keeper)
         self._page.take(readings(self.controller, view, self._vantage.seen()))
+        self._watch_pace()
+
+    def _watch_pace(self) -> None:
+        """Whether a step of a run that is carried out here takes too long."""
+        controller = self.controller
+        for run in all_under_way(controller).values():
+            if run.executor_site != self._site:
+                continue
+            left = pace_of(controller, run).projection
+            for stall in left.stalls if left is not None else ():
+                if controller.books.stalled(run, stall):
+                    words = f"takes longer than usual: {stall_words(stall)}"
+                    controller.mover.watchers.tell(run.run, Line(stall.step, STATE, words))
 
     def _on_break(self, found: Break) -> None:
         """P33: what the store said cannot be; it stands in the journal as well."""
@@ -352,6 +371,7 @@ class SiteController:
             return  # adopted meanwhile: what its old executor still says of it does not count (P26)
         records[record.run] = record
         self.controller.mover.look(record)
+        self.controller.books.take(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]

@@ -18,6 +18,7 @@ from orchestrator.api.shapes import (
     CertificateStatus,
     CertifyRequest,
     Explanation,
+    Figures,
     History,
     MoveAccepted,
     MoveOrder,
@@ -145,6 +146,11 @@ class Controller:
     def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """See Client.history."""
         return self._run(self._client.history(service=service, kind=kind, limit=limit))
+
+    def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+        """See Client.figures."""
+        found = self._client.figures(service=service, limit=limit, since_unix_seconds=since_unix_seconds)
+        return self._run(found)
 
     def follow(self, run: str) -> Iterator[RunDetail]:
         """See Client.follow."""

@@ -24,6 +24,7 @@ from orchestrator.api.shapes import (
     CertificateStatus,
     CertifyRequest,
     Explanation,
+    Figures,
     History,
     MoveAccepted,
     MoveOrder,
@@ -196,6 +197,11 @@ class Client:
         """What is on file, newest first."""
         asked = f"limit={limit}&service={quote(service, safe='')}&kind={quote(kind, safe='')}"
         return await self._read(f"/v1/history?{asked}", History)
+
+    async def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+        """Past runs and months."""
+        asked = f"limit={limit}&service={quote(service, safe='')}&since={since_unix_seconds}"
+        return await self._read(f"/v1/figures?{asked}", Figures)
 
     async def follow(self, run: str) -> AsyncIterator[RunDetail]:
         """The run at each change, until it has ended; the first one is as it stands now. Goes on over a
