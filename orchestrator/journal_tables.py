@@ -131,6 +131,15 @@ class Tables:
         )
         return tuple(self._record(row) for row in rows)
 
+    def raw(self, run_id: str) -> tuple[str, ...]:
+        """Every record of a run in order, each as the text that a chain is made of: as it stands on the
+        disk."""
+        rows = self._connection.execute(
+            "SELECT sequence, wall_seconds, boottime_ns, event FROM records WHERE run_id = ? ORDER BY sequence",
+            (run_id,),
+        )
+        return tuple(f"{sequence} {wall!r} {boottime} {event}" for sequence, wall, boottime, event in rows)
+
     def _record(self, row: tuple[str, int, float, int, str]) -> Record:
         try:
             return Record(*row[:4], event_adapter().validate_json(row[4]))
