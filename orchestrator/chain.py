@@ -7,6 +7,7 @@ cannot be taken out without a trace.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 SEALED = "run-sealed"
@@ -24,28 +25,32 @@ def links(run: str, records: Iterable[str]) -> tuple[str, ...]:
 def seal_of(run: str, found: Sequence[str], before: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is put on file when a run ends. `before`: the seal before, None for the first."""
     previous = str(before.get("seal", "")) if before is not None else ""
-    head = found[-1] if found else ""
     number = int(before.get("number", 0)) + 1 if before is not None else 1
-    seal = _hash(f"{previous}\n{number}\n{run}\n{len(found)}\n{head}")
-    return {
-        "run": run, "records": len(found), "head": head, "number": number, "previous": previous, "seal": seal
-    }  # fmt: skip
+    seal = {
+        "number": number,
+        "run": run,
+        "records": len(found),
+        "head": found[-1] if found else "",
+        "previous": previous,
+    }
+    return {**seal, "seal": _seal(seal)}
+
+
+def _seal(seal: Mapping[str, Any]) -> str:
+    told = (seal.get(key) for key in ("previous", "number", "run", "records", "head"))
+    return _hash("\n".join(str(each) for each in told))
 
 
 def seals_broken(seals: Sequence[Mapping[str, Any]]) -> str:
     """What is wrong with a stretch of seals, oldest first; "" when they are whole."""
-    for before, after in zip(seals, seals[1:], strict=False):
-        again = seal_of(str(after.get("run")), (), before)
-        expected = _hash(
-            f"{again['previous']}\n{again['number']}\n{after.get('run')}\n{after.get('records')}\n"
-            f"{after.get('head')}"
-        )
-        if (again["previous"], again["number"], expected) != (
-            after.get("previous"),
-            after.get("number"),
-            after.get("seal"),
-        ):
-            return f"between seal {before.get('number')} and seal {after.get('number')}"
+    for seal in seals:
+        if _seal(seal) != seal.get("seal"):
+            return f"seal {seal.get('number')} was changed"
+    for before, after in pairwise(seals):
+        if (after.get("previous"), after.get("number")) != (before["seal"], int(before["number"]) + 1):
+            return (
+                f"what was sealed between seal {before['number']} and seal {after.get('number')} is missing"
+            )
     return ""
 
 

@@ -5,6 +5,7 @@ It never decides ownership by itself: it asks the keeper, whose word is the stor
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -39,6 +40,9 @@ from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
 from sites.replication.words import ChecksSettings, ReplicationDriver
+
+if TYPE_CHECKING:
+    from orchestrator.report_desk import ReportDesk
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +141,7 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.report_desk: ReportDesk | None = None
 
     # --- the turn ------------------------------------------------------------------------------------
 

@@ -135,7 +135,8 @@ class Tables:
         """Every record of a run in order, each as the text that a chain is made of: as it stands on the
         disk."""
         rows = self._connection.execute(
-            "SELECT sequence, wall_seconds, boottime_ns, event FROM records WHERE run_id = ? ORDER BY sequence",
+            "SELECT sequence, wall_seconds, boottime_ns, event FROM records WHERE run_id = ? "
+            "ORDER BY sequence",
             (run_id,),
         )
         return tuple(f"{sequence} {wall!r} {boottime} {event}" for sequence, wall, boottime, event in rows)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.hosts_of import hosts_of
+from runbooks.model import Runbook
 from runbooks.planned import Plan
+from runbooks.shipped import sha256_of
 from sites.model import Estate
 
 PLAN = "plan"
@@ -36,6 +38,16 @@ def made_from(plan: Plan, estate: Estate, *, version: str, databases: Mapping[st
     found |= _inventory(plan, estate)
     found |= {f"database at {site}": said for site, said in databases.items() if said}
     return dict(sorted(found.items()))
+
+
+def hashes_of(runbook: Runbook) -> dict[str, str]:
+    """Of a runbook as it was read, with all that it brings along."""
+    found = {f"runbook {runbook.name}": runbook.source_sha256[:HASH_CHARACTERS]}
+    for path, text in runbook.files.items():
+        found[f"script {runbook.name}: {path}"] = sha256_of(text)[:HASH_CHARACTERS]
+    for inner in runbook.nested.values():
+        found |= hashes_of(inner)
+    return found
 
 
 def _inventory(plan: Plan, estate: Estate) -> dict[str, str]:

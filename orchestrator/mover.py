@@ -32,6 +32,7 @@ from orchestrator.core.records import (
 from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone
 from orchestrator.local_run import LocalRun, as_order, seen_in
+from orchestrator.made_from import hashes_of
 from orchestrator.mind import NO_TROUBLE, Trouble
 from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.publishing import Publisher
@@ -134,6 +135,7 @@ class Mover:
         self.trouble: Callable[[str], Trouble] = lambda service: NO_TROUBLE
         self.made_from: Callable[[Plan], dict[str, str]] = lambda plan: {}
         self.outage: Callable[[RunRecord], Awaitable[float | None]] = _not_seen
+        self.on_ended: Callable[[str], Awaitable[None]] = _nothing_more
 
     # --- plans ---------------------------------------------------------------------------------------
 
@@ -150,6 +152,13 @@ class Mover:
         if name not in self._runbooks:
             self._runbooks[name] = self._tools.library.load(name)
         return self._runbooks[name]
+
+    def hashes_of(self, name: str) -> dict[str, str]:
+        """By name, the hashes of a runbook as it is loaded here, and of what it brings along. Raises
+        RunbooksError."""
+        if name not in self._runbooks:
+            self._runbooks[name] = self._tools.library.load(name)
+        return hashes_of(self._runbooks[name])
 
     def draw(
         self,
@@ -342,6 +351,8 @@ class Mover:
             seconds_taken = (boottime_ns() - started_ns) / 1e9
             self._count(plan, outcome, seconds_taken)
             await publisher.finish(RUN_STATES.get(outcome, "stopped"), summary, background)
+        if outcome.final:
+            await self.on_ended(plan.id)
         log.info(
             "run-ended", run=plan.id, outcome=str(outcome), summary=summary, seconds=round(seconds_taken, 3)
         )
@@ -589,6 +600,10 @@ def _behind(plan: Plan, first: Sequence[str]) -> frozenset[str]:
         if not found.isdisjoint(step.needs):
             found.add(step.id)
     return frozenset(found.difference(first))
+
+
+async def _nothing_more(run: str) -> None:
+    """Until somebody says what."""
 
 
 async def _not_seen(record: RunRecord) -> float | None:

@@ -98,6 +98,17 @@ class Rehearsed:
         """What the plan is made from, as of now."""
         return made_from(plan, self._estate, version=VERSION, databases=self.versions(plan.service))
 
+    def again(self, plan: Plan) -> dict[str, str]:
+        """What a plan that was carried out would be made from today: its own runbooks as they are loaded here
+        now, and today's estate and versions. Raises RunbooksError."""
+        now: dict[str, str] = {}
+        for part in plan.parts:
+            if part.source_sha256:
+                now |= self._mover.hashes_of(part.runbook)
+        # What a runbook can bring along and this plan did not use is none of its business.
+        was = self.made_from(plan)
+        return {name: now.get(name, value) for name, value in was.items()}
+
     def of_plan(self, plan: Plan) -> Rehearsal:
         """Of a plan that was drawn up."""
         return self._among(self.made_from(plan), plan.service, plan.to_site)

@@ -39,6 +39,7 @@ from orchestrator.paths import controller_socket, history_path, keeper_socket, l
 from orchestrator.peer_store import PeerWord
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
+from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import keep_report
 from orchestrator.sight import guard_clocks
 from orchestrator.site_orders import SiteOrders
@@ -57,6 +58,7 @@ from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
 from runbooks.watching import STATE, Line
+from sites.identity import CertificateFiles
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
@@ -172,6 +174,11 @@ class SiteController:
             store_status=means.store_status,
             peer_store=means.peer_store,
         )
+        own = means.estate.sites[means.site].tls
+        files = CertificateFiles.of(own, means.base) if own is not None else None
+        self._reports_desk = ReportDesk(self.controller, self._store, files)
+        self.controller.report_desk = self._reports_desk
+        mover.on_ended = self._reports_desk.seal
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
         mover.run_record = self.controller.run_records.get
@@ -242,6 +249,7 @@ class SiteController:
             self._keep_reports(),
             controller.trend.run(),
             controller.books.run(),
+            self._reports_desk.run(),
         )
 
     async def _watch_certificates(self) -> None:
@@ -372,6 +380,7 @@ class SiteController:
         records[record.run] = record
         self.controller.mover.look(record)
         self.controller.books.take(record)
+        self._reports_desk.take(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]

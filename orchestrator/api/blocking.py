@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
+from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -151,6 +152,18 @@ class Controller:
         """See Client.figures."""
         found = self._client.figures(service=service, limit=limit, since_unix_seconds=since_unix_seconds)
         return self._run(found)
+
+    def report(self, run: str) -> ReportAnswer:
+        """See Client.report."""
+        return self._run(self._client.report(run))
+
+    def chain(self, run: str) -> ChainStatus:
+        """See Client.chain."""
+        return self._run(self._client.chain(run))
+
+    def countersign(self, request: CountersignRequest) -> ReportAnswer:
+        """See Client.countersign."""
+        return self._run(self._client.countersign(request))
 
     def follow(self, run: str) -> Iterator[RunDetail]:
         """See Client.follow."""

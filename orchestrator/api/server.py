@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.api import answers
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.output_stream import output_of
+from orchestrator.api.report_shapes import CountersignRequest
 from orchestrator.api.run_words import month_figures, run_figures, with_proof
 from orchestrator.api.shapes import (
     AdoptRequest,
@@ -42,6 +43,7 @@ from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
 from orchestrator.controller import Controller
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
+from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import on_file
 from orchestrator.site_orders import SiteOrders
 from orchestrator.state_folder import told_of
@@ -120,6 +122,9 @@ class LocalApi:
                 web.post("/v1/reconcile", self._reconcile),
                 web.get("/v1/history", self._history),
                 web.get("/v1/figures", self._figures),
+                web.post("/v1/runs/{run}/report", self._report),
+                web.get("/v1/runs/{run}/chain", self._chain),
+                web.post("/v1/countersign", self._countersign),
                 web.get("/v1/store", self._store),
                 web.post("/v1/store/plan", self._store_plan),
                 web.post("/v1/store/accept", self._store_accept),
@@ -256,6 +261,21 @@ class LocalApi:
         service, kind = request.query.get("service") or None, request.query.get("kind") or None
         events = await self._controller.journal.events(limit, service=service, kind=kind)
         return _json(History(entries=[history_entry(event) for event in events]))
+
+    def _report_desk(self) -> ReportDesk:
+        desk = self._controller.report_desk
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller draws up no reports", wrong=True)
+        return desk
+
+    async def _report(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().draw(request.match_info["run"]))
+
+    async def _chain(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().chain(request.match_info["run"]))
+
+    async def _countersign(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().countersign(await _body(request, CountersignRequest)))
 
     async def _figures(self, request: web.Request) -> web.StreamResponse:
         limit = max(1, min(_number(request, "limit", 50), FIGURES_LIMIT))
