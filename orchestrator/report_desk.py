@@ -321,7 +321,7 @@ class ReportDesk:
 
     async def _countersigned(self, record: RunRecord, seal: ReportSeal) -> None:
         why = await self._why_not(record, seal)
-        own = await self._signed_here(seal.statement) if not why else why
+        own = why or await self._signed_here(seal.statement)
         if isinstance(own, str):
             log.warning("report-not-countersigned", run=record.run, problem=own)
             return
@@ -358,12 +358,9 @@ class ReportDesk:
             authorities = await asyncio.to_thread(read_certificates, self._files.ca)
         except CertificateMisuse as fault:
             return str(fault)
-        faults = [
-            f"the signature of {one.site} {fault}"
-            for one in seal.signatures
-            if (fault := fault_of(seal.statement, one, authorities))
-        ]
-        return "; ".join(faults) or ("" if seal.signatures else "nobody has signed it")
+        found = {one.site: fault_of(seal.statement, one, authorities) for one in seal.signatures}
+        faults = [f"the signature of {site} {fault}" for site, fault in found.items() if fault]
+        return "; ".join(faults) or ("" if found else "nobody has signed it")
 
 
 def _plan_in(record: RunRecord) -> Plan | None:
