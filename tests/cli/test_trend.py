@@ -20,7 +20,8 @@ from tests.orchestrator.pki import Pki
 
 RUN = RunFigures(
     run="ebs-failover-7", service="ebs", kind="failover", from_site="morpeth", to_site="durham",
-    site="durham", state="done", started="2026-11-23T03:13:00.000Z", ended="2026-11-23T03:17:12.000Z", seconds=252.0,
+    site="durham", state="done", started="2026-11-23T03:13:00.000Z", ended="2026-11-23T03:17:12.000Z",
+    seconds=252.0,
     outage_seconds=None, detect_seconds=9.0, decide_seconds=3.0, execute_seconds=240.0, verify_seconds=9.0,
     used_seconds=252.0, rto_seconds=200.0, rpo_seconds=60.0, said_loss_seconds=38.0, lost_seconds=0.4,
     lost_bytes=12288, loss="said at most 38 s, lost 0.4 s / 12.0 KiB", steps={"promote/database": 1.5},
