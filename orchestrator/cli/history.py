@@ -58,7 +58,7 @@ def history(
     csv_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what was decided and certified, newest first; with --trend, how long runs took over the years.
+    """Show what was decided, newest first; with --trend, past runs.
 
     Every decision and every decision not to act, who certified what, where glass was broken and reconciled,
     what each side had accepted when two sites parted, with the place where it is kept, and what a move lost
