@@ -28,7 +28,7 @@ from orchestrator.core.messages import (
 )
 from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Mode, Movement, RunRecord, ServiceRecord
-from orchestrator.core.statement import statement
+from orchestrator.core.statement import lease_counted_ns, statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.eyes import Eyes
 from orchestrator.link import KeeperGone, KeeperLink
@@ -370,7 +370,8 @@ class Deeds:
         )
         who = f"controller of {self._site}"
         run_record = self._mover.record_of(plan, who=who, why=why, statement=words, loss_bound_seconds=bound)
-        errand = Errand(run_record, automatic=True, who=who, why=why)
+        loss_until_ns = lease_counted_ns(view, automatic_wish(view, service))
+        errand = Errand(run_record, automatic=True, loss_until_ns=loss_until_ns, who=who, why=why)
         if frame == "take-over":
             errand.after_take_over = lambda: self._fence_behind(service.service.name)
         mind = self._minds[service.service.name]

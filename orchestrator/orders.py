@@ -27,7 +27,7 @@ from orchestrator.core.clocks import WALL_LIMIT_SECONDS, apart
 from orchestrator.core.gates import Gate, Wish, first_closed, gates, shed_for
 from orchestrator.core.messages import StartRun
 from orchestrator.core.records import ServiceRecord
-from orchestrator.core.statement import statement
+from orchestrator.core.statement import lease_counted_ns, statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
 from orchestrator.drafting import Drafter
@@ -394,6 +394,7 @@ class Orders:
             ordered_by_operator=True,
             certified_down=wish.certified_down,
             covers=covers,
+            loss_until_ns=lease_counted_ns(view, wish),
             accept_loss=wish.accept_loss_seconds is not None,
             who=who,
             why=reason or "ordered",

@@ -45,10 +45,11 @@ class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
     that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
     this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was done is
-    undone. `covers`: the services of which a certificate names every host. `before_claim`: asked when nobody
-    owns the service any more and it is about to be claimed; raises StepFailed. `restate`: publishes another
-    statement of what is lost, and its bound. `report`: what to put on file of a run that was done; its lines
-    are published with the run."""
+    undone. `covers`: the services of which a certificate names every host. `loss_until_ns`: the end of the
+    old site's lease that the statement of loss reckons with. `before_claim`: asked when nobody owns the
+    service any more and it is about to be claimed; raises StepFailed. `restate`: publishes another statement
+    of what is lost, and its bound. `report`: what to put on file of a run that was done; its lines are
+    published with the run."""
 
     record: RunRecord
     automatic: bool = False
@@ -56,6 +57,7 @@ class Errand:
     ordered_by_operator: bool = False
     certified_down: bool = False
     covers: tuple[str, ...] = ()
+    loss_until_ns: int = 0
     accept_loss: bool = False
     certificate: str = ""
     broken: bool = False
@@ -144,6 +146,7 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
             certified_down=errand.certified_down,
             covers=errand.covers,
             wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
+            loss_until_ns=errand.loss_until_ns,
         ),
         patience_seconds,
     )

@@ -396,6 +396,11 @@ def _lease_still_held(
         if not what.ordered_by_operator:
             return Refuse("peer-back", f"{state.peer} renewed its lease meanwhile")
         pending.peer_revision_at_start = peer.revision
+    over_ns = state.may_take_at(0)
+    if what.loss_until_ns and over_ns is not None and over_ns > what.loss_until_ns:
+        return Refuse(
+            "peer-back", f"{state.peer}'s lease goes on, so more could be lost than was said; order it anew"
+        )
     hold_down_ns = 0 if what.ordered_by_operator else what.hold_down_ns
     earliest = state.may_take_at(hold_down_ns)
     if earliest is None or not has_passed(earliest, now_ns):

@@ -275,7 +275,9 @@ class GiveUpDead:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOver:
     """P9, P10: take services from the silent peer. With `certified_down`, P28: manual services too.
-    `covers`: the services of which the certificate (or verified cut) names every host at the peer."""
+    `covers`: the services of which the certificate (or verified cut) names every host at the peer.
+    `loss_until_ns`: the end of the peer's lease up to which the statement of loss counts its writes, our
+    clock; a lease that ends later loses more than was said. 0: none was counted."""
 
     services: tuple[str, ...]
     records: tuple[RunRecord, ...]
@@ -286,6 +288,7 @@ class TakeOver:
     certified_down: bool = False
     covers: tuple[str, ...] = ()
     wait_until_ns: int = 0
+    loss_until_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,6 +207,98 @@ def _glass_in_a_restored_store(
     return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR), deeds
 
 
+def _reconciled_and_certified(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """y has just reconciled and loses power before its glass has ended; x comes back, somebody certifies y as
+    off, and x takes over; then y is back with what stands on its disk."""
+    lost_ns = begin_ns + T_NS
+    broken_ns = lost_ns + random.randrange(T_NS, 2 * T_NS)
+    back_ns = broken_ns + T_NS + random.randrange(T_NS)
+    certified_ns = back_ns + 3 * T_NS + random.randrange(T_NS)
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", back_ns - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", back_ns + T_NS - lost_ns)),
+        Deed(broken_ns, "break_glass", ("y", "s")),
+        Deed(back_ns, "dies_reconciled", ("y", "s", random.randrange(300 * MS), 9 * T_NS)),
+        Deed(certified_ns, "certify_peer", ("x",)),
+    ]
+    return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR, guard_every_ns=900 * MS), deeds
+
+
+def _beside_a_manual_one(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """The host of a manual service is off, and certified so, while x is cut off and its lease still runs: an
+    automatic one of x is not to be had for that."""
+    lost_ns = begin_ns + 2 * T_NS + random.randrange(T_NS)
+    certified_ns = lost_ns + T_NS // 2 + random.randrange(T_NS // 2)
+    deeds = [
+        Deed(lost_ns - T_NS, "reboot_host", ("x", "s", 12 * T_NS)),
+        Deed(lost_ns, "isolate", ("x", 6 * T_NS)),
+        Deed(certified_ns, "certify_hosts", ("y", ("s",), 0)),
+    ]
+    return _two_at_x(setting, Mode.MANUAL, Mode.AUTOMATIC), deeds
+
+
+def _certificate_of_before(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """A certificate about the host of a manual service is drawn up; then x holds and is cut off; it is used
+    when y has a majority again. x serves another one without any contact."""
+    lost_ns = begin_ns + T_NS // 2 + random.randrange(T_NS // 2)
+    back_ns = lost_ns + 6 * T_NS
+    used_ns = back_ns + random.randrange(2 * T_NS)
+    drawn_ns = lost_ns + random.randrange(T_NS // 2)
+    deeds = [
+        Deed(lost_ns - T_NS // 4, "reboot_host", ("x", "s", 30 * T_NS)),
+        Deed(lost_ns, "witness_lost", (back_ns - lost_ns,)),
+        Deed(drawn_ns, "certify_hosts", ("y", ("s",), used_ns - drawn_ns)),
+        Deed(lost_ns + 4 * T_NS, "isolate", ("x", 30 * T_NS)),
+    ]
+    return _two_at_x(setting, Mode.MANUAL, Mode.AUTOMATIC), deeds
+
+
+def _dark_on_hold(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """x holds and is alone; all its hosts are off for a while, and are certified so; y serves by that. The
+    hosts boot, at times when x has a lease again and y is not back."""
+    lost_ns = begin_ns + T_NS // 2 + random.randrange(T_NS // 2)
+    alone_ns = lost_ns + 7 * T_NS // 2 + random.randrange(T_NS // 2)
+    off_ns = alone_ns + random.randrange(2 * T_NS)
+    broken_ns = max(off_ns, alone_ns + T_NS) + random.randrange(T_NS // 4, T_NS)
+    boot_ns = broken_ns + random.randrange(T_NS // 4, 3 * T_NS)
+    back_ns = random.choice((20 * T_NS, random.randrange(broken_ns, boot_ns)))
+    deeds = [
+        Deed(lost_ns, "witness_lost", (max(T_NS, back_ns - lost_ns),)),
+        Deed(alone_ns, "isolate", ("y", 20 * T_NS)),
+        *(Deed(off_ns, "reboot_host", ("x", name, boot_ns - off_ns)) for name in setting.services),
+        *(Deed(broken_ns, "break_glass", ("y", name)) for name in setting.services),
+    ]
+    return replace(_worst(setting), weather=FAIR, near=FAIR), deeds
+
+
+def _by_hand(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """x and the witness are lost and y has no keeper: a certificate is carried to the guard. Then all of them
+    come back, the keeper of y knowing nothing of it."""
+    lost_ns = begin_ns + T_NS
+    handed_ns = lost_ns + 2 * T_NS + random.randrange(T_NS)
+    back_ns = handed_ns + random.randrange(T_NS, 3 * T_NS)
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", back_ns - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", back_ns - lost_ns - random.randrange(T_NS))),
+        Deed(handed_ns - SECOND, "crash_keeper", ("y", back_ns + random.randrange(T_NS) - handed_ns)),
+        Deed(handed_ns, "certify_by_hand", ("y", "s")),
+    ]
+    return replace(_worst(_only_s(setting)), weather=FAIR, near=FAIR, guard_every_ns=1800 * MS), deeds
+
+
+def _two_at_x(setting: Setting, first: Mode, second: Mode) -> Setting:
+    """Two services at home at x, in calm weather, at their worst."""
+    services = {"s": ServiceSetting("x", first), "t": ServiceSetting("x", second)}
+    gated = setting.gated & services.keys()
+    return replace(_worst(setting), services=services, gated=gated, weather=FAIR, near=FAIR)
+
+
 def _worst(setting: Setting) -> Setting:
     """Every database is written to as soon as it can be, and nobody is late to look at what is due."""
     return replace(setting, eager=True, lateness_ns=0)
@@ -232,5 +324,8 @@ EXACT: dict[tuple[str, int], Exact] = {
     ("glass", 3): _word_before_the_news, ("glass", 7): _word_before_the_news,
     ("restore", 1): _out_of_touch, ("restore", 3): _hold_is_forgotten,
     ("restore", 5): _glass_in_a_restored_store,
+    ("glass", 2): _reconciled_and_certified,
+    ("hosts", 0): _beside_a_manual_one, ("hosts", 1): _certificate_of_before, ("hosts", 2): _dark_on_hold,
+    ("hosts", 4): _by_hand, ("hosts", 6): _dark_on_hold,
 }  # fmt: skip
 """By a family, and by which of PLACES consecutive seeds of that family."""

@@ -14,7 +14,8 @@ from orchestrator.simulate.search import Finding, Tally, search
 
 ENOUGH_SEEDS = 20_000
 SHOWN = 20
-RULES = tuple(f"P{number}" for number in range(1, 34))
+PROTOCOL = tuple(f"P{number}" for number in range(1, 34))
+RULES = (*PROTOCOL, "gate-3", "gate-6", "rejoin")
 
 
 def _jobs(jobs: int | None) -> int:

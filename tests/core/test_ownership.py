@@ -326,6 +326,32 @@ def test_p9_an_automatic_takeover_is_dropped_when_the_site_comes_back() -> None:
     assert code(world, "y", ask) == "peer-back"
 
 
+def test_an_ordered_takeover_that_would_lose_more_than_was_said_is_refused() -> None:
+    """Invariant 3: the site was heard again after the statement of loss was made, and has been writing."""
+    world = steady_world()
+    node = world.nodes["x"]
+    node.reaches_store = False
+    world.run(2 * SECOND)
+    over_ns = world.nodes["y"].state.may_take_at(0)
+    assert over_ns is not None
+    stated = take_over(world, "s", ordered_by_operator=True, loss_until_ns=over_ns)
+    taken = world.ask("y", stated)
+    node.reaches_store = True
+    world.run(SECOND)
+    assert code(world, "y", taken) == "peer-back"
+
+
+def test_an_ordered_takeover_within_what_was_said_is_carried_out() -> None:
+    world = steady_world()
+    world.kill("x")
+    world.run(SECOND)
+    over_ns = world.nodes["y"].state.may_take_at(0)
+    assert over_ns is not None
+    taken = world.ask("y", take_over(world, "s", ordered_by_operator=True, loss_until_ns=over_ns))
+    world.run(5 * SECOND)
+    assert done(world, "y", taken)
+
+
 def test_p9_hold_down_outlasts_the_lease_unless_an_operator_ordered_it() -> None:
     world = steady_world()
     world.kill("x")
