@@ -292,9 +292,9 @@ class OwnershipState:
 
     @property
     def unbroken_until_ns(self) -> int:
-        """P7, P32: the deadline of a lease that the next keeper of this boot may count as unbroken; 0: none. One
-        without the peer's word entitles to nothing, and one before which all may have been dark must not look
-        unbroken. A keeper that has not registered passes on what was left to it."""
+        """P7, P32: the deadline of a lease that the next keeper of this boot may count as unbroken; 0: none.
+        One without the peer's word entitles to nothing, and one before which all may have been dark must not
+        look unbroken. A keeper that has not registered passes on what was left to it."""
         if not self.registered:
             return self.inherited_deadline_ns
         return 0 if self.word_needed or self.undark is not None else self.deadline_ns

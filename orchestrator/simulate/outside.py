@@ -8,6 +8,7 @@ from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockTrack, ClockWord
 from orchestrator.core.view import OutsideWord
 from orchestrator.simulate.clocks import MS, PARTS, SECOND, Clock
+from orchestrator.simulate.sight import Sight
 
 if TYPE_CHECKING:
     from orchestrator.simulate.hosts import Host
@@ -87,7 +88,9 @@ class Outside:
     def _clocks(self, observer: str) -> tuple[ClockWord, ...]:
         world = self.world
         if observer != "w":
-            return world.controllers[observer].eyes.own_clock_words()
+            eyes = world.controllers[observer].eyes
+            assert isinstance(eyes, Sight)
+            return eyes.own_clock_words()
         for site in ("x", "y"):
             if world.linked("w", site) and world.sites[site].up:
                 sent_ns = world.now_ns - world.random.randrange(20 * MS)

@@ -100,7 +100,7 @@ def test_p32_a_lease_after_a_time_that_may_have_been_dark_is_not_noted_as_unbrok
     keeper.tell(m.GuardGone("s"))
     keeper.wait(3 * T)
     lease_is_back(keeper)
-    assert keeper.state.lease_left_to_next() == 0
+    assert keeper.state.unbroken_until_ns == 0
     keeper.tell(m.GuardConnected("s"))
     keeper.guard_asks(is_open=True)
-    assert keeper.state.lease_left_to_next() == keeper.state.deadline_ns
+    assert keeper.state.unbroken_until_ns == keeper.state.deadline_ns

@@ -99,7 +99,7 @@ def test_after_a_give_up_the_loss_does_not_grow_and_the_age_of_what_is_known_doe
 
 def test_of_a_dead_database_the_statement_says_whose_proof_ends_the_loss() -> None:
     dead = THEIRS.but(there=DOWN, safe_seconds_ago=90.0, still=still(85.0))
-    words, bound = _said(dead)
+    words, bound = _said(dead, replace(LOST_SITE, holder_lives=True))
     assert words.startswith("s loses at most 5.0 s of writes: everything y wrote until 90.0 s ago is known")
     assert words.endswith(
         "nothing was written in the last 85.0 s, by its own site's proof: no process of it is left"
