@@ -160,6 +160,7 @@ class Deeds:
             Claim(
                 service=service.service.name,
                 run="",
+                epoch=1,
                 record=None,
                 received=None,
                 accept_loss=False,
@@ -261,6 +262,7 @@ class Deeds:
             Claim(
                 service=name,
                 run=record.run,
+                epoch=record.epoch + 1,
                 record=None,
                 received=record.final_position,
                 accept_loss=False,

@@ -270,6 +270,7 @@ async def _claim(desk: KeeperDesk, context: ActionContext, call: Call) -> Result
         Claim(
             service=plan.service,
             run=plan.id,
+            epoch=plan.epoch,
             record=errand.record if errand.automatic else None,
             received=received,
             accept_loss=errand.accept_loss,

@@ -243,6 +243,11 @@ def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verd
         return Done()
     if record.primary is not None:
         return Refuse("owned", f"{record.primary} is primary at epoch {record.epoch}")
+    if record.epoch + 1 != what.epoch:
+        return Refuse(
+            "changed-since-plan",
+            f"{what.service} was given up at epoch {record.epoch}, not {what.epoch - 1}; plan again",
+        )
     final, received = record.final_position, what.received
     if final is not None and not what.accept_loss:
         there = reached(received, final)

@@ -293,10 +293,13 @@ class TakeOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """P24: claim a service nobody owns. `received` is how far our instance reaches."""
+    """P24: claim a service nobody owns. `received` is how far our instance reaches. `epoch`: the one to be
+    written, one above that of the record which it was decided on: the loss that was stated, and the position
+    that was compared, are those of that epoch's end, and say nothing of another's."""
 
     service: str
     run: str
+    epoch: int
     record: RunRecord | None
     received: Position | None
     accept_loss: bool

@@ -184,7 +184,8 @@ class ControllerNode:
     def claim(self, name: str, *, accept_loss: bool = False) -> m.Claim:
         """A claim as a run would make it."""
         host = self.world.hosts[self.site, name]
-        run = f"claim-{self.world.number()}"
+        run, keeper = f"claim-{self.world.number()}", self.world.keeper(self.site)
+        held = keeper.state.services[name].item if keeper is not None else None
         if accept_loss:
             self.world.checks.losses.said[run] = Said("any loss was accepted by name", unknown=True)
         else:
@@ -193,6 +194,7 @@ class ControllerNode:
         return m.Claim(
             service=name,
             run=run,
+            epoch=held.record.epoch + 1 if held is not None else 1,
             record=None,
             received=host.said(),
             accept_loss=accept_loss,

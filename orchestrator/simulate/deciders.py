@@ -121,7 +121,9 @@ class Decider(ControllerNode):
                 self._ask_once(mind, m.Settle(service=name, run=record.run, why="nobody carries it out"))
             case Act.CARRY_OUT if record is not None:
                 automatic = record.run in self.outside.by_itself
-                self.runs[name] = Run(self, name, record.run, record.kind, automatic=automatic)
+                self.runs[name] = Run(
+                    self, name, record.run, record.kind, epoch=record.epoch + 1, automatic=automatic
+                )
             case Act.HAND_OVER if record is not None:
                 mind.handed_over = True
                 self._start(view, service, self.peer, "switchover", by_itself=True)
@@ -142,6 +144,7 @@ class Decider(ControllerNode):
         back = m.Claim(
             service=name,
             run=record.run,
+            epoch=record.epoch + 1,
             record=None,
             received=record.final_position,
             accept_loss=False,
@@ -203,7 +206,8 @@ class Decider(ControllerNode):
         ask = self.take_over((name,), ordered=ordered, certified=certified)
         if ordered:
             self.world.checks.ordered.add(ask.records[0].run)
-        run = Run(self, name, ask.records[0].run, "failover", asked=True)
+        epoch = _next_epoch(service)
+        run = Run(self, name, ask.records[0].run, "failover", epoch=epoch, asked=True)
         self.runs[name] = run
         self.ask(ask, run.answered)
 
@@ -216,7 +220,9 @@ class Decider(ControllerNode):
         if not wish.automatic:
             self.world.checks.ordered.add(record.run)
         self._state(name, record.run, wish)
-        self.runs[name] = Run(self, name, record.run, kind, record=record, automatic=automatic)
+        self.runs[name] = Run(
+            self, name, record.run, kind, epoch=_next_epoch(service), record=record, automatic=automatic
+        )
 
     def _start(
         self, view: View, service: ServiceView, to_site: str, kind: str, *, by_itself: bool = False
@@ -291,3 +297,8 @@ class Decider(ControllerNode):
             self._start(view, service, self.site, "failover")
         else:
             self._take(view, service, ordered=True, certified=certified)
+
+
+def _next_epoch(service: ServiceView) -> int:
+    """The epoch that a move brings which is decided on this picture."""
+    return service.record.epoch + 1 if service.record is not None else 1

@@ -568,6 +568,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "P24",
+        "a claim decided before a later give-up",
+        "what was written since is lost, and nobody said so",
+        "late",
+        (ASKS, "    if record.epoch + 1 != what.epoch:", "    if False:"),
+    ),
+    _mutant(
+        "P24",
         "a claim below the final position",
         "acknowledged writes are lost by a switchover",
         "moves",

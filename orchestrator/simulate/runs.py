@@ -16,8 +16,8 @@ PROMOTION_NS = 4 * SECOND
 
 
 class Run:
-    """One run, looked at in every turn. `record`: of a claim that makes it public; `asked`: a takeover whose
-    answer is still to come."""
+    """One run, looked at in every turn. `epoch`: the one that it was planned to reach; `record`: of a claim
+    that makes it public; `asked`: a takeover whose answer is still to come."""
 
     def __init__(
         self,
@@ -26,6 +26,7 @@ class Run:
         run: str,
         kind: str,
         *,
+        epoch: int,
         record: RunRecord | None = None,
         automatic: bool = False,
         asked: bool = False,
@@ -34,6 +35,7 @@ class Run:
         self.name = name
         self.run = run
         self.kind = kind
+        self.epoch = epoch
         self.record = record
         self.automatic = automatic
         self.asked = asked
@@ -98,6 +100,7 @@ class Run:
             m.Claim(
                 service=self.name,
                 run=self.run,
+                epoch=self.epoch,
                 record=self.record,
                 received=said,
                 accept_loss=False,

@@ -486,6 +486,7 @@ def switch(world: SiteWorld) -> int:
         m.Claim(
             service="s",
             run="run-1",
+            epoch=2,
             record=None,
             received=position(100),
             accept_loss=False,
@@ -645,6 +646,7 @@ def test_p24_a_claim_below_the_final_position_is_refused_without_a_named_accepta
         m.Claim(
             service="s",
             run="run-1",
+            epoch=2,
             record=None,
             received=position(100),
             accept_loss=True,
@@ -668,6 +670,7 @@ def test_p24_two_claims_of_one_service_cannot_both_win() -> None:
             m.Claim(
                 service="s",
                 run=f"run-{site}",
+                epoch=2,
                 record=None,
                 received=None,
                 accept_loss=False,
@@ -814,6 +817,11 @@ def test_a_site_that_comes_back_after_a_takeover_is_revoked_re_registers_and_fen
     assert not world.writable["x", "s"]
 
 
+def _epoch(world: SiteWorld, service: str) -> int:
+    item = world.store.service(service)
+    return item.record.epoch if item is not None else 0
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_under_random_faults_no_service_is_ever_writable_twice_and_no_epoch_is_used_twice(seed: int) -> None:
     world = steady_world({"s": "x", "t": "y"}, seed=seed)
@@ -847,6 +855,7 @@ def test_under_random_faults_no_service_is_ever_writable_twice_and_no_epoch_is_u
                     m.Claim(
                         service=service,
                         run=f"run-{random.randrange(1 << 30)}",
+                        epoch=_epoch(world, service) + 1,
                         record=None,
                         received=None,
                         accept_loss=True,
