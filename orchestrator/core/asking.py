@@ -295,7 +295,7 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
         if (isinstance(verdict, Wait) or again) and _too_old(pending, now_ns):
             unknown = "whether it was done is not known" if pending.unanswered else "nothing was changed"
             verdict = Refuse("no-quorum", f"the store did not answer in time; {unknown}")
-        if isinstance(verdict, Wait):
+        if isinstance(verdict, Wait) or (again and not has_passed(pending.again_at_ns, now_ns)):
             continue
         if isinstance(verdict, ReadPeerFirst):
             pending.reading_peer = True
@@ -480,7 +480,12 @@ def transaction_lost(state: OwnershipState, message: TransactionLost, now_ns: in
         return []
     _release(state, outstanding.ask)
     if outstanding.ask in state.asks:
-        state.asks[outstanding.ask].unanswered = True
+        pending = state.asks[outstanding.ask]
+        pending.unanswered = True
+        if outstanding.neutral:
+            # No registration delays it, and a store that refuses connections says so in no time.
+            pending.again_at_ns = now_ns + state.timing.renew_every_ns
+            pending.tries -= 1
     if outstanding.registration != state.registration or outstanding.neutral:
         return []
     return register(state, now_ns, drop=frozenset(outstanding.services))

@@ -113,13 +113,15 @@ class Outstanding:
 @dataclass(slots=True)
 class PendingAsk:
     """An ask without a reply yet. `peer_read_at`: where the read before P10 found the peer's key.
-    `committed`: a transaction of it was; `unanswered`: of one of it nobody knows."""
+    `committed`: a transaction of it was; `unanswered`: of one of it nobody knows, and what it asks is not
+    sent again before `again_at_ns`."""
 
     what: Ask
     tries: int = 0
     transaction: int | None = None
     committed: bool = False
     unanswered: bool = False
+    again_at_ns: int = 0
     reading_peer: bool = False
     peer_read_at: int = 0
     peer_revision_at_start: int = 0

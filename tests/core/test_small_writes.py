@@ -41,7 +41,8 @@ def test_p15_a_lost_pause_of_the_other_sites_service_does_not_cost_it_our_promis
 
 def test_a_lost_pause_is_sent_again_and_found_done_if_it_was() -> None:
     keeper, sent = paused()
-    again = transactions(keeper.tell(m.TransactionLost(sent.transaction)))
+    assert not transactions(keeper.tell(m.TransactionLost(sent.transaction)))
+    again = transactions(keeper.wait(TIMING.renew_every_ns + MS))
     assert again
     item = ServiceItem(keeper.revision + 1, replace(record_of("x"), pause=PAUSE))
     own = SiteRecord(
@@ -57,8 +58,8 @@ def test_a_lost_pause_is_sent_again_and_found_done_if_it_was() -> None:
 def test_a_pause_that_the_store_never_answers_is_said_to_be_unknown() -> None:
     keeper, sent = paused()
     replies: list[m.Reply] = []
-    for _ in range(12):
-        orders = keeper.wait(3 * SECOND) + keeper.tell(m.TransactionLost(sent.transaction))
+    for _ in range(40):
+        orders = keeper.tell(m.TransactionLost(sent.transaction)) + keeper.wait(SECOND)
         fresh = transactions(orders)
         sent = fresh[-1] if fresh else sent
         replies += [order for order in orders if isinstance(order, m.Reply)]
@@ -68,7 +69,7 @@ def test_a_pause_that_the_store_never_answers_is_said_to_be_unknown() -> None:
 
 def test_p4_a_lost_claim_or_give_up_drops_the_view_as_before() -> None:
     keeper = Alone({"s": record_of(None)}).enter()
-    claim = first_claim("s")
+    claim = replace(first_claim("s"), epoch=record_of(None).epoch + 1)
     sent = transactions(keeper.tell(m.Asked(1, claim)))[0]
     keeper.tell(m.TransactionLost(sent.transaction))
     assert not keeper.state.services["s"].known
