@@ -18,6 +18,39 @@ Exact = Callable[[Random, Setting, int, int], tuple[Setting, list[Deed]]]
 """Draws from a setting, the script's beginning and its end: the setting to take instead, and the deeds."""
 
 
+def _asked_before(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """x gives s up, and y's claim does not get through; x takes it back, serves for a while, and gives it up
+    once more when y is back. Nobody has said what is lost of that while."""
+    cut_ns = begin_ns + random.randrange(T_NS)
+    back_ns = cut_ns + random.randrange(5 * SECOND, 7 * SECOND)
+    given_ns = cut_ns + random.randrange(200 * MS, 600 * MS)
+    claimed_ns = given_ns + random.randrange(300 * MS, 900 * MS)
+    taken_ns = claimed_ns + random.randrange(200 * MS, 500 * MS)
+    again_ns = back_ns - random.randrange(-SECOND // 2, SECOND)
+    deeds = [
+        *(Deed(begin_ns - MS, "eager", (site, False, False)) for site in ("x", "y")),
+        Deed(cut_ns, "store_cut", ("y", "up", back_ns - cut_ns)),
+        Deed(given_ns, "give_up_dead", ("x", "s")),
+        Deed(claimed_ns, "claim", ("y", "s", False)),
+        Deed(taken_ns, "claim", ("x", "s", False)),
+        Deed(again_ns, "give_up_dead", ("x", "s")),
+    ]
+    return replace(setting, eager=False, weather=CLEAR, near=CLEAR), deeds
+
+
+def _closed_while_behind(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x closes s in order while y is behind: what y lacks is there to be had, and is waited for."""
+    cut_ns = begin_ns + random.randrange(T_NS)
+    moved_ns = cut_ns + random.randrange(300 * MS, 2 * SECOND)
+    deeds = [
+        Deed(cut_ns, "cut", ("x", "y", moved_ns - cut_ns + random.randrange(T_NS))),
+        Deed(moved_ns, "switch_over", ("s", "y", "y", "switchover")),
+    ]
+    return replace(setting, eager=False, weather=CLEAR, near=CLEAR), deeds
+
+
 def _back_and_forth(
     random: Random, setting: Setting, begin_ns: int, end_ns: int
 ) -> tuple[Setting, list[Deed]]:
@@ -317,6 +350,8 @@ def _only_s(setting: Setting) -> Setting:
 PLACES = 8
 EXACT: dict[tuple[str, int], Exact] = {
     ("moves", 2): _back_and_forth, ("moves", 6): _back_and_forth,
+    ("late", 1): _asked_before, ("late", 5): _asked_before,
+    ("moves", 3): _closed_while_behind,
     ("spares", 2): _two_keepers, ("spares", 6): _two_keepers,
     ("hold", 3): _given_up_on_the_note, ("hold", 7): _spare_that_dies,
     ("modes", 1): _late_manual,

@@ -61,13 +61,18 @@ class Losses:
             return
         common, written = tail(other, host)
         if written > common:
-            self._lost(host, other, common, written)
+            in_order = closed is not None and closed.giver == other.site
+            self._lost(host, other, common, written, in_order=in_order)
 
-    def _lost(self, host: "Host", other: "Host", common: int, written: int) -> None:
+    def _lost(self, host: "Host", other: "Host", common: int, written: int, *, in_order: bool) -> None:
         kind, said = self._said_of(host)
         if said is not None and said.unknown:
             return
         what = f"the {kind} of {host.service} loses {written - common} acknowledged writes"
+        if in_order:
+            # P24: all of it is there to be had, so whatever was stated, it takes a person's name.
+            self.checks.violated(3, f"{what} of a service that was closed in order; nobody accepted that")
+            return
         if said is None or said.since_ns is None or said.until_ns is None:
             words = said.words if said is not None else "nothing was said"
             self.checks.violated(3, f"{what}; said: {words}")
