@@ -499,6 +499,15 @@ class Deeds:
         run = self._run_records.get(record.run) if record is not None else None
         if record is None or run is None or record.movement is not Movement.MOVING:
             return
+        if await self._mover.on_file(run.run):
+            # P26: gone on with after a restart; what was started before it on a host and has not got there
+            # yet must find a higher number.
+            try:
+                taken = await self._mover.adopt(run.run)
+            except (StoreError, ValueError) as fault:
+                log.warning("run-not-gone-on-with", run=run.run, problem=str(fault))
+                return
+            run = taken or run  # of one that is over nothing but its service's record is left to do
         plan = Plan.from_json(json.dumps(run.plan))
         run = replace(run, state="running", outcome="", ended="")  # it may stand as stopped: it goes on now
         errand = Errand(run, ordered_by_operator=True, by_itself=run.automatic, who=run.who, why=run.why)

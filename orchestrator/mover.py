@@ -377,6 +377,10 @@ class Mover:
             return plan, errand
         return None
 
+    async def on_file(self, run: str) -> bool:
+        """Whether it was begun here before. Raises JournalTrouble."""
+        return bool(await self._tools.journal.read(run))
+
     async def adopt(self, run: str) -> RunRecord | None:
         """P26: raise the executor's number by compare-and-set, so that this site alone goes on with the run.
         The record as it stands then; None when it has ended, or somebody else was quicker. Raises
@@ -392,7 +396,8 @@ class Mover:
             [Compare(key, found.mod_revision)], [Put(key, encode(ours))], [key], timeout_seconds=ASK_SECONDS
         )
         if result.succeeded:
-            log.warning("run-adopted", run=run, executor=ours.executor, before=there.executor_site)
+            event = "run-gone-on-with" if there.executor_site == self._tools.site else "run-adopted"
+            log.warning(event, run=run, executor=ours.executor, before=there.executor_site)
         return ours if result.succeeded else None
 
     def _publisher(self, plan: Plan, errand: Errand) -> Publisher | LocalRun:
