@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.core import messages as m
 from orchestrator.core.records import Pause
 from orchestrator.simulate.clocks import MS
+from orchestrator.simulate.devices import power_cut
 from orchestrator.simulate.hosts import SHUT
 from orchestrator.simulate.network import Link
 from orchestrator.simulate.people import accept
@@ -412,6 +413,7 @@ DEEDS: dict[str, Callable[..., None]] = {
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
         site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
         set_mode, eager, back_up, restore, accept, fence_here, touch, certify_down, certify_peer, break_glass,
+        power_cut,
     )
 }  # fmt: skip
 
