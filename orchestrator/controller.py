@@ -19,6 +19,8 @@ from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Movement, RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import Deeds, KeeperRefused
+from orchestrator.device_patrol import DevicePatrol
+from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
@@ -40,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 0.1
 # The lost site's lease is over, and all that is missing is time, or the confirmation itself (gate 8).
-FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed"})
+FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed", "old-primary-writable"})
 SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
 POLICY_EVERY_SECONDS = 0.5
@@ -61,6 +63,7 @@ class Controller:
         mover: Mover,
         journal: SqliteJournal,
         tally: Tally,
+        devices: Devices,
         wake: asyncio.Event,
     ) -> None:
         self.estate = estate
@@ -71,6 +74,7 @@ class Controller:
         self.desk = desk
         self.journal = journal
         self.tally = tally
+        self.devices = devices
         self.minds = {name: ServiceMind() for name in estate.services}
         self.run_records: dict[str, RunRecord] = {}
         self.setting_findings: dict[str, tuple[str, ...]] = {}
@@ -93,6 +97,7 @@ class Controller:
             desk=desk,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
         )
         self.deeds = Deeds(
             estate,
@@ -104,6 +109,7 @@ class Controller:
             mover=mover,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
             wake=wake,
             look=self.view,
         )
@@ -111,6 +117,7 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.device_patrol = DevicePatrol(estate, site)
 
     # --- the turn ------------------------------------------------------------------------------------
 
@@ -118,6 +125,7 @@ class Controller:
         """Turn until cancelled."""
         loop = asyncio.get_running_loop()
         await self._pauses.recall()
+        await self.devices.off.recall()
         try:
             while True:
                 wait_seconds = self._next_turn_in_seconds()
@@ -131,6 +139,7 @@ class Controller:
                 await self._turn()
         finally:
             await self.deeds.aclose()
+            await self.devices.aclose()
 
     def _next_turn_in_seconds(self) -> float:
         """A turn's length, or until just after the peer's lease is over if that is sooner."""
@@ -146,6 +155,8 @@ class Controller:
         for service in view.services:
             await self._consider(view, service)
         await self._pauses.keep()
+        if self.devices.off.hosts:
+            await self.devices.off.see(self.eyes.ways(view.now_ns), view.now_ns)
         self._link.turn()  # P1: only a completed turn keeps the lease alive
         self.turned_at_ns = boottime_ns()
         if self.on_turn is not None:
@@ -172,9 +183,12 @@ class Controller:
         if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
         elif decision.code in FENCE_MEANWHILE:
-            self.deeds.try_fence(service, mind, view)
+            self.deeds.fences.over_ssh(service, mind, view)
         if row.diagnosis is not Diagnosis.SITE_DARK:
-            mind.fence_confirmed = None  # what was confirmed of an earlier loss says nothing of the next
+            # What was confirmed of an earlier loss says nothing of the next.
+            mind.fence_confirmed = None
+            if not mind.run:
+                self.devices.forget(service.service.name)
 
     async def _record(self, service: str, judgement: Judgement) -> None:
         """Record before anything is done about it."""

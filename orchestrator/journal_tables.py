@@ -33,7 +33,16 @@ from runbooks.journal import (
 RUNS_KEPT = 2_000
 EVENTS_KEPT = 100_000
 PRUNE_EVERY = 500
-KEPT_FOR_EVER = ("certificate", "certificate-approved", "broken-glass", "reconciled", "accepted")
+KEPT_FOR_EVER = (
+    "certificate",
+    "certificate-approved",
+    "broken-glass",
+    "reconciled",
+    "accepted",
+    "power-off",
+    "powered-off",
+    "power-back",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -409,6 +409,24 @@ _SELF = MetricGroup(
             "Unix time at which the certificate of that identity runs out: this site's own, the authority's, "
             "and those that guards and the other site's keeper showed.",
         ),
+        _gauge(
+            "fence_device_up",
+            "site host agent",
+            lambda r, _: (((x.site, x.host, x.agent), x.answers) for x in r.devices),
+            "1 if the host's devices of that agent said whether it is on, when they were last asked, else 0.",
+        ),
+        _gauge(
+            "hosts_switched_off",
+            "site",
+            lambda r, _: (((site,), count) for site, count in r.hosts_off.items()),
+            "Hosts of that site that were switched off from here and have not answered since.",
+        ),
+        _counter(
+            "power_cuts_total",
+            "outcome",
+            lambda r, _: (((outcome,), count) for outcome, count in r.power_cuts.items()),
+            "Orders to fencing devices by what came of them: `verified`, or the code of why not.",
+        ),
         _counter(
             "not_accepted_total",
             "code",

@@ -159,10 +159,13 @@ class Mover:
         reason: str,
         known: tuple[Known, ...] = (),
         shed: tuple[str, ...] = (),
+        switched_off: str = "",
+        switching_seconds: float = 0.0,
     ) -> Plan:
-        """The plan of a move. `frame`: take-over, claim, hand-over (close, give up, claim),
-        shut-over (the same of a dead database), break-glass, or rejoin. `shed`: services that are made to
-        take less at `to_site` before this one is opened there (gate 5)."""
+        """The plan of a move. `frame`: take-over, power-over (the same after a verified cut), claim,
+        hand-over (close, give up, claim), shut-over (the same of a dead database), break-glass, or rejoin.
+        `shed`: services that are made to take less at `to_site` before this one is opened there (gate 5).
+        `switched_off`: the hosts of a power-over in words, `switching_seconds` how long that may take."""
         self._check_words(service, frame)
         run = run_id(service.name, kind)
         sites = self._tools.estate.sites
@@ -197,6 +200,13 @@ class Mover:
         parts: dict[str, Callable[[], tuple[Part, ...]]] = {
             "take-over": lambda: (
                 frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
+                *promote(),
+                settle,
+            ),
+            "power-over": lambda: (
+                frames.power_off(switched_off, to_site, timeout_seconds=switching_seconds),
+                frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
+                frames.still_off(switched_off, to_site, timeout_seconds=switching_seconds),
                 *promote(),
                 settle,
             ),

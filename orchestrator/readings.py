@@ -149,6 +149,16 @@ class CertificateReading:
     ends_unix_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReading:
+    """One fencing device that this site uses. `answers` None: it was not asked yet."""
+
+    site: str
+    host: str
+    agent: str
+    answers: bool | None
+
+
 @dataclass(frozen=True, slots=True)
 class Durations:
     """How many there were, and how long they took together."""
@@ -266,6 +276,9 @@ class Readings:
     disagreements: tuple[DisagreementReading, ...] = ()
     findings: tuple[FindingReading, ...] = ()
     certificates: tuple[CertificateReading, ...] = ()
+    devices: tuple[DeviceReading, ...] = ()
+    hosts_off: Mapping[str, int] = field(default_factory=dict)
+    power_cuts: Mapping[str, int] = field(default_factory=dict)
     clocks: tuple[ClockWord, ...] = ()
     not_accepted: Mapping[str, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)

@@ -1,5 +1,7 @@
 """Make `/metrics`' readings from what the controller knows at the end of a turn. Reads only."""
 
+from collections import Counter
+
 from orchestrator import PRODUCT
 from orchestrator.api.evidence import disagreeing, sights
 from orchestrator.clock import boottime_ns, unix_seconds_of, wall_unix_seconds
@@ -8,6 +10,7 @@ from orchestrator.core.reach import Target, findings
 from orchestrator.core.view import ServiceView, View
 from orchestrator.readings import (
     CertificateReading,
+    DeviceReading,
     DisagreementReading,
     FindingReading,
     InstanceReading,
@@ -57,9 +60,24 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             CertificateReading(identity=who, ends_unix_seconds=ends)
             for who, ends in sorted(controller.certificate_ends.items())
         ),
+        devices=_devices(controller),
+        hosts_off=Counter(host.site for host in controller.devices.off.hosts),
+        power_cuts=dict(controller.devices.outcomes),
         clocks=view.clocks,
         not_accepted=_not_accepted(controller, view),
         counts=controller.tally.counts(),
+    )
+
+
+def _devices(controller: Controller) -> tuple[DeviceReading, ...]:
+    """Several of one agent at a host, such as two power supplies, count together."""
+    answers: dict[tuple[str, str, str], bool] = {}
+    for seen in controller.device_patrol.seen:
+        key = (seen.site, seen.host, seen.agent)
+        answers[key] = answers.get(key, True) and seen.on is not None
+    return tuple(
+        DeviceReading(site=site, host=host, agent=agent, answers=said)
+        for (site, host, agent), said in answers.items()
     )
 
 

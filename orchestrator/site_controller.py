@@ -23,6 +23,8 @@ from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
+from orchestrator.devices import CutHosts, Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
@@ -33,9 +35,10 @@ from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
-from orchestrator.ownership_actions import KeeperDesk, with_ownership
+from orchestrator.ownership_actions import Errand, KeeperDesk, with_ownership
 from orchestrator.paths import controller_socket, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
+from orchestrator.power_orders import carried_out
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
@@ -55,6 +58,7 @@ from runbooks.context import Sql
 from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
+from sites.fencing.devices import cut_hosts
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
@@ -71,7 +75,7 @@ class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
     sockets. `start_keeper` is called when none answers; `first_keeper` has been started already;
     `store_status` when the store can tell its own; `peer_store` asks the other site what it knows of the
-    store (P33)."""
+    store (P33); `cut_hosts` and `look_at_device` work the fencing devices."""
 
     estate: Estate
     site: str
@@ -86,6 +90,8 @@ class Means:
     first_keeper: StartedKeeper | None = None
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
     peer_store: Callable[[], Awaitable[PeerWord]] | None = None
+    cut_hosts: CutHosts = cut_hosts
+    look_at_device: LookAt = look_at
 
 
 class SiteController:
@@ -106,7 +112,7 @@ class SiteController:
             means.start_keeper, means.directory, tally.not_accepted, first=means.first_keeper
         )
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
-        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
+        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed, self._power_off)
         context = context_at(
             self._estate,
             self._site,
@@ -153,12 +159,21 @@ class SiteController:
             mover=mover,
             journal=means.journal,
             tally=tally,
+            devices=Devices(
+                self._estate,
+                self._site,
+                ask=self._ask_keeper,
+                journal=means.journal,
+                wake=self._wake.set,
+                cut=means.cut_hosts,
+            ),
             wake=self._wake,
         )
         self._certificates = CertificateDesk(
             self._site, means.journal, Cabinet(means.directory), self._estate.access, means.base
         )
         self.controller.certificates = self._certificates
+        self.controller.device_patrol = DevicePatrol(self._estate, self._site, means.look_at_device)
         self.controller.store_desk = StoreDesk(
             self._estate,
             self._site,
@@ -227,6 +242,7 @@ class SiteController:
             self._stills.run(),
             self._vantage.run(),
             controller.watch_settings(),
+            controller.device_patrol.run(),
             self._watch_certificates(),
             publish(store, self._site, self._eyes.observation, self._eyes.changed),
             follow(
@@ -254,6 +270,9 @@ class SiteController:
 
     async def _ask_keeper(self, what: Ask, timeout_seconds: float) -> Reply:
         return await self._link.ask(what, timeout_seconds=timeout_seconds)
+
+    async def _power_off(self, service: str, errand: Errand) -> tuple[str, int]:
+        return await carried_out(self.controller, service, errand)
 
     def _on_eyes(self) -> None:
         self._wake.set()

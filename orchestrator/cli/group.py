@@ -32,7 +32,7 @@ FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
     (
         "Set up",
         (
-            ("setup", ("config", "hosts", "completion")),
+            ("setup", ("config", "hosts", "fence", "completion")),
             ("runbook", ("runbook",)),
             ("driver", ("driver",)),
             ("certs", ("certs",)),

@@ -7,7 +7,7 @@ refused and a lost transaction mean (P4, P5, P12).
 from dataclasses import replace
 
 from orchestrator.core import guarding, noting, promise
-from orchestrator.core.asks import Do, Done, ReadPeerFirst, Refuse, Wait, examine
+from orchestrator.core.asks import examine
 from orchestrator.core.lease import has_passed
 from orchestrator.core.messages import (
     Asked,
@@ -22,6 +22,7 @@ from orchestrator.core.messages import (
     GuardAcknowledged,
     InstanceOpened,
     MayAct,
+    MayPowerOff,
     Order,
     PeerRead,
     ReadPeer,
@@ -54,6 +55,7 @@ from orchestrator.core.registration import (
     see_service,
 )
 from orchestrator.core.state import Outstanding, OwnershipState, PendingAsk, Phase
+from orchestrator.core.verdicts import Do, Done, ReadPeerFirst, Refuse, Wait
 from orchestrator.store.base import Compare, Put
 
 TRIES = 12
@@ -507,7 +509,7 @@ def peer_read(state: OwnershipState, message: PeerRead, now_ns: int) -> list[Ord
 def peer_read_failed(state: OwnershipState, ask: int) -> list[Order]:
     """The read before P10 got no answer: refuse; the controller decides whether to ask again."""
     pending = state.asks.get(ask)
-    if pending is None or not isinstance(pending.what, TakeOver):
+    if pending is None or not isinstance(pending.what, TakeOver | MayPowerOff):
         return []
     pending.reading_peer = False
     del state.asks[ask]

@@ -15,6 +15,7 @@ from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
+CUT_BELIEVED_SECONDS = 3.0  # until whoever saw it writable has looked again
 PROOF_WITHIN_SECONDS = 3.0
 
 
@@ -41,7 +42,9 @@ class Wish:
     `holder_lives`: an unplanned move away from a site whose database is down while its keeper lives, which is
     asked to shut it and give it up (P23): waiting for its lease would wait for ever. `broken_glass`: P31, by
     a certificate, without the store. `reopens`: the site was its primary itself, as far as is known.
-    `over_capacity`: somebody has accepted by name that the site may be short of capacity.
+    `power_off`: P28, a person has the old site's hosts switched off first; `not_covered`: services whose
+    hosts would have to be off too, and cannot be. `over_capacity`: somebody has accepted by name that the
+    site may be short of capacity.
     """
 
     to_site: str
@@ -52,6 +55,8 @@ class Wish:
     holder_lives: bool = False
     broken_glass: bool = False
     reopens: bool = False
+    power_off: bool = False
+    not_covered: tuple[str, ...] = ()
     accept_loss_seconds: float | None = None
     over_capacity: bool = False
 
@@ -165,20 +170,33 @@ def _right(view: View, service: ServiceView, wish: Wish) -> Gate:
         return Gate(1, "right to it", True, "", f"{record.primary} gives it up, {wish.to_site} claims it")
     if record.primary is None:
         return Gate(1, "right to it", True, "", f"given up by {record.previous}, nobody is primary")
-    if record.mode is Mode.MANUAL and not wish.certified_down:
-        return Gate(
-            1, "right to it", False, "manual", "a manual service needs a certificate that its site is down"
-        )
+    if wish.power_off and wish.not_covered:
+        words = f"{view.peer} would go on serving {', '.join(wish.not_covered)}: not every host has a device"
+        return Gate(1, "right to it", False, "device-missing", words)
+    certain = wish.certified_down or wish.power_off
+    if record.mode is Mode.MANUAL and not certain:
+        words = "a manual service needs a certificate that its site is down, or a verified cut of its hosts"
+        return Gate(1, "right to it", False, "manual", words)
+    peer = view.keeper.peer if view.keeper is not None else None
+    holds = peer is not None and peer.hold
+    if wish.power_off and (holds or record.mode is Mode.MANUAL):
+        return Gate(1, "right to it", True, "", f"the run has {_hosts(service, wish)} switched off first")
     if record.mode is Mode.MANUAL:
         return Gate(1, "right to it", True, "", f"{wish.from_site} is certified down")
-    peer = view.keeper.peer if view.keeper is not None else None
-    if peer is not None and peer.hold and not wish.certified_down:
+    if wish.power_off and not view.peer_lease_over:
+        words = f"{view.peer} still has its lease, and a verified cut does not take that from it"
+        return Gate(1, "right to it", False, "lease-still-held", words)
+    if holds and not certain:
         return Gate(1, "right to it", False, "peer-holds", f"{view.peer} may be serving without any contact")
     if view.peer_lease_over:
         return Gate(1, "right to it", True, "", f"{view.peer}'s lease is over, silent {_silent(view)}")
     if not wish.automatic:
         return Gate(1, "right to it", True, "", f"the run waits until {view.peer}'s lease is over")
     return Gate(1, "right to it", False, "lease-still-held", f"{view.peer} was last seen {_silent(view)} ago")
+
+
+def _hosts(service: ServiceView, wish: Wish) -> str:
+    return f"{', '.join(service.power.hosts) or 'every host'} at {wish.from_site}"
 
 
 def _silent(view: View) -> str:
@@ -191,7 +209,9 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
 
     After a give-up, which its own keeper proved shut, only what was seen since counts: until then it was
     rightly writable. After the end of its lease nobody has proved anything: the last word of whoever saw it
-    writable stands until the same one sees it otherwise, which observers publish at once, or is too old.
+    writable stands until the same one sees it otherwise, which observers publish at once, or is too old. A
+    verified cut proves it, once everybody has had the time to look again: then only what was seen since
+    counts, and that would prove the cut wrong.
     """
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
@@ -201,6 +221,11 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
         return Gate(2, name, True, "", "it is down, and whatever is left of it is shut before it is given up")
     given_up = service.record is not None and service.record.primary is None
     since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
+    theirs = wish.from_site == view.peer
+    cut = service.power.verified and theirs
+    cut_seconds = (view.now_ns - service.power.cut_at_ns) / 1e9 if cut else 0.0
+    if cut_seconds >= CUT_BELIEVED_SECONDS:
+        since_seconds = min(since_seconds, cut_seconds)
     witnesses = []
     sample = service.samples.get(wish.from_site)
     seen_seconds = (view.now_ns - sample.taken_at_ns) / 1e9 if sample is not None else 0.0
@@ -210,8 +235,14 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
         fresh = word.age_seconds <= since_seconds
         if word.site == wish.from_site and word.writable and fresh and word.observer != wish.from_site:
             witnesses.append(f"{word.observer} saw it writable {word.age_seconds:.1f} s ago")
+    if witnesses and theirs and wish.power_off and view.peer_lease_over and not cut:
+        words = f"{'; '.join(witnesses)}; the run has {_hosts(service, wish)} switched off first"
+        return Gate(2, name, True, "", words)
     if witnesses:
-        return Gate(2, name, False, "old-primary-writable", "; ".join(witnesses))
+        after = f"; {cut_seconds:.1f} s ago it was said to be off: {service.power.words}" if cut else ""
+        return Gate(2, name, False, "old-primary-writable", "; ".join(witnesses) + after)
+    if cut:
+        return Gate(2, name, True, "", f"{wish.from_site}'s hosts are off: {service.power.words}")
     seen = f"{sample.role} ({sample.reason})" if sample is not None else "no answer"
     return Gate(2, name, True, "", f"{wish.from_site} from here: {seen}; nobody else sees it writable")
 
@@ -371,12 +402,18 @@ def _fenced(view: View, service: ServiceView, wish: Wish) -> Gate:
         return Gate(8, name, True, "", "no confirmation asked for")
     if wish.certified_down:
         return Gate(8, name, True, "", "certified down by an operator")
+    if service.power.verified and wish.from_site == view.peer:
+        return Gate(8, name, True, "", f"verified cut: {service.power.words}")
+    if wish.power_off:
+        return Gate(8, name, True, "", f"the run has {_hosts(service, wish)} switched off first")
     record = service.record
     if record is not None and record.primary is None:
         return Gate(8, name, True, "", f"{record.previous} gave it up after its own fence")
     if service.fence_confirmed:
         return Gate(8, name, True, "", "a fencing level has confirmed")
-    return Gate(8, name, service.fence_confirmed, "fence-not-confirmed", "no fencing level has confirmed")
+    tried = f": {service.power.words}" if service.power.words else ""
+    words = f"no fencing level has confirmed{tried}"
+    return Gate(8, name, service.fence_confirmed, "fence-not-confirmed", words)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -385,8 +422,9 @@ CHECKS: tuple[Check, ...] = (
         "right to it",
         "the move is planned, and the old site gives it up first; or it was given up; or it is automatic and "
         "the old site's lease is over (a run that a person ordered waits for that); or it is manual and a "
-        "person certified that site down; or there is no quorum here, and a person breaks the glass",
-        ("no-quorum", "manual", "lease-still-held", "peer-holds"),
+        "person certified that site down, or has all its hosts switched off and verified; or there is no "
+        "quorum here, and a person breaks the glass",
+        ("no-quorum", "manual", "lease-still-held", "peer-holds", "device-missing"),
         _right,
     ),
     Check(
@@ -394,7 +432,7 @@ CHECKS: tuple[Check, ...] = (
         "old primary not writable",
         f"neither this site nor any other observer but the old one has seen the old primary accept writes "
         f"in the last {FRESH_WORD_SECONDS:.0f} s, unless the same one has seen otherwise since (after a "
-        "give-up: since it)",
+        "give-up or a verified cut: since that)",
         ("old-primary-writable",),
         _old_primary,
     ),
@@ -439,7 +477,8 @@ CHECKS: tuple[Check, ...] = (
         8,
         "old primary fenced",
         "the service does not ask for `fence: confirm`; or its old primary was cut off to give it up, a "
-        "fencing level has confirmed, or a person certified the old site down",
+        "fencing level has confirmed (its own host over SSH, or devices that cut every host of it off), or a "
+        "person certified the old site down",
         ("fence-not-confirmed",),
         _fenced,
     ),

@@ -193,6 +193,19 @@ def _order(state: OwnershipState, name: str, kind: str, why: str) -> list[Order]
     return [OrderGuard(name, number, kind, state.confirmed_incarnation, why)]
 
 
+def tell_of_successor(state: OwnershipState, incarnation: int) -> list[Order]:
+    """P4: every guard that is there hears that another keeper holds this site's key. Nothing is cut: the
+    right is still this site's."""
+    orders: list[Order] = []
+    for name, service in state.services.items():
+        if service.guard is not None and service.guard.connected:
+            number = state.next_guard_order
+            state.next_guard_order += 1
+            why = "another keeper of this site holds its key"
+            orders.append(OrderGuard(name, number, "learn", incarnation, why))
+    return orders
+
+
 def acknowledged(state: OwnershipState, message: GuardAcknowledged, now_ns: int) -> bool:
     """Take an acknowledgement in; true if it proves that the instance is cut off (P20, P23)."""
     service = state.services.get(message.service)

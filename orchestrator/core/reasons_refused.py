@@ -183,7 +183,7 @@ GATES = ReasonGroup(
         Reason(
             "fence-not-confirmed",
             "The service asks for proof that the old primary is cut off, and there is none.",
-            "Cut it off (power, network, storage) and certify the site down.",
+            "Devices are tried again by themselves; or cut it off by hand and certify the site down.",
         ),
         Reason(
             "not-drilled-since-change",

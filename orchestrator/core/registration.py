@@ -249,16 +249,20 @@ def supersedes(state: OwnershipState, found: SiteItem) -> bool:
 
 
 def superseded(state: OwnershipState, found: SiteItem) -> list[Order]:
-    """P4: another controller of this site took the key: answer no for everything, and end."""
+    """P4: another controller of this site took the key: answer no for everything, tell the guards, and end.
+
+    They learn the incarnation that the key shows: it was committed, so it is the higher one whoever of the
+    two they hear first (P21), and nothing of ours that is still on its way to them counts any more."""
     state.phase = Phase.SUPERSEDED
     for service in state.services.values():
         service.known = False
         service.item = None
     return [
+        *guarding.tell_of_successor(state, found.record.incarnation),
         Exit(
             f"superseded: the key shows incarnation {found.record.incarnation}, "
             f"this keeper is {state.incarnation}"
-        )
+        ),
     ]
 
 

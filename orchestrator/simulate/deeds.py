@@ -19,6 +19,7 @@ from orchestrator.simulate.certifying import (
     order_certified,
 )
 from orchestrator.simulate.clocks import MS
+from orchestrator.simulate.devices import power_cut
 from orchestrator.simulate.hosts import SHUT
 from orchestrator.simulate.network import Link
 from orchestrator.simulate.people import accept
@@ -420,7 +421,7 @@ DEEDS: dict[str, Callable[..., None]] = {
         site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
         set_mode, eager, back_up, restore, accept, fence_here, touch, certify_down, certify_hosts,
         certify_peer, certify_by_hand, break_glass, acknowledge, kill_database, bad_release, clients_cut,
-        order_certified,
+        order_certified, power_cut,
     )
 }  # fmt: skip
 

@@ -332,6 +332,72 @@ def _two_at_x(setting: Setting, first: Mode, second: Mode) -> Setting:
     return replace(_worst(setting), services=services, gated=gated, weather=FAIR, near=FAIR)
 
 
+def _cut_of_what_lives(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x, whose services nothing ends, is out of somebody's reach; a person at y has its hosts switched off
+    and takes what is verified, again and again. They are switched on again, and x is back."""
+    lost_ns = begin_ns + random.randrange(T_NS)
+    back_ns = lost_ns + random.randrange(2 * T_NS, 7 * T_NS)
+    how = random.choice(("isolate", "part", "store_cut", "witness_lost", ""))
+    arguments: dict[str, tuple[object, ...]] = {
+        "isolate": ("x", back_ns - lost_ns),
+        "part": ("x", "y", back_ns - lost_ns),
+        "store_cut": ("x", "up", back_ns - lost_ns),
+        "witness_lost": (back_ns - lost_ns,),
+    }
+    deeds = [Deed(lost_ns, how, arguments[how])] if how else []
+    at_ns = lost_ns
+    while at_ns < end_ns:
+        at_ns += random.randrange(T_NS // 2, 3 * T_NS)
+        ordered = random.random() < 0.8
+        deeds.append(Deed(at_ns, "power_cut", ("y", ("s",), ordered, True)))
+        if random.random() < 0.3:
+            deeds.append(Deed(at_ns + random.randrange(T_NS), "crash_keeper", ("x", 200 * MS)))
+        if random.random() < 0.3:
+            deeds.append(Deed(at_ns + random.randrange(T_NS), "stall_keeper", ("y", 3 * T_NS)))
+    return _worst(setting), sorted(deeds, key=lambda deed: deed.at_ns)
+
+
+def _cut_of_what_holds(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x relies on hold and is isolated; at y its hosts are switched off, at times not all of them, and one
+    service after the other is taken."""
+    lost_ns = begin_ns + random.randrange(T_NS)
+    apart_ns = lost_ns + 3 * T_NS + random.randrange(T_NS)
+    back_ns = apart_ns + random.randrange(T_NS)
+    deeds = [
+        Deed(lost_ns, "witness_lost", (back_ns - lost_ns,)),
+        Deed(apart_ns, "isolate", ("x", random.randrange(4 * T_NS, 9 * T_NS))),
+    ]
+    at_ns = back_ns + T_NS
+    while at_ns < end_ns:
+        service = random.choice(("s", "t"))
+        ordered, whole = random.random() < 0.8, random.random() < 0.6
+        deeds.append(Deed(at_ns, "power_cut", ("y", (service,), ordered, whole)))
+        at_ns += random.randrange(T_NS // 2, 3 * T_NS)
+    services = {name: ServiceSetting("x") for name in ("s", "t")}
+    return replace(_worst(setting), services=services, gated=frozenset(services)), deeds
+
+
+def _cut_of_the_healthy(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x is well, and y, which hears badly of it, would have it switched off by itself whenever it could."""
+    deeds = []
+    at_ns = begin_ns + 2 * T_NS
+    while at_ns < end_ns:
+        deaf_ns = random.randrange(T_NS // 2, 3 * T_NS)
+        if random.random() < 0.7:
+            deeds.append(Deed(at_ns, "store_cut", ("y", random.choice(("up", "down")), deaf_ns)))
+        deeds += [
+            Deed(at_ns + each * deaf_ns // 3, "power_cut", ("y", ("s",), False, True)) for each in range(4)
+        ]
+        at_ns += deaf_ns + random.randrange(T_NS)
+    return setting, sorted(deeds, key=lambda deed: deed.at_ns)
+
+
 def _worst(setting: Setting) -> Setting:
     """Every database is written to as soon as it can be, and nobody is late to look at what is due."""
     return replace(setting, eager=True, lateness_ns=0)
@@ -362,5 +428,8 @@ EXACT: dict[tuple[str, int], Exact] = {
     ("glass", 2): _reconciled_and_certified,
     ("hosts", 0): _beside_a_manual_one, ("hosts", 1): _certificate_of_before, ("hosts", 2): _dark_on_hold,
     ("hosts", 4): _by_hand, ("hosts", 6): _dark_on_hold,
+    ("modes", 3): _cut_of_what_lives, ("modes", 5): _cut_of_what_lives,
+    ("hold", 1): _cut_of_what_holds, ("hold", 5): _cut_of_what_holds,
+    ("healthy", 3): _cut_of_the_healthy,
 }  # fmt: skip
 """By a family, and by which of PLACES consecutive seeds of that family."""

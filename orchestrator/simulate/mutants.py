@@ -647,7 +647,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "modes",
         (
             ASKS,
-            "        if item.record.mode is Mode.MANUAL and not what.certified_down:",
+            "        if item.record.mode is Mode.MANUAL and not (what.certified_down or cut_off):",
             "        if False:",
         ),
     ),

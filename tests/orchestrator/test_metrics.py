@@ -15,6 +15,7 @@ from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
 from orchestrator.readings import (
     CertificateReading,
+    DeviceReading,
     DisagreementReading,
     FindingReading,
     InstanceReading,
@@ -83,6 +84,9 @@ def known() -> Readings:
             quota_bytes=2**31,
             trusted=True,
         ),
+        devices=(DeviceReading(site="durham", host="crm-db", agent="fence_ipmilan", answers=True),),
+        hosts_off={"durham": 1},
+        power_cuts={"verified": 1},
         certificates=(CertificateReading(identity="twinsite:controller/durham", ends_unix_seconds=1.8e9),),
         clocks=(
             ClockWord(observer="durham", about="morpeth", rate=0.0001, wall_ahead_seconds=-0.5),
