@@ -27,10 +27,9 @@ def recording_rules(scale: float = 1.0) -> str:
 
 def alerting_rules(scale: float = 1.0) -> str:
     """The file of alerting rules. `scale`: what takes an hour in an estate takes a few minutes in a lab."""
-    groups = [
-        {"name": group.name, "rules": [_rule(alert, scale) for alert in group.alerts]} for group in GROUPS
-    ]
-    return _file(groups)
+    return _file(
+        [{"name": group.name, "rules": [_rule(alert, scale) for alert in group.alerts]} for group in GROUPS]
+    )
 
 
 def _rule(alert: Alert, scale: float) -> dict[str, object]:
