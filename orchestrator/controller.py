@@ -24,6 +24,7 @@ from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
+from orchestrator.lately import Lately
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import Judgement, ServiceMind
 from orchestrator.mover import Mover
@@ -81,7 +82,9 @@ class Controller:
         self.store_status: StoreStatus | None = None
         self.own_certificate_ends: dict[str, float] = {}
         self.keeper_problem = ""
-        self.loop_delay_seconds = 0.0
+        self.run_changed_ns: dict[str, int] = {}
+        self.loop_delay = Lately(max)
+        self.lease_left = Lately(min)
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
         self._pauses = Pauses(journal, self.minds)
@@ -134,7 +137,7 @@ class Controller:
                     async with asyncio.timeout(wait_seconds):
                         await self._wake.wait()
                 except TimeoutError:
-                    self.loop_delay_seconds = max(0.0, loop.time() - due)
+                    self.loop_delay.note(max(0.0, loop.time() - due), boottime_ns())
                 self._wake.clear()
                 await self._turn()
         finally:
@@ -152,6 +155,8 @@ class Controller:
 
     async def _turn(self) -> None:
         view = self.view()
+        if view.registered:
+            self.lease_left.note(view.lease_left_ns / 1e9, view.now_ns)
         for service in view.services:
             await self._consider(view, service)
         await self._pauses.keep()

@@ -42,6 +42,7 @@ from orchestrator.power_orders import carried_out
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.reports import keep_report
+from orchestrator.run_readings import differs
 from orchestrator.sight import guard_clocks
 from orchestrator.site_orders import SiteOrders
 from orchestrator.standstill import Standstills
@@ -331,7 +332,8 @@ class SiteController:
 
     def _on_turn(self, view: View) -> None:
         self.controller.last_known.take(view.keeper)
-        self._page.take(readings(self.controller, view, self._vantage.seen()))
+        if self._page.due(view.now_ns):
+            self._page.take(readings(self.controller, view, self._vantage.seen()))
 
     def _on_break(self, found: Break) -> None:
         """P33: what the store said cannot be; it stands in the journal as well."""
@@ -369,11 +371,14 @@ class SiteController:
         known = records.get(record.run)
         if known is not None and known.executor > record.executor:
             return  # adopted meanwhile: what its old executor still says of it does not count (P26)
+        if known is None or differs(known, record):
+            self.controller.run_changed_ns[record.run] = boottime_ns()
         records[record.run] = record
         self.controller.mover.look(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]
+            self.controller.run_changed_ns.pop(oldest.run, None)
         self._wake.set()
 
     async def _keep_reports(self) -> None:
