@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.api.clock_words import wall_words
 from orchestrator.api.evidence import pause_status
+from orchestrator.api.run_words import rehearsal_status
 from orchestrator.api.shapes import (
     CertificateStatus,
     GateStatus,
@@ -175,6 +176,7 @@ class Orders:
             power_off=list(power_off),
             pause=pause_status(service),
             shed=list(shed_for(service, drawn.wish)),
+            rehearsed=rehearsal_status(self._controller.rehearsed.of_plan(drawn.plan)),
         )
 
     def _look(self, name: str, coming: Mapping[str, str]) -> tuple[View, ServiceView]:
