@@ -11,14 +11,17 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from sites.blackouts import Blackout
+from sites.drills import DrillSpec
+from sites.noun import NAME_PATTERN, Name, Noun
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
-NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+__all__ = ["NAME_PATTERN", "Name", "Noun"]
+
 JUMP_PATTERN = r"^[a-z][a-z0-9-]{0,62}(/[a-z][a-z0-9-]{0,62})?$"
 NO_JUMP = "none"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 OperatorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,40}$")]
 
 _FAILS_AFTER = re.compile(r"^(\d{1,3}) of (\d{1,3})$")
@@ -68,12 +71,6 @@ AbsolutePath = Annotated[str, Field(pattern=r"^(/[^/\x00-\x1f\x7f]+)+$")]
 
 SHED = "shed"
 """The purpose of a runbook that makes a service take less of its site, so that another one fits there."""
-
-
-class Noun(BaseModel):
-    """A frozen value whose unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=False)
 
 
 class FailoverPolicy(StrEnum):
@@ -550,7 +547,10 @@ class Estate(Noun):
     runbook_path: list[str] = Field(
         default_factory=list, description="folders searched for runbooks before the shipped ones"
     )
-    drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
+    drills: list[DrillSpec] = Field(default_factory=list, description="rehearsals on a calendar")
+    blackouts: dict[Name, Blackout] = Field(
+        default_factory=dict, description="when no drill begins by itself, by name"
+    )
     notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
     access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
 
