@@ -5,6 +5,7 @@ It never decides ownership by itself: it asks the keeper, whose word is the stor
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -27,7 +28,7 @@ from orchestrator.mind import Judgement, ServiceMind
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
 from orchestrator.pauses import Pauses
-from orchestrator.readings import Tally
+from orchestrator.readings import DrillReading, Tally
 from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
 from orchestrator.store_desk import StoreDesk
@@ -35,6 +36,9 @@ from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
 from sites.replication.words import ChecksSettings, ReplicationDriver
+
+if TYPE_CHECKING:
+    from orchestrator.drills.desk import DrillDesk
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +115,8 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.drills: DrillDesk | None = None
+        self.drill_readings: Callable[[], tuple[DrillReading, ...]] = tuple
 
     # --- the turn ------------------------------------------------------------------------------------
 

@@ -43,12 +43,13 @@ class NoArguments(Arguments):
 @dataclass(slots=True)
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
-    that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
-    this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was done is
-    undone. `covers`: the services of which a certificate names every host. `before_claim`: asked when nobody
-    owns the service any more and it is about to be claimed; raises StepFailed. `restate`: publishes another
-    statement of what is lost, and its bound. `report`: what to put on file of a run that was done; its lines
-    are published with the run."""
+    that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has;
+    `reopens`: this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was
+    done is undone. `covers`: the services of which a certificate names every host. `before_claim`: asked
+    when nobody owns the service any more and it is about to be claimed; raises StepFailed. `restate`:
+    publishes another statement of what is lost, and its bound. `report`: what to put on file of a run that
+    was done; its lines are published with the run. `gives_way`: of a drill, why it must not go on any more,
+    by who owns the service; empty when it may."""
 
     record: RunRecord
     automatic: bool = False
@@ -68,6 +69,7 @@ class Errand:
     before_claim: Callable[[], Awaitable[None]] | None = None
     restate: Callable[[str, float], None] | None = None
     report: Callable[[Progress], Awaitable[tuple[str, ...]]] | None = None
+    gives_way: Callable[[ServiceRecord], str] | None = None
 
 
 @dataclass(slots=True)

@@ -88,6 +88,23 @@ class ServiceReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReading:
+    """One drill of the calendar, by what stands in the store of it. `next_due_unix_seconds`: as far as
+    blackouts go. `left_behind`: a copy is still to be removed."""
+
+    drill: str
+    service: str
+    kind: str
+    running: bool | None = None
+    next_due_unix_seconds: float | None = None
+    overdue: bool | None = None
+    missed: int | None = None
+    last_success_unix_seconds: float | None = None
+    last_success_seconds: float | None = None
+    left_behind: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeReading:
     """One probe. `at_ns`: its last result; before the first one, when it was first due."""
 
@@ -261,6 +278,7 @@ class Readings:
     services: tuple[ServiceReading, ...] = ()
     instances: tuple[InstanceReading, ...] = ()
     lags: tuple[LagReading, ...] = ()
+    drills: tuple[DrillReading, ...] = ()
     probes: tuple[ProbeReading, ...] = ()
     reaches: tuple[ReachReading, ...] = ()
     disagreements: tuple[DisagreementReading, ...] = ()

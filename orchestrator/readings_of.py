@@ -22,6 +22,7 @@ from orchestrator.readings import (
 )
 from probes.model import Observation
 from runbooks.model import Kind
+from sites.drills import DrillKind
 
 _STARTED_NS = boottime_ns()
 CLOCKS_APART_SECONDS = 60.0
@@ -46,6 +47,7 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
         services=tuple(_service(controller, view, service) for service in view.services),
         instances=tuple(found for service in view.services for found in _instances(controller, service)),
         lags=tuple(lag for service in view.services if (lag := _lag(controller, view, service)) is not None),
+        drills=controller.drill_readings(),
         probes=tuple(_probe(seen) for seen in observations),
         reaches=_reaches(view),
         disagreements=_disagreements(controller, view),
@@ -131,9 +133,20 @@ def _service(controller: Controller, view: View, service: ServiceView) -> Servic
         pause_ends_unix_seconds=None if left is None else wall_unix_seconds() + left,
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
+        drill_last_success_unix_seconds=_last_drill(controller, noun.name),
         last_move=_last_move(controller, noun.name),
         run_waits=None if watched else _run_waits(controller, noun.name),
     )
+
+
+def _last_drill(controller: Controller, service: str) -> float | None:
+    """A tabletop drill shows that people know what to do, not that it works."""
+    ended = [
+        drill.last_success_unix_seconds
+        for drill in controller.drill_readings()
+        if drill.service == service and drill.kind != DrillKind.TABLETOP
+    ]
+    return max((each for each in ended if each is not None), default=None)
 
 
 def _run_waits(controller: Controller, service: str) -> bool:

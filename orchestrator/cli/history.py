@@ -6,7 +6,20 @@ from orchestrator.cli.connect import controller
 from orchestrator.cli.options import SERVICE, Settings, json_option, pass_settings
 from orchestrator.cli.output import say, say_json
 
-KINDS = ("decision", "certificate", "certificate-approved", "broken-glass", "reconciled", "accepted")
+KINDS = (
+    "decision",
+    "certificate",
+    "certificate-approved",
+    "broken-glass",
+    "reconciled",
+    "accepted",
+    "drill-began",
+    "drill-refused",
+    "drill-missed",
+    "drill-ended",
+    "drill-cleaned",
+    "drill-not-cleaned",
+)
 
 
 @click.command()

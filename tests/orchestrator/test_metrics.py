@@ -11,11 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator import readings as module
 from orchestrator import readings_of
 from orchestrator.core.clocks import ClockWord
+from orchestrator.drills import telling
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
 from orchestrator.readings import (
     CertificateReading,
     DisagreementReading,
+    DrillReading,
     FindingReading,
     InstanceReading,
     LagReading,
@@ -53,8 +55,8 @@ SHAPES = {
     for name, shape in vars(module).items()
     if is_dataclass(shape) and (name == "Readings" or name.endswith("Reading"))
 }
-# Drills are not carried out yet, and no site's clock is compared with another's.
-NOBODY_KNOWS = {"ServiceReading.drill_last_success_unix_seconds", "SiteReading.clock_divergence_seconds"}
+# No site's clock is compared with another's.
+NOBODY_KNOWS = {"SiteReading.clock_divergence_seconds"}
 
 
 def tally() -> Tally:
@@ -163,6 +165,20 @@ def known() -> Readings:
             DisagreementReading(service="ebs", site="morpeth", disagree=False),
         ),
         findings=(FindingReading(finding="link down", about="derwentside-morpeth"),),
+        drills=(
+            DrillReading(
+                drill="ebs quarterly",
+                service="ebs",
+                kind="isolated",
+                running=False,
+                next_due_unix_seconds=1.8e9,
+                overdue=True,
+                missed=2,
+                last_success_unix_seconds=1_780_000_000.0,
+                last_success_seconds=21.5,
+                left_behind=False,
+            ),
+        ),
         counts=tally().counts(),
     )
 
@@ -178,6 +194,7 @@ def unknown() -> Readings:
         services=(
             ServiceReading(service="ebs", sites=("morpeth", "durham"), rpo_seconds=60, rto_seconds=1800),
         ),
+        drills=(DrillReading(drill="ebs quarterly", service="ebs", kind="isolated"),),
         instances=(InstanceReading(service="ebs", site="durham", role=Role.UNKNOWN, sampled_at_ns=99 * S),),
         lags=(LagReading(service="ebs", from_site="durham", to_site="morpeth", sampled_at_ns=97 * S),),
         probes=(
@@ -221,7 +238,8 @@ def test_every_metric_has_a_series_when_everything_is_known() -> None:
 
 def test_everything_that_a_metric_reads_is_filled_from_what_the_controller_knows() -> None:
     filled: dict[str, set[str]] = {}
-    for node in ast.walk(ast.parse(Path(readings_of.__file__).read_text(encoding="utf-8"))):
+    made_in = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in (readings_of, telling)]
+    for node in ast.walk(ast.parse("\n".join(made_in))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHAPES:
             filled.setdefault(node.func.id, set()).update(word.arg for word in node.keywords if word.arg)
     missing = {

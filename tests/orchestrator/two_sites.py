@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ def estate(
     lab: bool = True,
     lease: str = "1s",
     guards: bool = False,
+    drills: Sequence[Mapping[str, Any]] = (),
+    blackouts: Mapping[str, Any] | None = None,
     **everywhere: Any,
 ) -> Estate:
     """Two sites and a witness. `services`: what differs from an automatic service that is at home in Durham
@@ -102,6 +104,8 @@ def estate(
                 }
                 for name, differs in (services or {"crm": {}}).items()
             },
+            "drills": list(drills),
+            "blackouts": dict(blackouts or {}),
         }
     )
 
