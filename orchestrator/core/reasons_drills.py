@@ -71,6 +71,11 @@ DRILLS = ReasonGroup(
             "Nothing to do; a person may order it all the same: `twinsite drill run NAME`.",
         ),
         Reason(
+            "drill-not-kept",
+            "The drill was not begun, because the store did not take what is to be kept of it.",
+            "The message says why; the sites' users of the store must have the right to write `drills/`.",
+        ),
+        Reason(
             "drill-missed",
             "The drill's time passed, and no controller that could have carried it out was there.",
             "See `twinsite drill list` for when it is made up for, or order it: `twinsite drill run NAME`.",

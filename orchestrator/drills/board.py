@@ -20,7 +20,11 @@ TRIES = 5
 
 
 class NotWritten(Exception):
-    """The store did not take it; nothing counts that was to follow."""
+    """The store did not take it; nothing counts that was to follow. `unwanted`: others were quicker."""
+
+    def __init__(self, message: str, *, unwanted: bool = False) -> None:
+        super().__init__(message)
+        self.unwanted = unwanted
 
 
 class DrillBoard:
@@ -56,7 +60,7 @@ class DrillBoard:
                 before = decode(DrillRecord, found.value) if found is not None else None
                 after = change(before)
                 if after is None:
-                    raise NotWritten(f"{drill}: not wanted any more")
+                    raise NotWritten(f"{drill}: not wanted any more", unwanted=True)
                 compares = [Compare(key, found.mod_revision if found is not None else 0)]
                 puts = [Put(key, encode(after))]
                 turned: TurnRecord | None = None
@@ -64,7 +68,7 @@ class DrillBoard:
                     there = await self._read(TURN)
                     turned = turn(decode(TurnRecord, there.value) if there is not None else TurnRecord())
                     if turned is None:
-                        raise NotWritten(f"{drill}: it is not its turn")
+                        raise NotWritten(f"{drill}: it is not its turn", unwanted=True)
                     compares.append(Compare(TURN, there.mod_revision if there is not None else 0))
                     puts.append(Put(TURN, encode(turned)))
                 result = await self._store.transact(compares, puts, [key], timeout_seconds=STORE_SECONDS)

@@ -168,7 +168,7 @@ class Carrying:
             try:
                 await self.board.write(name, change, turn)
             except NotWritten as fault:
-                if "not wanted" in str(fault):
+                if fault.unwanted:
                     return
                 log.warning("drill-end-not-written", drill=name, problem=str(fault))
                 await asyncio.sleep(AGAIN_SECONDS)

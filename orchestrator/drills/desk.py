@@ -63,6 +63,7 @@ class DrillDesk:
         self.drawing = Drawing(controller, drivers, catalogue)
         self._carrying = Carrying(controller, drivers, self.board, self.drawing, self._file)
         self._files_read_at = float("-inf")
+        self._problems: dict[str, str] = {}
         self._told: dict[str, tuple[float | None, str]] = {}
 
     # --- running --------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ class DrillDesk:
             try:
                 slot = await self._take_care(view, drill)
             except (NotWritten, RunbooksError, SitesError) as fault:
-                log.warning("drill-not-looked-at", drill=drill.name, problem=str(fault))
+                self._problem(drill, str(fault))
                 continue
             if slot is not None:
                 due.append((drill, slot))
@@ -98,7 +99,13 @@ class DrillDesk:
             try:
                 await self._begin_due(drill, slot)
             except NotWritten as fault:
-                log.warning("drill-not-looked-at", drill=drill.name, problem=str(fault))
+                self._problem(drill, str(fault))
+
+    def _problem(self, drill: DrillSpec, problem: str) -> None:
+        """Told once, not at each look."""
+        if self._problems.get(drill.name) != problem:
+            self._problems[drill.name] = problem
+            log.warning("drill-not-looked-at", drill=drill.name, problem=problem)
 
     def _tested_at(self, drill: DrillSpec) -> tuple[float, str]:
         """Least recently tested first."""
@@ -275,7 +282,7 @@ class DrillDesk:
         try:
             await self.board.write(drill.name, change, turn)
         except NotWritten as fault:
-            code = "drill-under-way" if self.board.turn.drill else "store-busy"
+            code = "drill-under-way" if fault.unwanted else "drill-not-kept"
             raise OrderRefused(code, f"it was not begun: {fault}") from fault
         await self._file(BEGAN, drill, {"run": plan.id, "who": who, "why": why, "plan_hash": plan.hash})
         errand = self.drawing.errand(drill, plan, who=who, why=why)
