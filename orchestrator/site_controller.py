@@ -18,7 +18,7 @@ from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.clock import boottime_ns
+from orchestrator.clock import boottime_ns, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
@@ -26,6 +26,10 @@ from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunR
 from orchestrator.core.view import View
 from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
 from orchestrator.devices import CutHosts, Devices
+from orchestrator.drills.actions import with_drills
+from orchestrator.drills.desk import DrillDesk
+from orchestrator.drills.records import DRILLS
+from orchestrator.drills.telling import DrillReadings
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
@@ -195,6 +199,10 @@ class SiteController:
         self._reports_desk = ReportDesk(self.controller, self._store, files)
         self.controller.report_desk = self._reports_desk
         mover.on_ended = self._reports_desk.seal
+        self.controller.drills = self._drills = DrillDesk(
+            self.controller, self._store, means.drivers, lambda: self._catalogue, means.base
+        )
+        self.controller.drill_readings = DrillReadings(self._drills, wall_unix_seconds).readings
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
         mover.run_record = self.controller.run_records.get
@@ -205,6 +213,7 @@ class SiteController:
     def _tools(self, desk: KeeperDesk) -> Tools:
         means = self._means
         catalogue = with_ownership(shipped_actions(), desk)
+        catalogue = self._catalogue = with_drills(catalogue, lambda call: self._drills.drawing.looked(call))
         return Tools(
             estate=self._estate,
             site=self._site,
@@ -263,6 +272,8 @@ class SiteController:
                 taking_observations(self._site, self._eyes.take_outside, self._tally.not_accepted),
             ),
             follow(store, RUNS, self._on_run),
+            follow(store, DRILLS, self._drills.board.take),
+            self._drills.run(),
             self._keep_reports(),
             controller.trend.run(),
             controller.books.run(),

@@ -7,7 +7,7 @@ on a guess.
 import calendar as months
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -123,6 +123,3 @@ def unix(at: datetime) -> float:
 def moment(unix_seconds: float) -> datetime:
     """A moment out of Unix time, in UTC: sums with it pass a clock change unharmed."""
     return datetime.fromtimestamp(unix_seconds, UTC)
-
-
-DAY = timedelta(days=1)

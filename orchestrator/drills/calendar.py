@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from orchestrator.drills.blackouts import DAY, Barred, Blackouts, moment, unix
+from orchestrator.drills.blackouts import Barred, Blackouts, moment, unix
 from sites.drills import DrillSpec
 
 MOST_SLOTS = 5000
+TWICE = timedelta(hours=3)
+"""Longer than any hour that comes twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def times(expression: str, timezone: str, after: datetime, until: datetime) -> I
     """The schedule's times after `after` and up to `until`, in UTC and in order, each once."""
     zone = ZoneInfo(timezone)
     # Begun within the hour that comes twice, cronsim would give times of the first pass, which are over.
-    begins = (after - 2 * DAY).astimezone(zone)
+    begins = (after - TWICE).astimezone(zone)
     latest = after
     for count, found in enumerate(CronSim(expression, begins)):
         at = found.astimezone(UTC)
@@ -97,7 +99,7 @@ def turn(drill: DrillSpec, memory: Memory, now: datetime) -> Turn:
     missed: list[Slot] = []
     due: Slot | None = None
     within = timedelta(seconds=drill.begins_within_seconds)
-    for slot in slots(drill, memory, now):
+    for slot in slots(drill, memory, now, now - within):
         if slot.at + within > now:
             due = slot
             break
@@ -106,27 +108,24 @@ def turn(drill: DrillSpec, memory: Memory, now: datetime) -> Turn:
     return Turn(tuple(missed), due, memory)
 
 
-def slots(drill: DrillSpec, memory: Memory, until: datetime) -> Iterator[Slot]:
-    """The times after what was handled and up to `until`, with those at which one that was missed may be made
-    up for: what is missed among these is made up for in its turn."""
+def slots(
+    drill: DrillSpec, memory: Memory, until: datetime, made_up_from: datetime | None = None
+) -> Iterator[Slot]:
+    """The times after what was handled and up to `until`, with those (after `made_up_from`) at which one
+    that was missed may be made up for: what is missed among these is made up for in its turn."""
     if drill.schedule is None:
         return
     from_, owed = moment(memory.handled_until), memory.owed
-    regular = list(times(drill.schedule, drill.timezone, from_, until))
-    while True:
-        next_regular = regular[0] if regular else None
+    for regular in (*times(drill.schedule, drill.timezone, from_, until), None):
         if owed is not None:
-            made_up = next(times(make_up_expression(drill), drill.timezone, from_, until), None)
-            if made_up is not None and (next_regular is None or made_up < next_regular):
+            before = until if regular is None else regular - timedelta(seconds=1)
+            begins = from_ if made_up_from is None else max(from_, made_up_from)
+            for made_up in times(make_up_expression(drill), drill.timezone, begins, before):
                 yield Slot(made_up, moment(owed))
-                from_ = made_up
-                continue
-        if next_regular is None:
-            return
-        yield Slot(next_regular)
-        regular.pop(0)
-        from_ = next_regular
-        owed = unix(next_regular) if drill.if_missed == "next" else None
+        if regular is not None:
+            yield Slot(regular)
+            from_ = regular
+            owed = unix(regular) if drill.if_missed == "next" else None
 
 
 def after(drill: DrillSpec, memory: Memory, slot: Slot, *, done: bool) -> Memory:

@@ -306,3 +306,12 @@ def test_a_drill_that_falls_into_a_blackout_is_moved_where_that_is_wished_and_sh
 
 def test_unix_time_and_back() -> None:
     assert moment(utc(2026, 10, 25, 1, 30).timestamp()) == utc(2026, 10, 25, 1, 30)
+
+
+def test_a_year_of_silence_of_a_drill_that_may_be_made_up_for_every_minute_is_soon_reckoned() -> None:
+    one = drill(schedule="0 0 1 1 *", if_missed="next", make_up="* * * * *")
+    found = turn(one, begin(utc(2025, 12, 1)), utc(2026, 12, 1, 12, 0, 30))
+    assert [slot.at for slot in found.missed if slot.made_up_for is None] == [utc(2026, 1, 1)]
+    assert len(found.missed) < 100
+    assert found.due is not None
+    assert found.due.made_up_for == utc(2026, 1, 1)

@@ -73,7 +73,7 @@ def _of(observer: str) -> dict[str, str]:
             s("protected", **about): 1,
             s("run_waiting", **about): 0,
             s("paused", **about): 0,
-            s("drill_due_timestamp_seconds", **about): 30 * DAY,
+            s("drill_overdue", drill="quarterly", kind="isolated", **about): 0,
             s("drill_of_todays_plan", **about): 1,
         }
         for site in (home, standby):
@@ -347,10 +347,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "TwinsiteDrillOverdue",
-        both("drill_due_timestamp_seconds", always(300), service="ebs"),
-        540,
+        both("drill_overdue", until(0, 4, "1+0"), service="ebs", drill="quarterly", kind="isolated"),
+        240,
         660,
-        {"service": "ebs"},
+        {"service": "ebs", "drill": "quarterly"},
     ),
     Case(
         "TwinsiteDrilledPlanChanged",

@@ -41,8 +41,7 @@ class CommandRehearsal:
         return _said(await self._run("clone_room", site, timeout_seconds), "there is room")
 
     async def copy(self, site: str, *, timeout_seconds: float) -> str:
-        """See Rehearsal. What an earlier drill left goes first: a command may take half a copy for a whole
-        one."""
+        """See Rehearsal. What an earlier drill left goes first: half a copy may look like a whole one."""
         await self._run("clone_remove", site, timeout_seconds)
         return _said(await self._run("clone", site, timeout_seconds), "the copy is made")
 
