@@ -20,16 +20,19 @@ from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Movement, RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import Deeds, KeeperRefused
+from orchestrator.device_patrol import DevicePatrol
+from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
+from orchestrator.lately import Lately
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import NO_TROUBLE, Judgement, ServiceMind, Trouble
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
 from orchestrator.pace import Paces
 from orchestrator.pauses import Pauses
-from orchestrator.readings import Tally
+from orchestrator.readings import DrillReading, Tally
 from orchestrator.rehearsed import Rehearsed
 from orchestrator.run_books import RunBooks
 from orchestrator.sight import Sight
@@ -42,13 +45,14 @@ from sites.model import Estate
 from sites.replication.words import ChecksSettings, ReplicationDriver
 
 if TYPE_CHECKING:
+    from orchestrator.drills.desk import DrillDesk
     from orchestrator.report_desk import ReportDesk
 
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 0.1
 # The lost site's lease is over, and all that is missing is time, or the confirmation itself (gate 8).
-FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed"})
+FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed", "old-primary-writable"})
 SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
 POLICY_EVERY_SECONDS = 0.5
@@ -84,6 +88,7 @@ class Controller:
         mover: Mover,
         journal: SqliteJournal,
         tally: Tally,
+        devices: Devices,
         wake: asyncio.Event,
     ) -> None:
         self.estate = estate
@@ -94,13 +99,16 @@ class Controller:
         self.desk = desk
         self.journal = journal
         self.tally = tally
+        self.devices = devices
         self.minds = {name: ServiceMind() for name in estate.services}
         self.run_records: dict[str, RunRecord] = {}
         self.setting_findings: dict[str, tuple[str, ...]] = {}
         self.store_status: StoreStatus | None = None
         self.own_certificate_ends: dict[str, float] = {}
         self.keeper_problem = ""
-        self.loop_delay_seconds = 0.0
+        self.run_changed_ns: dict[str, int] = {}
+        self.loop_delay = Lately(max)
+        self.lease_left = Lately(min)
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
         self._pauses = Pauses(journal, self.minds)
@@ -116,6 +124,7 @@ class Controller:
             desk=desk,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
         )
         self.deeds = Deeds(
             estate,
@@ -127,6 +136,7 @@ class Controller:
             mover=mover,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
             wake=wake,
             look=self.view,
         )
@@ -143,7 +153,10 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.device_patrol = DevicePatrol(estate, site)
         self.report_desk: ReportDesk | None = None
+        self.drills: DrillDesk | None = None
+        self.drill_readings: Callable[[], tuple[DrillReading, ...]] = tuple
 
     # --- the turn ------------------------------------------------------------------------------------
 
@@ -151,6 +164,7 @@ class Controller:
         """Turn until cancelled."""
         loop = asyncio.get_running_loop()
         await self._pauses.recall()
+        await self.devices.off.recall()
         try:
             while True:
                 wait_seconds = self._next_turn_in_seconds()
@@ -159,11 +173,12 @@ class Controller:
                     async with asyncio.timeout(wait_seconds):
                         await self._wake.wait()
                 except TimeoutError:
-                    self.loop_delay_seconds = max(0.0, loop.time() - due)
+                    self.loop_delay.note(max(0.0, loop.time() - due), boottime_ns())
                 self._wake.clear()
                 await self._turn()
         finally:
             await self.deeds.aclose()
+            await self.devices.aclose()
 
     def _next_turn_in_seconds(self) -> float:
         """A turn's length, or until just after the peer's lease is over if that is sooner."""
@@ -176,9 +191,13 @@ class Controller:
 
     async def _turn(self) -> None:
         view = self.view()
+        if view.registered:
+            self.lease_left.note(view.lease_left_ns / 1e9, view.now_ns)
         for service in view.services:
             await self._consider(view, service)
         await self._pauses.keep()
+        if self.devices.off.hosts:
+            await self.devices.off.see(self.eyes.ways(view.now_ns), view.now_ns)
         self._link.turn()  # P1: only a completed turn keeps the lease alive
         self.turned_at_ns = boottime_ns()
         if self.on_turn is not None:
@@ -206,9 +225,12 @@ class Controller:
         if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
         elif decision.code in FENCE_MEANWHILE:
-            self.deeds.try_fence(service, mind, view)
+            self.deeds.fences.over_ssh(service, mind, view)
         if row.diagnosis is not Diagnosis.SITE_DARK:
-            mind.fence_confirmed = None  # what was confirmed of an earlier loss says nothing of the next
+            # What was confirmed of an earlier loss says nothing of the next.
+            mind.fence_confirmed = None
+            if not mind.run:
+                self.devices.forget(service.service.name)
 
     async def _record(self, service: str, judgement: Judgement) -> None:
         """Record before anything is done about it."""

@@ -39,6 +39,9 @@ KEPT_FOR_EVER = (
     "broken-glass",
     "reconciled",
     "accepted",
+    "power-off",
+    "powered-off",
+    "power-back",
     "loss-reconciled",
     "run-sealed",
 )

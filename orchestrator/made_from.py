@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.hosts_of import hosts_of
 from runbooks.model import Runbook
 from runbooks.planned import Plan
 from runbooks.shipped import sha256_of
+from sites.hosts_of import hosts_of
 from sites.model import Estate
 
 PLAN = "plan"

@@ -68,6 +68,8 @@ NEEDS: Mapping[str, frozenset[Word]] = {
     "hand-over": frozenset({Word.CLOSE}),
     "shut-over": frozenset({Word.FENCE}),
 }
+# A drill is its owner's: the other site has to be free for the real thing.
+EXECUTED_AT_FROM = (Kind.REJOIN, Kind.DRILL)
 STAND_DOWN_SECONDS = 10.0
 BROKEN_EVENT = "broken-glass"
 GLASS_LOOKED_AT = 20
@@ -172,10 +174,13 @@ class Mover:
         reason: str,
         known: tuple[Known, ...] = (),
         shed: tuple[str, ...] = (),
+        switched_off: str = "",
+        switching_seconds: float = 0.0,
     ) -> Plan:
-        """The plan of a move. `frame`: take-over, claim, hand-over (close, give up, claim),
-        shut-over (the same of a dead database), break-glass, or rejoin. `shed`: services that are made to
-        take less at `to_site` before this one is opened there (gate 5)."""
+        """The plan of a move. `frame`: take-over, power-over (the same after a verified cut), claim,
+        hand-over (close, give up, claim), shut-over (the same of a dead database), break-glass, or rejoin.
+        `shed`: services that are made to take less at `to_site` before this one is opened there (gate 5).
+        `switched_off`: the hosts of a power-over in words, `switching_seconds` how long that may take."""
         self._check_words(service, frame)
         run = run_id(service.name, kind)
         sites = self._tools.estate.sites
@@ -210,6 +215,13 @@ class Mover:
         parts: dict[str, Callable[[], tuple[Part, ...]]] = {
             "take-over": lambda: (
                 frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
+                *promote(),
+                settle,
+            ),
+            "power-over": lambda: (
+                frames.power_off(switched_off, to_site, timeout_seconds=switching_seconds),
+                frames.take_over(from_title, to_site, timeout_seconds=wait_seconds),
+                frames.still_off(switched_off, to_site, timeout_seconds=switching_seconds),
                 *promote(),
                 settle,
             ),
@@ -278,7 +290,7 @@ class Mover:
             service=plan.service,
             from_site=plan.from_site,
             to_site=plan.to_site,
-            executor_site=plan.from_site if plan.kind is Kind.REJOIN else plan.to_site,
+            executor_site=plan.from_site if plan.kind in EXECUTED_AT_FROM else plan.to_site,
             executor=1,
             state="running",
             plan=json.loads(plan.to_json()),
@@ -399,6 +411,10 @@ class Mover:
             return plan, errand
         return None
 
+    async def on_file(self, run: str) -> bool:
+        """Whether it was begun here before. Raises JournalTrouble."""
+        return bool(await self._tools.journal.read(run))
+
     async def adopt(self, run: str) -> RunRecord | None:
         """P26: raise the executor's number by compare-and-set, so that this site alone goes on with the run.
         The record as it stands then; None when it has ended, or somebody else was quicker. Raises
@@ -414,7 +430,8 @@ class Mover:
             [Compare(key, found.mod_revision)], [Put(key, encode(ours))], [key], timeout_seconds=ASK_SECONDS
         )
         if result.succeeded:
-            log.warning("run-adopted", run=run, executor=ours.executor, before=there.executor_site)
+            event = "run-gone-on-with" if there.executor_site == self._tools.site else "run-adopted"
+            log.warning(event, run=run, executor=ours.executor, before=there.executor_site)
         return ours if result.succeeded else None
 
     def _publisher(self, plan: Plan, errand: Errand) -> Publisher | LocalRun:
@@ -559,6 +576,10 @@ class Mover:
             record = await self._known(plan.service)
             if record is None:
                 raise LostRight("who owns the service has not been known here for a lease's length")
+            if errand is not None and errand.gives_way is not None:
+                if why := errand.gives_way(record):
+                    raise LostRight(why)
+                return
             if plan.kind is Kind.REJOIN:
                 if record.primary != plan.to_site or record.epoch != plan.epoch:
                     raise LostRight(f"{record.primary} is primary at epoch {record.epoch} now")

@@ -18,12 +18,18 @@ from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.clock import boottime_ns
+from orchestrator.clock import boottime_ns, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
+from orchestrator.devices import CutHosts, Devices
+from orchestrator.drills.actions import with_drills
+from orchestrator.drills.desk import DrillDesk
+from orchestrator.drills.records import DRILLS
+from orchestrator.drills.telling import DrillReadings
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
@@ -34,13 +40,15 @@ from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
-from orchestrator.ownership_actions import KeeperDesk, with_ownership
+from orchestrator.ownership_actions import Errand, KeeperDesk, with_ownership
 from orchestrator.paths import controller_socket, history_path, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
+from orchestrator.power_orders import carried_out
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
 from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import keep_report
+from orchestrator.run_readings import differs
 from orchestrator.sight import guard_clocks
 from orchestrator.site_orders import SiteOrders
 from orchestrator.standstill import Standstills
@@ -58,6 +66,7 @@ from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
 from runbooks.watching import STATE, Line
+from sites.fencing.devices import cut_hosts
 from sites.identity import CertificateFiles
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver
@@ -75,7 +84,7 @@ class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
     sockets. `start_keeper` is called when none answers; `first_keeper` has been started already;
     `store_status` when the store can tell its own; `peer_store` asks the other site what it knows of the
-    store (P33)."""
+    store (P33); `cut_hosts` and `look_at_device` work the fencing devices."""
 
     estate: Estate
     site: str
@@ -90,6 +99,8 @@ class Means:
     first_keeper: StartedKeeper | None = None
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
     peer_store: Callable[[], Awaitable[PeerWord]] | None = None
+    cut_hosts: CutHosts = cut_hosts
+    look_at_device: LookAt = look_at
 
 
 class SiteController:
@@ -110,7 +121,7 @@ class SiteController:
             means.start_keeper, means.directory, tally.not_accepted, first=means.first_keeper
         )
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
-        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
+        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed, self._power_off)
         context = context_at(
             self._estate,
             self._site,
@@ -157,12 +168,21 @@ class SiteController:
             mover=mover,
             journal=means.journal,
             tally=tally,
+            devices=Devices(
+                self._estate,
+                self._site,
+                ask=self._ask_keeper,
+                journal=means.journal,
+                wake=self._wake.set,
+                cut=means.cut_hosts,
+            ),
             wake=self._wake,
         )
         self._certificates = CertificateDesk(
             self._site, means.journal, Cabinet(means.directory), self._estate.access, means.base
         )
         self.controller.certificates = self._certificates
+        self.controller.device_patrol = DevicePatrol(self._estate, self._site, means.look_at_device)
         self.controller.store_desk = StoreDesk(
             self._estate,
             self._site,
@@ -179,6 +199,10 @@ class SiteController:
         self._reports_desk = ReportDesk(self.controller, self._store, files)
         self.controller.report_desk = self._reports_desk
         mover.on_ended = self._reports_desk.seal
+        self.controller.drills = self._drills = DrillDesk(
+            self.controller, self._store, means.drivers, lambda: self._catalogue, means.base
+        )
+        self.controller.drill_readings = DrillReadings(self._drills, wall_unix_seconds).readings
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
         mover.run_record = self.controller.run_records.get
@@ -189,6 +213,7 @@ class SiteController:
     def _tools(self, desk: KeeperDesk) -> Tools:
         means = self._means
         catalogue = with_ownership(shipped_actions(), desk)
+        catalogue = self._catalogue = with_drills(catalogue, lambda call: self._drills.drawing.looked(call))
         return Tools(
             estate=self._estate,
             site=self._site,
@@ -238,6 +263,7 @@ class SiteController:
             self._stills.run(),
             self._vantage.run(),
             controller.watch_settings(),
+            controller.device_patrol.run(),
             self._watch_certificates(),
             publish(store, self._site, self._eyes.observation, self._eyes.changed),
             follow(
@@ -246,6 +272,8 @@ class SiteController:
                 taking_observations(self._site, self._eyes.take_outside, self._tally.not_accepted),
             ),
             follow(store, RUNS, self._on_run),
+            follow(store, DRILLS, self._drills.board.take),
+            self._drills.run(),
             self._keep_reports(),
             controller.trend.run(),
             controller.books.run(),
@@ -268,6 +296,9 @@ class SiteController:
 
     async def _ask_keeper(self, what: Ask, timeout_seconds: float) -> Reply:
         return await self._link.ask(what, timeout_seconds=timeout_seconds)
+
+    async def _power_off(self, service: str, errand: Errand) -> tuple[str, int]:
+        return await carried_out(self.controller, service, errand)
 
     def _on_eyes(self) -> None:
         self._wake.set()
@@ -326,7 +357,8 @@ class SiteController:
 
     def _on_turn(self, view: View) -> None:
         self.controller.last_known.take(view.keeper)
-        self._page.take(readings(self.controller, view, self._vantage.seen()))
+        if self._page.due(view.now_ns):
+            self._page.take(readings(self.controller, view, self._vantage.seen()))
         self._watch_pace()
 
     def _watch_pace(self) -> None:
@@ -377,6 +409,8 @@ class SiteController:
         known = records.get(record.run)
         if known is not None and known.executor > record.executor:
             return  # adopted meanwhile: what its old executor still says of it does not count (P26)
+        if known is None or differs(known, record):
+            self.controller.run_changed_ns[record.run] = boottime_ns()
         records[record.run] = record
         self.controller.mover.look(record)
         self.controller.books.take(record)
@@ -384,6 +418,7 @@ class SiteController:
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]
+            self.controller.run_changed_ns.pop(oldest.run, None)
         self._wake.set()
 
     async def _keep_reports(self) -> None:

@@ -11,14 +11,17 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from sites.blackouts import Blackout
+from sites.drills import DrillSpec
+from sites.noun import NAME_PATTERN, Name, Noun
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
-NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+__all__ = ["NAME_PATTERN", "Name", "Noun"]
+
 JUMP_PATTERN = r"^[a-z][a-z0-9-]{0,62}(/[a-z][a-z0-9-]{0,62})?$"
 NO_JUMP = "none"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 OperatorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,40}$")]
 
 _FAILS_AFTER = re.compile(r"^(\d{1,3}) of (\d{1,3})$")
@@ -68,12 +71,6 @@ AbsolutePath = Annotated[str, Field(pattern=r"^(/[^/\x00-\x1f\x7f]+)+$")]
 
 SHED = "shed"
 """The purpose of a runbook that makes a service take less of its site, so that another one fits there."""
-
-
-class Noun(BaseModel):
-    """A frozen value whose unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=False)
 
 
 class FailoverPolicy(StrEnum):
@@ -149,6 +146,66 @@ class StoreSpec(Noun):
     )
 
 
+_AGENT = re.compile(r"^(/[^\x00-\x1f\x7f]*)?fence_[A-Za-z0-9_]+$")
+
+
+def _check_agent(text: str) -> str:
+    if not _AGENT.match(text):
+        raise ValueError("expected the name of a fence agent, such as fence_ipmilan, or its absolute path")
+    return text
+
+
+AgentName = Annotated[
+    str,
+    AfterValidator(_check_agent),
+    WithJsonSchema({"type": "string", "pattern": _AGENT.pattern, "examples": ["fence_ipmilan"]}),
+]
+
+
+def _option_text(value: Any) -> str:
+    """An agent's option as it goes over its line; yes and no as the agents take them."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError("expected text, a number, or yes or no")
+
+
+OptionText = Annotated[
+    str,
+    BeforeValidator(_option_text),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+
+
+class FenceDevice(Noun):
+    """A device that switches the host off, by its packaged fence agent, for the other site to use."""
+
+    agent: AgentName = Field(
+        description="the agent: its name, such as fence_ipmilan, or its absolute path",
+    )
+    from_site: str = Field(
+        alias="from",
+        description="the data site whose controller uses it: the other one, which must reach it when this"
+        " host's own site is dark",
+    )
+    level: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="devices of one level are used together, and all of them must confirm (two power"
+        " supplies); the next level is tried when they do not",
+    )
+    options: dict[str, OptionText] = Field(
+        default_factory=dict,
+        repr=False,
+        description="the agent's own options, as its `-o metadata` names them; secrets by !file or !env only",
+    )
+    timeout_seconds: AboveZeroSeconds = Field(
+        60.0, alias="timeout", description="longest wait until it is off, and known to be"
+    )
+
+
 class Host(Noun):
     """A machine reached by SSH. Its key in the file is its role, the same at both sites."""
 
@@ -157,6 +214,9 @@ class Host(Noun):
     address: str = Field(description="IP address, or a name that needs no other site to be resolved")
     port: int = Field(22, ge=1, le=65535, description="port of its SSH server")
     user: str = Field("twinsite", description="account to sign on with")
+    fence: list[FenceDevice] = Field(
+        default_factory=list, description="devices by which the other site switches it off"
+    )
     known_as: str | None = Field(
         None,
         min_length=1,
@@ -348,6 +408,11 @@ class GuardSpec(Noun):
     )
 
 
+def is_gated(guard: GuardSpec) -> bool:
+    """Whether clients reach the service through a gate that the guard closes, whatever starts behind it."""
+    return guard.proxy is not None or guard.nftables is not None
+
+
 class Service(Noun):
     """What users know by one name, with its database, application tier and address."""
 
@@ -482,7 +547,10 @@ class Estate(Noun):
     runbook_path: list[str] = Field(
         default_factory=list, description="folders searched for runbooks before the shipped ones"
     )
-    drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
+    drills: list[DrillSpec] = Field(default_factory=list, description="rehearsals on a calendar")
+    blackouts: dict[Name, Blackout] = Field(
+        default_factory=dict, description="when no drill begins by itself, by name"
+    )
     notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
     access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
 

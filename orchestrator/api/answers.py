@@ -12,6 +12,7 @@ from orchestrator.api.evidence import (
     sights,
 )
 from orchestrator.api.history_words import history_entry
+from orchestrator.api.power_words import power_lines, power_warnings
 from orchestrator.api.right_words import (
     approval_warnings,
     break_glass,
@@ -113,6 +114,8 @@ def _overall(names: set[Diagnosis], view: View, *, quiet: bool) -> str:
 def _warnings(controller: Controller, view: View) -> list[str]:
     lines = [*store_warnings(view), *keeper_warnings(view, controller.keeper_problem)]
     lines += guard_warnings(view) + right_warnings(view) + clock_warnings(view)
+    ways = controller.eyes.ways(view.now_ns)
+    lines += power_warnings(view, controller.devices, controller.device_patrol.seen, ways)
     if view.keeper is not None and view.keeper.store_problem and not distrusted(view):
         lines.append(f"the store is out of reach from here: {view.keeper.store_problem}")
     if view.keeper is not None and view.keeper.renewals_suspended:
@@ -351,6 +354,7 @@ def explanation(
         reach=reach_status(view.reach, controller.estate.sites),
         findings=findings_status(view.reach),
         guard=guard_lines(service, view.site),
+        power=power_lines(service, controller.devices),
         on_file=[history_entry(event) for event in on_file],
         rehearsed=None
         if service.service.watch_only

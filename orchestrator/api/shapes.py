@@ -238,7 +238,8 @@ class HistoryEntry(Shape):
 
 
 class Explanation(Shape):
-    """Why it did or did not act. `on_file`: certificates of it, and what each side had accepted."""
+    """Why it did or did not act. `guard`, `power`: how far the guard here is, and the devices that switch the
+    other site's hosts off. `on_file`: certificates of it, and what each side had accepted."""
 
     service: str
     diagnosis: str
@@ -256,6 +257,7 @@ class Explanation(Shape):
     reach: list[ReachStatus] = []
     findings: list[Finding] = []
     guard: list[str] = []
+    power: list[str] = []
     on_file: list[HistoryEntry] = []
     rehearsed: "RehearsalStatus | None" = None
 
@@ -432,12 +434,14 @@ class RunList(Shape):
 
 
 class MoveRequest(Shape):
-    """What is asked. `verb` failover with `site`: that site is lost, its services move away from it."""
+    """What is asked. `verb` failover with `site`: that site is lost, its services move away from it.
+    `power_off`: that site's hosts of the service are to be switched off by their devices first."""
 
     verb: Literal["switchover", "failover", "failback"]
     service: str
     to_site: str | None = None
     certify_down: str | None = None
+    power_off: str | None = None
     accept_loss_seconds: float | None = Field(None, ge=0)
     over_capacity: bool = False
     reason: str = ""
@@ -468,7 +472,8 @@ class CertificateStatus(Shape):
 
 class MovePlan(Shape):
     """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself,
-    `certificate` what whoever orders it certifies by that, `shed` what is shed for it, in this order."""
+    `certificate` what whoever orders it certifies by that, `power_off` what is switched off first and what
+    that means, `shed` what is shed for it, in this order."""
 
     run: str
     verb: str
@@ -484,6 +489,7 @@ class MovePlan(Shape):
     plan: dict[str, Any]
     pause: PauseStatus | None = None
     certificate: CertificateStatus | None = None
+    power_off: list[str] = []
     shed: list[str] = []
     rehearsed: "RehearsalStatus | None" = None
 

@@ -35,11 +35,12 @@ FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
             ("journal", ("journal",)),
         ),
     ),
+    ("Rehearse", (("drill", ("drill",)),)),
     ("Quieten", (("quieten", ("pause", "resume", "acknowledge")),)),
     (
         "Set up",
         (
-            ("setup", ("config", "hosts", "completion")),
+            ("setup", ("config", "hosts", "fence", "completion")),
             ("runbook", ("runbook",)),
             ("driver", ("driver",)),
             ("certs", ("certs",)),

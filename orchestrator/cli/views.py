@@ -71,6 +71,10 @@ def explanation(told: Explanation) -> list[str]:
         lines += ["", heading("The guard here")]
     for one in told.guard:
         lines += wrapped(one, first="  ", then="      ")
+    if told.power:
+        lines += ["", heading("Devices that switch hosts off at the other site")]
+    for one in told.power:
+        lines += wrapped(one, first="  ", then="      ")
     lines += _side_by_side(told) + _reach(told)
     lines += ["", heading("What was seen")]
     lines += [line for one in told.evidence for line in _evidence(one)] or ["  nothing yet"]
@@ -156,6 +160,10 @@ def plan(of: MovePlan) -> list[str]:
         lines += wrapped(f"{of.service}: {word.pause(of.pause)}", then="  ")
     lines += ["", heading("Gates"), *gates(of.gates), "", heading("Steps")]
     lines += [part for line in of.lines for part in _own_indent(line)] or ["  none"]
+    if of.power_off:
+        lines += ["", heading("Switched off first")]
+    for one in of.power_off:
+        lines += wrapped(one, first="  ", then="    ")
     if of.certificate is not None:  # the last thing that is read before a name is asked for
         lines += ["", *certificate(of.certificate)]
     if of.refusal is not None:  # its evidence are the gates above

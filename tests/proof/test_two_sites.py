@@ -88,7 +88,7 @@ async def test_a_move_is_the_rehearsal_of_the_next_one_until_something_changes()
     async with two_sites() as world:
         await world.until(lambda: world.steady(at=DURHAM))
         shown = await look(world.durham)
-        assert shown.metric("drilled_since_change", service="crm") == 0
+        assert shown.metric("drill_of_todays_plan", service="crm") == 0
         assert shown.service().rehearsed is not None
         assert shown.service().rehearsed.words == "never drilled"
         await world.durham.move("switchover")
@@ -98,7 +98,7 @@ async def test_a_move_is_the_rehearsal_of_the_next_one_until_something_changes()
         for site in (world.durham, world.morpeth):
             await world.until(lambda site=site: len(list(site.controller.trend.figures)) >= 2)
             shown = await look(site)
-            assert shown.metric("drilled_since_change", service="crm") == 1
+            assert shown.metric("drill_of_todays_plan", service="crm") == 1
             assert shown.service().rehearsed.words.startswith("done (switchover) 0 min ago in ")
         async with world.durham.api() as client:
             plan = await client.plan(MoveRequest(verb="switchover", service="crm"))
@@ -110,7 +110,7 @@ async def test_a_move_is_the_rehearsal_of_the_next_one_until_something_changes()
             other = {**one.made_from, "runbook postgres/promote": "another"}
             controller.trend.take(type(one)(**{**_fields(one), "made_from": other}))
         shown = await look(world.durham)
-        assert shown.metric("drilled_since_change", service="crm") == 0
+        assert shown.metric("drill_of_todays_plan", service="crm") == 0
         assert shown.service().rehearsed.words.endswith("changed since: runbook postgres/promote")
 
 
@@ -156,8 +156,11 @@ async def test_a_step_that_hangs_is_projected_and_told_of_as_stalled() -> None:
         assert any("has been running for" in words for words in found.projected.stalls)
         assert found.projected.likely_finish is not None
         shown = await look(world.morpeth)
-        assert shown.metric("run_stalled", service="crm") == 1
-        assert shown.metric("run_projected_finish_timestamp_seconds", service="crm") is not None
+        assert shown.metric("run_stalled", service="crm", kind="switchover") == 1
+        assert (
+            shown.metric("run_projected_finish_timestamp_seconds", service="crm", kind="switchover")
+            is not None
+        )
         assert any(warning.startswith("STALLED: run ") for warning in shown.status.warnings)
         events = await world.morpeth.controller.journal.events(10, service="crm", kind=STALL_EVENT)
         assert [event.data["run"] for event in events] == [plan.run], "once"
