@@ -151,12 +151,16 @@ def _objectives(of: Sources) -> list[dict[str, str]]:
         )
     begun = "from detection" if record.detected_unix_seconds is not None else "from the order"
     seen = "nobody saw it from both ends" if record.outage_seconds is None else seconds(record.outage_seconds)
+    drill = record.kind == Kind.DRILL
+    note = f"Database not writable, as the executing site saw it: {seen}."
+    if drill:
+        note = "A drill: the whole of it is counted, with all that it set up and removed again."
     rows = [
         {
-            "name": "Outage (RTO)",
+            "name": "Time taken (RTO)" if drill else "Outage (RTO)",
             "objective": seconds(rto),
             "actual": f"{seconds(used)} {begun} until {'verified' if ended_well else 'its end'}",
-            "note": f"Database not writable, as the executing site saw it: {seen}.",
+            "note": note,
             "verdict": verdict,
         }
     ]
