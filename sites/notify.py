@@ -114,9 +114,9 @@ class NotifySpec(Noun):
     )
     to: str | list[str] = Field(
         repr=False,
-        description="its address as a URL of apprise (mailto, msteams, slack, pagerduty, opsgenie, json …) or "
-        "`alertmanager://host:9093` (`alertmanagers` for TLS), or a list of them: `!env NAME` or `!file PATH` "
-        "where there is a secret in it",
+        description="its address: a URL of apprise (mailto, msteams, slack, pagerduty, opsgenie, json …), or "
+        "`alertmanager://host:9093` (`alertmanagers` for TLS), or a list of them; `!env NAME` or "
+        "`!file PATH` where there is a secret in it",
     )
     severity: Severity = Field(Severity.INFO, description="the least that it is told of")
     services: list[str] | None = Field(

@@ -1,4 +1,4 @@
-"""What every noun of `sites.yaml` is made from: a frozen value whose unknown keys are errors, and its name."""
+"""What every noun of `sites.yaml` is made from."""
 
 from typing import Annotated
 

@@ -44,8 +44,8 @@ def resolve(
     With `look_up` a secret that is not there is a fault. Without, every secret stays a placeholder, and
     one that is not there is a warning: this may be a machine that was never meant to have it.
     With `site`, those beneath other sites stay placeholders without a word: no site holds another's.
-    Those of `notify` always stay placeholders, and one that is not there is a warning: they are looked up when
-    something is sent, and a site must not stand still because nobody could be told of it.
+    Those of `notify` always stay placeholders, and one that is not there is a warning: they are looked up
+    when something is sent, and a site must not stand still because nobody could be told of it.
     `base` is the folder where relative paths start.
     """
     data = copy.deepcopy(document.data)
