@@ -38,10 +38,8 @@ def receivers_are_told_of_something(draft: Draft) -> Iterator[Finding]:
     told = {next_of(receivers, name) for name in receivers}
     for number, (name, spec) in enumerate(receivers.items()):
         if not spec.when and name not in told:
-            yield Finding(
-                ("notify", number), "`when`, or another receiver that escalates to it", f"{name} with neither",
-                at_key=False,
-            )  # fmt: skip
+            expected = "`when`, or another receiver that escalates to it"
+            yield Finding(("notify", number), expected, f"{name} with neither")
 
 
 def escalations_lead_to_somebody(draft: Draft) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One event. `site`: whose controller tells of it; `seen_by`: whose see it now. Closed when nobody does."""
+    """One event. `site`: whose controller tells of it; `seen_by`: whose see it now. Closed when none does."""
 
     site: str
     seen_by: tuple[str, ...]

@@ -14,7 +14,7 @@ from orchestrator.paging.event import Event
 from sites.notify import NotifySpec, Severity, next_of
 
 GATHER_SECONDS = 2.0
-"""How long the first message waits for others that belong to the same trouble: one mail for a site, not 200."""
+"""How long a first message waits for others of the same trouble: one mail for a lost site, not 200."""
 ALONE_SECONDS = 15.0
 """How long the store must have been silent before a site tells of something without being sure that the other
 one does not."""
@@ -210,10 +210,10 @@ class _Turn:
         for name, one in told.items():
             told[name] = replace(one, sent=self.standing.sent.get((key, name), one.sent))
             there = entry.deliveries.get(name) if entry is not None else None
-            if there is not None and there.by != self._site and there.sent is Sent.SENT:
-                if told[name].sent in (Sent.QUEUED, Sent.FAILING):
-                    self.withdrawn.append(Withdrawn(receiver=name, key=key))
-                    told[name] = replace(one, sent=Sent.SENT)
+            got_out = there is not None and there.by != self._site and there.sent is Sent.SENT
+            if got_out and told[name].sent in (Sent.QUEUED, Sent.FAILING):
+                self.withdrawn.append(Withdrawn(receiver=name, key=key))
+                told[name] = replace(one, sent=Sent.SENT)
         page = replace(page, told=told)
         if entry is not None:
             on_board = {

@@ -7,6 +7,7 @@ to whom, is `book`'s.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.reasons import reason_of
@@ -86,7 +87,7 @@ def _service(facts: Facts, service: ServiceView) -> Iterator[Event]:
         return
     name, diagnosis, decision = service.service.name, judged.row.diagnosis, judged.decision
     title = _title(service)
-    common = {
+    common: dict[str, Any] = {
         "service": name,
         "where": _where(service),
         "loss": loss_if_moved_now(facts.view, service),
@@ -130,7 +131,7 @@ def _service(facts: Facts, service: ServiceView) -> Iterator[Event]:
         yield _refused(name, title, judged, common)
 
 
-def _refused(name: str, title: str, judged: Judgement, common: dict[str, str]) -> Event:
+def _refused(name: str, title: str, judged: Judgement, common: dict[str, Any]) -> Event:
     decision = judged.decision
     reason = reason_of(decision.code)
     remedy = (reason.remedy if reason is not None else "").replace("SERVICE", name)
