@@ -106,12 +106,14 @@ class MailServer:
 
 @dataclass
 class WebHook:
-    """A web hook. `status`: what it answers; `hangs`: it never does."""
+    """A web hook, and a door like Alertmanager's beside it, which needs no process to be written to.
+    `status`: what they answer; `hangs`: they never do; `titles`: of the alerts that were taken."""
 
     status: int = 200
     hangs: bool = False
     port: int = 0
     given: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
     asked: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -120,11 +122,21 @@ class WebHook:
         """As apprise writes it."""
         return f"json://127.0.0.1:{self.port}/hook"
 
+    @property
+    def door(self) -> str:
+        """Where alerts are taken, as sites.yaml writes it."""
+        return f"alertmanager://127.0.0.1:{self.port}"
+
+    @property
+    def titles(self) -> list[str]:
+        """What the alerts say first."""
+        return [alert["annotations"]["summary"] for alert in self.alerts]
+
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator["WebHook"]:
         """Listen while inside."""
         app = web.Application()
-        app.add_routes([web.post("/hook", self._take)])
+        app.add_routes([web.post("/hook", self._take), web.post("/api/v2/alerts", self._take)])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         self.port = self.port or free_port()
@@ -139,7 +151,11 @@ class WebHook:
         if self.hangs:
             await asyncio.Event().wait()
         if self.status == 200:
-            self.given.append(await request.json())
+            said = await request.json()
+            if isinstance(said, list):
+                self.alerts += said
+            else:
+                self.given.append(said)
             self.arrived.set()
         return web.Response(status=self.status, text="as told")
 
