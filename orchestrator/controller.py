@@ -26,6 +26,7 @@ from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import Judgement, ServiceMind
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
+from orchestrator.paging.desk import PagingDesk
 from orchestrator.pauses import Pauses
 from orchestrator.readings import Tally
 from orchestrator.sight import Sight
@@ -111,6 +112,7 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.paging: PagingDesk | None = None
 
     # --- the turn ------------------------------------------------------------------------------------
 

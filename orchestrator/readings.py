@@ -149,6 +149,19 @@ class CertificateReading:
     ends_unix_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverReading:
+    """One receiver of messages. `outcomes`: what has become of them, over restarts; `troubled`: the last try
+    failed."""
+
+    receiver: str
+    waiting: int
+    troubled: bool
+    oldest_unix_seconds: float | None = None
+    last_sent_unix_seconds: float | None = None
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Durations:
     """How many there were, and how long they took together."""
@@ -266,6 +279,8 @@ class Readings:
     disagreements: tuple[DisagreementReading, ...] = ()
     findings: tuple[FindingReading, ...] = ()
     certificates: tuple[CertificateReading, ...] = ()
+    receivers: tuple[ReceiverReading, ...] = ()
+    unacknowledged: Mapping[str, int] = field(default_factory=dict)
     clocks: tuple[ClockWord, ...] = ()
     not_accepted: Mapping[str, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)

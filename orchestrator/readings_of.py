@@ -6,6 +6,8 @@ from orchestrator.clock import boottime_ns, unix_seconds_of, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.reach import Target, findings
 from orchestrator.core.view import ServiceView, View
+from orchestrator.paging.desk import PagingDesk
+from orchestrator.paging.outbox import OUTCOMES
 from orchestrator.readings import (
     CertificateReading,
     DisagreementReading,
@@ -16,12 +18,14 @@ from orchestrator.readings import (
     ProbeReading,
     ReachReading,
     Readings,
+    ReceiverReading,
     ServiceReading,
     SiteReading,
     StoreReading,
 )
 from probes.model import Observation
 from runbooks.model import Kind
+from sites.notify import Severity
 
 _STARTED_NS = boottime_ns()
 CLOCKS_APART_SECONDS = 60.0
@@ -57,10 +61,33 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             CertificateReading(identity=who, ends_unix_seconds=ends)
             for who, ends in sorted(controller.certificate_ends.items())
         ),
+        receivers=_receivers(controller.paging),
+        unacknowledged=_unacknowledged(controller.paging),
         clocks=view.clocks,
         not_accepted=_not_accepted(controller, view),
         counts=controller.tally.counts(),
     )
+
+
+def _receivers(paging: PagingDesk | None) -> tuple[ReceiverReading, ...]:
+    return tuple(
+        ReceiverReading(
+            receiver=name,
+            waiting=len(one.waiting),
+            troubled=one.trouble is not None,
+            oldest_unix_seconds=one.waiting[0].written_at if one.waiting else None,
+            last_sent_unix_seconds=one.counted.last_sent_at,
+            outcomes={outcome: one.counted.outcomes.get(outcome, 0) for outcome in OUTCOMES},
+        )
+        for name, one in (paging.receivers.items() if paging is not None else ())
+    )
+
+
+def _unacknowledged(paging: PagingDesk | None) -> dict[str, int]:
+    if paging is None or not paging.receivers:
+        return {}
+    open_ones = [page.event.severity for page in paging.pages if page.acknowledged is None]
+    return {str(severity): open_ones.count(severity) for severity in Severity}
 
 
 def _trusted(view: View) -> bool | None:

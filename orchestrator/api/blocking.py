@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
+from orchestrator.api.paging_shapes import PagingState, Tested, TestRequest
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -109,6 +110,14 @@ class Controller:
     def acknowledge(self, request: QuietRequest) -> Acted:
         """See Client.acknowledge."""
         return self._run(self._client.acknowledge(request))
+
+    def paging(self) -> PagingState:
+        """See Client.paging."""
+        return self._run(self._client.paging())
+
+    def test_paging(self, request: TestRequest, *, within_seconds: float) -> Tested:
+        """See Client.test_paging."""
+        return self._run(self._client.test_paging(request, within_seconds=within_seconds))
 
     def certify(self, request: CertifyRequest) -> CertificateStatus:
         """See Client.certify."""

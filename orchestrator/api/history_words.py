@@ -75,7 +75,18 @@ def _store_accepted(data: Mapping[str, Any]) -> str:
     )
 
 
+def _message(data: Mapping[str, Any]) -> str:
+    late = f" after {data['tries']} tries" if int(data.get("tries") or 0) > 1 else ""
+    return f"{data.get('receiver')} ({data.get('reason')}): {data.get('title')}: {data.get('outcome')}{late}"
+
+
+def _acknowledged(data: Mapping[str, Any]) -> str:
+    return f"{data.get('who')} acknowledged {', '.join(data.get('events') or [])}: {data.get('reason')}"
+
+
 _WORDS = {
+    "message": _message,
+    "acknowledged": _acknowledged,
     "decision": _decision,
     "certificate": _certificate,
     "certificate-approved": _approved,

@@ -28,7 +28,7 @@ FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
             ("journal", ("journal",)),
         ),
     ),
-    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")),)),
+    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")), ("notify", ("notify",)))),
     (
         "Set up",
         (
