@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
-from orchestrator.api.paging_shapes import PagingState, Tested, TestRequest
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -115,7 +115,7 @@ class Controller:
         """See Client.paging."""
         return self._run(self._client.paging())
 
-    def test_paging(self, request: TestRequest, *, within_seconds: float) -> Tested:
+    def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
         """See Client.test_paging."""
         return self._run(self._client.test_paging(request, within_seconds=within_seconds))
 

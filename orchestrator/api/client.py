@@ -16,7 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import ValidationError
 
-from orchestrator.api.paging_shapes import PagingState, Tested, TestRequest
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -197,10 +197,10 @@ class Client:
         """Who is told of what, what goes on, and what waits to be sent."""
         return await self._read("/v1/paging", PagingState)
 
-    async def test_paging(self, request: TestRequest, *, within_seconds: float) -> Tested:
+    async def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
         """Send test messages, and say what came of each."""
         path = "/v1/paging/test"
-        return await self._ask("POST", path, request, Tested, within_seconds, changes=True)
+        return await self._ask("POST", path, request, TriedReceivers, within_seconds, changes=True)
 
     async def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """What is on file, newest first."""

@@ -1,7 +1,7 @@
 """The local API's shapes about messages to people.
 
     GET  /v1/paging         PagingState
-    POST /v1/paging/test    TestRequest -> Tested    (sends a message to every receiver, or to those named)
+    POST /v1/paging/test    TryRequest -> TriedReceivers    (sends a message to every receiver, or to those named)
 
 No address is told: a secret is named by where it comes from, anything else by its kind.
 """
@@ -73,15 +73,13 @@ class PagingState(Shape):
     problems: list[str]
 
 
-class TestRequest(Shape):
+class TryRequest(Shape):
     """Which receivers; none: all."""
-
-    __test__ = False  # no test of pytest's
 
     receivers: list[str] = []
 
 
-class TestedAddress(Shape):
+class TriedAddress(Shape):
     """What came of a test message at one address."""
 
     receiver: str
@@ -90,7 +88,7 @@ class TestedAddress(Shape):
     words: str
 
 
-class Tested(Shape):
+class TriedReceivers(Shape):
     """What came of all of them."""
 
-    results: list[TestedAddress]
+    results: list[TriedAddress]

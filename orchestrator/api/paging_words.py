@@ -6,10 +6,10 @@ from orchestrator.api.paging_shapes import (
     PageState,
     PagingState,
     ReceiverState,
-    Tested,
-    TestedAddress,
-    TestRequest,
     ToldStatus,
+    TriedAddress,
+    TriedReceivers,
+    TryRequest,
     WaitingMessage,
 )
 from orchestrator.clock import wall_unix_seconds
@@ -110,7 +110,7 @@ def paging_warnings(desk: PagingDesk) -> list[str]:
     return lines
 
 
-async def tested(desk: PagingDesk, request: TestRequest) -> Tested:
+async def tested(desk: PagingDesk, request: TryRequest) -> TriedReceivers:
     """Send test messages. Raises OrderRefused for a receiver that does not exist."""
     if not desk.receivers:
         raise OrderRefused(
@@ -121,9 +121,9 @@ async def tested(desk: PagingDesk, request: TestRequest) -> Tested:
         known = ", ".join(desk.receivers)
         raise OrderRefused("unknown-receiver", f"no receiver {unknown[0]!r}; there is {known}", wrong=True)
     results = await desk.test(tuple(request.receivers))
-    return Tested(
+    return TriedReceivers(
         results=[
-            TestedAddress(receiver=name, address=one.address, ok=one.tried.ok, words=one.tried.words)
+            TriedAddress(receiver=name, address=one.address, ok=one.tried.ok, words=one.tried.words)
             for name, found in results.items()
             for one in found
         ]

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.api import answers
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.output_stream import output_of
-from orchestrator.api.paging_shapes import TestRequest
+from orchestrator.api.paging_shapes import TryRequest
 from orchestrator.api.paging_words import paging_state, tested
 from orchestrator.api.shapes import (
     AdoptRequest,
@@ -282,7 +282,7 @@ class LocalApi:
         return _json(paging_state(self._paging_desk(), self._controller.site))
 
     async def _paging_test(self, request: web.Request) -> web.StreamResponse:
-        return _json(await tested(self._paging_desk(), await _body(request, TestRequest)))
+        return _json(await tested(self._paging_desk(), await _body(request, TryRequest)))
 
     def _who(self, request: web.Request) -> str:
         return f"{caller(request)}@{self._controller.site}"

@@ -10,14 +10,14 @@ from orchestrator.cli.options import Settings, json_option, pass_settings
 from orchestrator.cli.output import age, duration, heading, local_time, say, say_json, wrapped
 
 if TYPE_CHECKING:
-    from orchestrator.api.paging_shapes import PageState, PagingState, ReceiverState, Tested
+    from orchestrator.api.paging_shapes import PageState, PagingState, ReceiverState, TriedReceivers
 
 MARGIN_SECONDS = 20.0
 
 
 @click.group()
 def notify() -> None:
-    """Messages to people: who is told of what, and whether they get there.
+    """Messages to people: who is told of what, and a test.
 
     \b
     Examples:
@@ -53,21 +53,21 @@ def send_test(settings: Settings, names: tuple[str, ...], here: bool, as_json: b
         raise Failure(f"{failed} of {len(tested.results)} did not take it.", FAILED)
 
 
-def _sent_there(settings: Settings, names: tuple[str, ...]) -> "Tested":
-    from orchestrator.api.paging_shapes import TestRequest
+def _sent_there(settings: Settings, names: tuple[str, ...]) -> "TriedReceivers":
+    from orchestrator.api.paging_shapes import TryRequest
     from orchestrator.cli.connect import estate_for_asking
 
     estate, _ = estate_for_asking(settings)
     longest = max((spec.timeout_seconds for spec in estate.receivers.values()), default=0.0)
     with controller(settings) as asked:
-        request = TestRequest(receivers=list(names))
+        request = TryRequest(receivers=list(names))
         return asked.test_paging(request, within_seconds=longest + MARGIN_SECONDS)
 
 
-def _sent_here(settings: Settings, names: tuple[str, ...]) -> "Tested":
+def _sent_here(settings: Settings, names: tuple[str, ...]) -> "TriedReceivers":
     import asyncio
 
-    from orchestrator.api.paging_shapes import Tested, TestedAddress
+    from orchestrator.api.paging_shapes import TriedAddress, TriedReceivers
     from orchestrator.cli.setup import load_checked
     from orchestrator.paging.testing import send_tests
 
@@ -81,9 +81,9 @@ def _sent_here(settings: Settings, names: tuple[str, ...]) -> "Tested":
         )
     site = settings.site or estate.data_sites[0]
     results = asyncio.run(send_tests(estate, site, path.absolute().parent, names))
-    return Tested(
+    return TriedReceivers(
         results=[
-            TestedAddress(receiver=name, address=one.address, ok=one.tried.ok, words=one.tried.words)
+            TriedAddress(receiver=name, address=one.address, ok=one.tried.ok, words=one.tried.words)
             for name, found in results.items()
             for one in found
         ]

@@ -82,19 +82,19 @@ def resume(
 @click.command()
 @click.argument("service", type=SERVICE, required=False)
 @click.option("--site", "of_site", type=SITE, metavar="SITE",
-              help="What people were told of SITE itself, and all services whose primary is there.")  # fmt: skip
+              help="What people were told of SITE, and all services whose primary is there.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Everything that people were told of.")
 @reason_option("What was found; kept on file. Needed.")
 @pass_settings
 def acknowledge(
     settings: Settings, service: str | None, of_site: str | None, everything: bool, reason: str
 ) -> None:
-    """Say that you are at it: nobody else is told, and SERVICE's last unplanned move was looked at.
+    """Say that you are at it, so that nobody else is told.
 
     Whoever was told of something (`twinsite notify list`) takes it on with this. Until then the next
     receiver is told after a while, where the estate file names one.
 
-    Also until then, SERVICE does not move by itself again within `min_time_between_failovers`: a service
+    Its last unplanned move is noted as looked at, too. Until then SERVICE does not move by itself again within `min_time_between_failovers`: a service
     that is thrown to and fro is worse off than one that stays down until somebody looks.
 
     \b

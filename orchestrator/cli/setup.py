@@ -70,8 +70,9 @@ def check(settings: Settings, path: Path | None) -> None:
     """Check the estate file; every fault at once, with line and column.
 
     Also checked: the settings of each probe and driver, the rule that keeps the lease's timings safe, and
-    that every runbook named exists and is sound, and so is every template of a message. Warnings do not fail the check. A secret that is not here
-    is only a warning, unless --site before the verb says that this is the machine that needs it.
+    that every runbook named exists and is sound, and so is every template of a message. Warnings do not fail
+    the check. A secret that is not here is only a warning, unless --site before the verb says that this is
+    the machine that needs it.
 
     \b
     Examples:

@@ -169,7 +169,9 @@ def _where(service: ServiceView) -> str:
 def _sites(facts: Facts) -> Iterator[Event]:
     view, keeper = facts.view, facts.view.keeper
     here, peer = view.site, view.peer
-    if view.peer_lease_over:
+    # Who does not hear the store hears nobody, which says nothing of the other site.
+    hears = keeper is not None and not keeper.store_problem and view.right_lasts and not view.word_needed
+    if view.peer_lease_over and hears:
         lost = [s.service.name for s in view.services if s.record is not None and s.record.primary == peer]
         yield Event(
             key=f"site-dark:{peer}",

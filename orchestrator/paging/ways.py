@@ -9,6 +9,7 @@ import json
 import os
 import re
 import ssl
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from sites.notify import ALERTMANAGER, Severity, scheme_of
 ALERT_LASTS = timedelta(minutes=5)
 """What is not repeated within this is over for Alertmanager: a dead controller leaves no alert for ever."""
 CHILD = Path(__file__).with_name("apprise_child.py")
+CHECK_SECONDS = 20.0
 ANSWER_BYTES = 64 * 1024
 WORDS_CHARACTERS = 300
 # The receiver has understood, and will not take this message however often it is sent.
@@ -72,12 +74,20 @@ async def send(address: str, mail: Mail, *, timeout_seconds: float, base: Path) 
         return Tried(ok=False, words=f"no answer within {timeout_seconds:g} s; the try was ended")
 
 
-async def check_address(address: str) -> str:
-    """What is wrong with an address as far as can be told without writing to it; "" for nothing."""
+def address_fault(address: str) -> str:
+    """What is wrong with an address as far as can be told without writing to it; "" for nothing, or where
+    apprise is missing. Waits for a process."""
     if scheme_of(address) in ALERTMANAGER:
         return ""
-    said = await _child({"url": address, "only": "check"})
-    return "" if said.get("outcome") == "sent" else _words(said)
+    asked = json.dumps({"url": address, "only": "check"}).encode()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", str(CHILD)], input=asked, capture_output=True, timeout=CHECK_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return ""
+    said = _said(done.stdout, done.returncode)
+    return _words(said) if said.get("outcome") == "wrong-address" else ""
 
 
 # --- apprise -----------------------------------------------------------------------------------------
@@ -123,10 +133,14 @@ async def _child(asked: Mapping[str, str]) -> dict[str, str]:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+    return _said(out, process.returncode)
+
+
+def _said(out: bytes, code: int | None) -> dict[str, str]:
     try:
         said = json.loads(out[:ANSWER_BYTES])
     except ValueError:
-        return {"outcome": "failed", "words": f"the sending process ended with {process.returncode}"}
+        return {"outcome": "failed", "words": f"the sending process ended with {code}"}
     return {str(key): str(value) for key, value in said.items()}
 
 

@@ -16,7 +16,9 @@ from orchestrator.paging.message import (
     rendered,
     template_faults,
 )
-from sites.notify import NotifySpec
+from orchestrator.paging.ways import address_fault
+from sites.notify import NotifySpec, scheme_of
+from sites.secrets import is_reference
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +55,13 @@ def _read(path: Path) -> str:
     return content.decode("utf-8")
 
 
-def receiver_faults(spec: NotifySpec, base: Path) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is wrong with a receiver's templates: the way to it beneath the receiver, and a sentence."""
+def receiver_faults(spec: NotifySpec, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with a receiver's addresses and templates: the way to it beneath the receiver, and a
+    sentence. Of an address that is a secret nothing is said here, nor of any where apprise is missing."""
+    listed = not isinstance(spec.to, str)
+    for number, address in enumerate(spec.addresses):
+        if not is_reference(address) and scheme_of(address) and (wrong := address_fault(address)):
+            yield ("to", number) if listed else ("to",), f"{scheme_of(address)}://…: {wrong}"
     for part, name in _files(spec):
         at = ("templates", part)
         try:

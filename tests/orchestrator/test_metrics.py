@@ -23,6 +23,7 @@ from orchestrator.readings import (
     ProbeReading,
     ReachReading,
     Readings,
+    ReceiverReading,
     ServiceReading,
     SiteReading,
     StoreReading,
@@ -83,6 +84,17 @@ def known() -> Readings:
             quota_bytes=2**31,
             trusted=True,
         ),
+        receivers=(
+            ReceiverReading(
+                receiver='on "call"\n',
+                waiting=2,
+                troubled=True,
+                oldest_unix_seconds=1_800_000_000.0,
+                last_sent_unix_seconds=1_799_999_000.0,
+                outcomes={"sent": 5, "failed": 3},
+            ),
+        ),
+        unacknowledged={"critical": 1, "warning": 0, "info": 0},
         certificates=(CertificateReading(identity="twinsite:controller/durham", ends_unix_seconds=1.8e9),),
         clocks=(
             ClockWord(observer="durham", about="morpeth", rate=0.0001, wall_ahead_seconds=-0.5),

@@ -126,6 +126,17 @@ def test_a_site_that_is_dark_is_one_event_with_all_that_it_had() -> None:
     assert event.site == "y"
 
 
+@pytest.mark.parametrize("scene", [DARK.but(lease_left_seconds=0.0), DARK.but(word_needed=True)])
+def test_who_has_no_right_itself_says_nothing_of_the_other_site(scene: Scene) -> None:
+    assert {each.topic for each in events_of(facts(scene))} == {Topic.ISOLATED}
+
+
+def test_who_does_not_hear_the_store_says_nothing_of_the_other_site() -> None:
+    view, _ = DARK.see()
+    found = events_of(facts(DARK, view=keeper_with(view, store_problem="no answer")))
+    assert Topic.SITE_DARK not in {each.topic for each in found}
+
+
 def keeper_with(view: View, **fields: Any) -> View:
     assert view.keeper is not None
     return replace(view, keeper=replace(view.keeper, **fields))

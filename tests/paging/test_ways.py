@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.paging import ways
 from orchestrator.paging.apprise_child import _without_secrets
-from orchestrator.paging.ways import Alert, Mail, Tried, check_address, send
+from orchestrator.paging.ways import Alert, Mail, Tried, address_fault, send
 from sites.notify import Severity
 from tests.support.receivers import ALERTMANAGER, Alertmanager, MailServer, WebHook, free_port
 
@@ -79,8 +79,8 @@ async def test_what_a_web_hook_answers(status: int, again: bool) -> None:
 
 
 async def test_an_address_that_apprise_does_not_know() -> None:
-    assert await check_address("carrier-pigeon://loft") == "apprise makes nothing of this address"
-    assert await check_address("json://127.0.0.1/hook") == ""
+    assert address_fault("carrier-pigeon://loft") == "apprise makes nothing of this address"
+    assert address_fault("json://127.0.0.1/hook") == ""
     assert (await sent("carrier-pigeon://loft")).words == "apprise makes nothing of this address"
 
 
