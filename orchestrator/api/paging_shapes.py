@@ -1,7 +1,7 @@
 """The local API's shapes about messages to people.
 
     GET  /v1/paging         PagingState
-    POST /v1/paging/test    TryRequest -> TriedReceivers    (sends a message to every receiver, or to those named)
+    POST /v1/paging/test    TryRequest -> TriedReceivers    (sends a message to all, or to those named)
 
 No address is told: a secret is named by where it comes from, anything else by its kind.
 """

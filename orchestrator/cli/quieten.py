@@ -94,8 +94,9 @@ def acknowledge(
     Whoever was told of something (`twinsite notify list`) takes it on with this. Until then the next
     receiver is told after a while, where the estate file names one.
 
-    Its last unplanned move is noted as looked at, too. Until then SERVICE does not move by itself again within `min_time_between_failovers`: a service
-    that is thrown to and fro is worse off than one that stays down until somebody looks.
+    Its last unplanned move is noted as looked at, too. Until then SERVICE does not move by itself again
+    within `min_time_between_failovers`: a service that is thrown to and fro is worse off than one that
+    stays down until somebody looks.
 
     \b
     Examples:
