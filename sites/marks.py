@@ -28,10 +28,13 @@ SECRET_TAGS = {"!env": "env", "!file": "file"}
 _YAML = "tag:yaml.org,2002:"
 _TEXT_TAGS = {_YAML + kind for kind in ("str", "timestamp", "value")}
 _WHOLE = re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$")
-_SECRET_KEY = re.compile(r"(^|[_-])(password|passphrase|secret|token|authorization)$", re.IGNORECASE)
 _IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]+@", re.IGNORECASE)
 # Receivers whose addresses say where, and hold no token; those of most others are nothing but a secret.
 _NO_TOKEN = re.compile(r"^(alertmanagers?|mailtos?|jsons?|xmls?|forms?|syslog|dbus)://", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(^|[_-])(password|passwd|passphrase|secret|secret[_-]key|api[_-]?key|(api)?token|authorization)$",
+    re.IGNORECASE,
+)
 _TROUBLE_SPOTS = "a value may need quotes, a list its commas, and each level the same indentation"
 
 
