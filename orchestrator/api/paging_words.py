@@ -17,6 +17,7 @@ from orchestrator.paging.book import Page
 from orchestrator.paging.desk import PagingDesk
 from orchestrator.paging.outbox import Receiver, shown_address
 from orchestrator.paging.quiet import quiet_until
+from orchestrator.paging.ways import MISSING
 from orchestrator.refusing import OrderRefused
 from sites.notify import next_of
 
@@ -100,6 +101,10 @@ def paging_warnings(desk: PagingDesk) -> list[str]:
         if one.trouble is not None and now - one.trouble.since >= STUCK_SECONDS:
             waits = f"{len(one.waiting)} messages wait" if len(one.waiting) != 1 else "a message waits"
             lines.append(f"{name} cannot be told of anything ({waits}): {one.trouble.words}")
+    if not desk.apprise_there:
+        told = [name for name, one in desk.receivers.items() if one.needs_apprise]
+        if told:
+            lines.append(f"{', '.join(told)}: nothing can be sent to them: {MISSING}")
     if desk.board_problem:
         lines.append(
             "the two controllers cannot agree on who tells of what, so both may: the store takes nothing "

@@ -18,6 +18,8 @@ GATHER_SECONDS = 2.0
 ALONE_SECONDS = 15.0
 """How long the store must have been silent before a site tells of something without being sure that the other
 one does not."""
+FORGOTTEN_SECONDS = 60.0
+"""How long a receiver may have been left out by the site that tells, until the other one does."""
 REPEAT_SECONDS = 60.0
 MOST_PAGES = 1000
 
@@ -46,7 +48,8 @@ class Told:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One event as this site knows it. `told`: by receiver, what this site has put on its way; `elsewhere`:
-    what the other one had, and `leader` who told of it, when the board was last read."""
+    what the other one had, and `leader` who told of it, when the board was last read. `missing`: who should
+    have been told of it by that one and was not, and since when."""
 
     event: Event
     first_seen: float
@@ -54,6 +57,7 @@ class Page:
     told: Mapping[str, Told] = field(default_factory=dict)
     elsewhere: Mapping[str, Told] = field(default_factory=dict)
     leader: str = ""
+    missing: Mapping[str, float] = field(default_factory=dict)
     acknowledged: Acknowledged | None = None
 
     @property
@@ -345,7 +349,20 @@ class _Turn:
                 self._put(key, following, Reason.ESCALATED, None, after=name)
 
     def _help(self, key: str, page: Page, entry: Entry) -> None:
-        """The other site tells of it, and its way out to somebody is down: ours may be up."""
+        """The other site tells of it, and its way out to somebody is down: ours may be up. Or it has told
+        nobody for long, because it was set up otherwise or its paging is broken."""
+        event, known = page.event, self._known_to(page)
+        missing = {
+            name: page.missing.get(name, self._now)
+            for name, spec in self.standing.receivers.items()
+            if spec.wants(event.topic, event.severity, event.service)
+            and name not in known
+            and not self._held_back(name, spec, event)
+        }
+        page = self.pages[key] = replace(page, missing=missing)
+        for name, since in missing.items():
+            if self._now - since >= FORGOTTEN_SECONDS:
+                self._gather(name, page)
         for name, there in entry.deliveries.items():
             stuck = there.by != self._site and there.sent in (Sent.FAILING, Sent.GIVEN_UP)
             if stuck and name not in page.told and name in self.standing.receivers:

@@ -7,6 +7,7 @@ but itself, and what goes wrong here is told of and tried again.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
@@ -61,6 +62,7 @@ class PagingDesk:
         self._dirty = asyncio.Event()
         self._keeping = asyncio.Lock()
         self.problem = ""
+        self.apprise_there = find_spec("apprise") is not None
         self.receivers = {
             name: Receiver(
                 name,

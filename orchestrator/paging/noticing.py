@@ -389,6 +389,26 @@ def _waiting(facts: Facts, run: RunRecord, wait: RunWait) -> Event:
     )
 
 
+def drill_missed(drill: str, service: str, due: str, why: str) -> Event:
+    """A drill that was due and did not take place. `due`: a time of day."""
+    return Event(
+        key=f"drill-missed:{drill}:{due}",
+        topic=Topic.DRILL,
+        severity=Severity.WARNING,
+        stage="missed",
+        service=service,
+        headline=f"The drill {drill} of {service} was missed",
+        what=why,
+        where=service,
+        since=due,
+        command=f"twinsite explain {service}",
+        page="paging.md",
+        over_after_seconds=UNACKNOWLEDGED_SECONDS / 24,
+        tells_over=False,
+        once=True,
+    )
+
+
 def notice(run: str, service: str, text: str, *, kind: str, at: str) -> Event:
     """What a step of a runbook says to people, once for each text of a run."""
     first = " ".join(text.split())

@@ -95,6 +95,11 @@ class Receiver:
         """Whether it forgets what is not repeated: Alertmanager does."""
         return any(scheme_of(address) in ALERTMANAGER for _, address in self._addresses()[0])
 
+    @property
+    def needs_apprise(self) -> bool:
+        """Whether anything but Alertmanager is among its addresses, as far as they are known."""
+        return any(scheme_of(address) not in ALERTMANAGER for _, address in self._addresses()[0])
+
     def _addresses(self) -> tuple[list[tuple[int, str]], str]:
         """The addresses with their secrets, by number, and why one of them cannot be had."""
         found, missing = [], ""

@@ -15,7 +15,7 @@ from sites.model import Estate
 from sites.notify import NotifySpec
 from tests.orchestrator.test_whole_sites import runbooks
 from tests.orchestrator.two_sites import DURHAM, MORPETH, SHIPPED, TwoSites, estate, two_sites
-from tests.support.receivers import WebHook
+from tests.support.receivers import MailServer, WebHook
 
 
 def telling(hook: WebHook, **fields: Any) -> Estate:
@@ -78,8 +78,8 @@ async def test_a_lost_site_is_told_of_by_the_one_that_is_left_and_acknowledged_t
             assert all(p.acknowledged for p in state.pages if p.topic == "site-dark")
         await world.until(lambda: board(world).entries["site-dark:durham"].acknowledged is not None)
         shown = world.morpeth.metrics()
-        assert 'twinsite_notifications_total{observer="morpeth",outcome="sent",receiver="on-call"}' in shown
-        assert 'twinsite_receiver_failing{observer="morpeth",receiver="on-call"} 0.0' in shown
+        assert 'twinsite_notifications_total{receiver="on-call",outcome="sent",observer="morpeth"}' in shown
+        assert 'twinsite_receiver_failing{receiver="on-call",observer="morpeth"} 0.0' in shown
 
 
 async def test_what_could_not_be_sent_is_sent_after_a_restart() -> None:
@@ -130,6 +130,33 @@ async def test_what_a_runbook_says_to_people_goes_the_same_way() -> None:
                 await world.until(lambda: bool(about(hook, "Runbook")))
                 said = about(hook, "Runbook")[0]
                 assert said["annotations"]["summary"] == "Suppliers may call about crm"
+
+
+async def test_a_mail_server_that_hangs_holds_up_neither_a_failover_nor_anybody_else() -> None:
+    pytest.importorskip("apprise", reason="the extra `notify` is not installed")
+    async with WebHook().serving() as hook, MailServer(hangs=True).serving() as mail:
+        made = telling(hook)
+        hanging = {"name": "mail", "when": ["all"], "to": mail.url, "timeout": "5m"}
+        both = [NotifySpec.model_validate(hanging), *made.notify]
+        async with two_sites(made.model_copy(update={"notify": both})) as world:
+            await world.lose(DURHAM)
+            await world.until(lambda: mail.connections > 0)
+            await world.until(lambda: world.open_at(MORPETH))
+            await world.until(lambda: "done" in stages(world))
+            await world.until(
+                lambda: any("is done" in alert["annotations"]["summary"] for alert in hook.alerts)
+            )
+            async with world.morpeth.api() as client:
+                state = await client.paging()
+            assert {one.receiver for one in state.waiting} == {"mail"}
+            assert mail.mails == []
+
+
+def stages(world: TwoSites) -> set[str]:
+    """Of the runs that people are told of at Morpeth."""
+    paging = world.morpeth.controller.paging
+    assert paging is not None
+    return {page.event.stage for page in paging.pages if page.event.key.startswith("run:")}
 
 
 async def test_a_test_message_is_answered_for_each_receiver() -> None:

@@ -284,6 +284,26 @@ def test_the_other_site_sends_what_cannot_get_out_here() -> None:
     assert len(world.sent) == 2
 
 
+def test_the_other_site_tells_whom_the_first_one_does_not_know() -> None:
+    world = World(ONE)
+    world.durham.receivers = receivers({"name": "somebody", "when": ["all"]})
+    world.both_see(UNPROTECTED)
+    world.run(50)
+    assert [one.short[:2] for one in world.sent] == [(DURHAM, "somebody")]
+    world.run(3600)
+    assert [one.short[:3] for one in world.sent[1:]] == [(MORPETH, "on-call", "first")]
+
+
+def test_while_nothing_changes_the_store_is_not_written_to() -> None:
+    world = World(TWO)
+    world.both_see(UNPROTECTED, event("down:erp", topic=Topic.DOWN, severity=Severity.CRITICAL))
+    world.run(900)
+    before = [site.writes for site in world.sites.values()]
+    world.run(3600)
+    assert [site.writes for site in world.sites.values()] == before
+    assert max(before) < 20
+
+
 def test_quiet_hours_hold_back_what_can_wait() -> None:
     world = World(receivers({"name": "team", "when": ["all"], "quiet": {"from": "22:00", "to": "07:00"}}))
     world.quiet = frozenset({"team"})

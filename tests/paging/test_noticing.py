@@ -11,7 +11,7 @@ from orchestrator.core.records import LastMove, RunRecord, RunWait
 from orchestrator.core.view import View
 from orchestrator.mind import Judgement
 from orchestrator.paging.event import Event
-from orchestrator.paging.noticing import RUN_TOLD_SECONDS, Facts, events_of, notice
+from orchestrator.paging.noticing import RUN_TOLD_SECONDS, Facts, drill_missed, events_of, notice
 from orchestrator.store.continuity import Break, BreakCode, StoreTrust
 from sites.model import FailoverPolicy
 from sites.notify import TOPIC_WORDS, Severity, Topic
@@ -238,6 +238,13 @@ def test_a_run_that_waits_says_for_what() -> None:
     assert event.what == wait.words
     assert event.command == "twinsite runs show s-failover-1"
     assert event.severity is Severity.CRITICAL
+
+
+def test_a_missed_drill_is_one_event_for_each_time_it_was_due() -> None:
+    first = drill_missed("crm quarterly", "crm", "2027-01-17T07:00:00Z", "no controller ran")
+    again = drill_missed("crm quarterly", "crm", "2027-04-18T06:00:00Z", "no controller ran")
+    assert (first.topic, first.severity, first.once) == (Topic.DRILL, Severity.WARNING, True)
+    assert first.key != again.key
 
 
 def test_what_a_runbook_says_is_one_event_for_each_text() -> None:

@@ -59,6 +59,8 @@ class Controller:
     store: bool = True
     way_out: bool = True
     silent_since: float | None = None
+    receivers: dict[str, NotifySpec] | None = None
+    writes: int = 0
     sent: dict[tuple[str, str], Sent] = field(default_factory=dict)
 
 
@@ -109,7 +111,7 @@ class World:
             Standing(
                 now=self.now,
                 site=site.site,
-                receivers=self.receivers,
+                receivers=self.receivers if site.receivers is None else site.receivers,
                 board=read if site.store else None,
                 store_silent_seconds=self.now - site.silent_since if site.silent_since is not None else 0.0,
                 peer_there=there,
@@ -125,6 +127,7 @@ class World:
                 outcome = Sent.SENT if site.way_out else Sent.FAILING
                 site.sent[each.key, message.receiver] = outcome
         self.withdrawn += [(site.site, one.receiver, one.key) for one in found.withdrawn]
+        site.writes += found.board is not None
         if found.board is not None and self.board is read:
             self.board = decode(encode(found.board))  # as it goes through the store
 

@@ -60,8 +60,8 @@ class MailServer:
             self.connections += 1
             try:
                 await self._converse(reader, writer)
-            except (ConnectionError, asyncio.IncompleteReadError):
-                pass
+            except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                pass  # whoever wrote has gone away, or the server ends
             finally:
                 conversations.discard(task)
                 writer.close()
