@@ -13,6 +13,8 @@ KINDS = (
     "broken-glass",
     "reconciled",
     "accepted",
+    "message",
+    "acknowledged",
     "power-off",
     "powered-off",
     "power-back",
@@ -40,8 +42,8 @@ def history(settings: Settings, service: str | None, kind: str | None, limit: in
     """Show what was decided and certified, newest first.
 
     Every decision and every decision not to act, who certified what, where glass was broken and reconciled,
-    what each side had accepted when two sites parted, with the place where it is kept, and which hosts were
-    switched off.
+    what each side had accepted when two sites parted, with the place where it is kept, which hosts were
+    switched off, who was told of what, and who acknowledged it.
 
     \b
     Examples:
