@@ -42,6 +42,17 @@ _JSON = click.option(
     metavar="MINUTES",
     help="Instead of a story: slow, lossy links and busy cores; nothing may happen.",
 )
+@click.option(
+    "--alerts",
+    is_flag=True,
+    help="Instead of a story: faults under a real Prometheus; what alerts, and when.",
+)
+@click.option(
+    "--quiet",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="With --alerts: do nothing for so long, and see that nothing alerts.",
+)
 @_JSON
 @click.pass_context
 def lab(
@@ -53,6 +64,8 @@ def lab(
     rows: str | None,
     times: int,
     soak: float | None,
+    alerts: bool,
+    quiet: float | None,
     json_path: str | None,
 ) -> None:
     """Play a story: two sites on this machine, one dies.
@@ -68,11 +81,20 @@ def lab(
       twinsite lab --story site-loss --json result.json
       twinsite lab --keep
       sudo twinsite lab --netns --rows all --times 3
+      twinsite lab --alerts
     """
     if ctx.invoked_subcommand is not None:
         return
     if (rows is not None or soak is not None) and (not netns or keep):
         raise wrong("--rows and --soak need --netns, and go without --keep: twinsite lab --netns --rows all")
+    if quiet is not None and not alerts:
+        raise wrong("--quiet goes with --alerts: twinsite lab --alerts --quiet 60")
+    if alerts and (netns or keep or gates or rows is not None or soak is not None):
+        raise wrong("--alerts goes alone, on loopback addresses: twinsite lab --alerts")
+    if alerts:
+        from orchestrator.lab.alarms import run_alarms
+
+        ctx.exit(run_alarms(json_path, quiet_minutes=quiet))
     if soak is not None:
         from orchestrator.lab.soak import run_soak
 

@@ -57,6 +57,8 @@ def _of(observer: str) -> dict[str, str]:
     }
     for site in (D, M, W):
         here[s("site_info", site=site, kind="witness" if site == W else "data", **by)] = 1
+        if site != W:
+            here[s("lease_remaining_seconds", site=site, **by)] = 8
         here[s("store_member_reachable", from_site=observer, member=site, **by)] = 1
         here[s("observers_disagree", service="", site=site, **by)] = 0
         for other in {D, M, W} - {site}:
@@ -167,6 +169,13 @@ CASES: tuple[Case, ...] = (
             s("reachable", from_site=D, to_site=M, observer=D): until(1, 10, "0+0"),
             s("store_member_reachable", from_site=D, member=M, observer=D): until(1, 10, "0+0"),
         },
+        165,
+        240,
+        {"site": M},
+    ),
+    Case(
+        "TwinsiteSiteDark",
+        gone(M) | {s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0")},
         165,
         240,
         {"site": M},
@@ -317,9 +326,13 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "TwinsiteStoreUnreachable",
-        {s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15")},
+        {
+            s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15"),
+            # What it knows of the other site is as old, and proves nothing.
+            s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0"),
+        },
         165,
-        240,
+        300,
         {"observer": D},
     ),
     Case(
