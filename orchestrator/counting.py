@@ -6,7 +6,6 @@ that: the counts are shown all the same, and begin lower after the next start.
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import astuple
 
 import structlog
 
@@ -75,7 +74,7 @@ async def _keep(tally: Tally, journal: SqliteJournal) -> None:
     try:
         await journal.add_counts(
             [
-                Counted(_NAMES[type(key)], astuple(key), spent.count, spent.sum_seconds)
+                Counted(_NAMES[type(key)], key.labels, spent.count, spent.sum_seconds)
                 for key, spent in fresh.items()
             ]
         )

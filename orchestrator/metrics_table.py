@@ -6,7 +6,7 @@ a zero, while the age that belongs to it goes on growing. The reference page is 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.readings import Durations, Readings
@@ -332,25 +332,25 @@ _ACTING = MetricGroup(
         _counter(
             "decisions_total",
             "service decision code",
-            lambda r, _: ((astuple(key), count) for key, count in r.counts.decisions.items()),
+            lambda r, _: ((key.labels, count) for key, count in r.counts.decisions.items()),
             "Decisions taken, the ones not to act included, by the reason's code.",
         ),
         _counter(
             "refusals_total",
             "service code",
-            lambda r, _: ((astuple(key), count) for key, count in r.counts.refusals.items()),
+            lambda r, _: ((key.labels, count) for key, count in r.counts.refusals.items()),
             "Moves refused, by the reason's code.",
         ),
         _summary(
             "run_duration_seconds",
             "service kind outcome",
-            lambda r, _: ((astuple(key), durations) for key, durations in r.counts.runs.items()),
+            lambda r, _: ((key.labels, durations) for key, durations in r.counts.runs.items()),
             "Runs that ended: how many, and how long they took together.",
         ),
         _summary(
             "step_duration_seconds",
             "service step outcome",
-            lambda r, _: ((astuple(key), durations) for key, durations in r.counts.steps.items()),
+            lambda r, _: ((key.labels, durations) for key, durations in r.counts.steps.items()),
             "Steps of runs that ended: how many, and how long they took together.",
         ),
         _gauge(

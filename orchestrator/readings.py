@@ -204,6 +204,11 @@ class DecisionKey:
     decision: str
     code: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.decision, self.code)
+
 
 @dataclass(frozen=True, slots=True)
 class RefusalKey:
@@ -211,6 +216,11 @@ class RefusalKey:
 
     service: str
     code: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,11 @@ class RunKey:
     kind: str
     outcome: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.kind, self.outcome)
+
 
 @dataclass(frozen=True, slots=True)
 class StepKey:
@@ -230,12 +245,22 @@ class StepKey:
     step: str
     outcome: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.step, self.outcome)
+
 
 @dataclass(frozen=True, slots=True)
 class NotAcceptedKey:
     """What is counted of what was not accepted."""
 
     code: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.code,)
 
 
 CountKey = DecisionKey | RefusalKey | RunKey | StepKey | NotAcceptedKey

@@ -136,6 +136,7 @@ for _fault in lab_faults.COMMANDS:
 @click.option("--times", type=click.IntRange(1, 100), metavar="N", default=5, show_default=True,
               help="How often each story is played.")  # fmt: skip
 @click.option("--engine", is_flag=True, help="Instead: what drawing up a plan and carrying out a step cost.")
+@click.option("--scrape", is_flag=True, help="Instead: what a scrape of /metrics costs with 200 services.")
 @click.option(
     "--disk",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
@@ -144,21 +145,31 @@ for _fault in lab_faults.COMMANDS:
 )
 @_JSON
 @click.pass_context
-def bench(ctx: click.Context, times: int, engine: bool, disk: Path | None, json_path: str | None) -> None:
+def bench(
+    ctx: click.Context, times: int, engine: bool, scrape: bool, disk: Path | None, json_path: str | None
+) -> None:
     """Measure: play every story several times.
 
     Prints for each event the least, the middle and the most of the outage that clients saw. With --engine:
     how long a plan of 1,000 steps over 100 hosts takes to draw up, and what a step costs beside what it does,
-    as a multiple of a bare fsync of the same disk.
+    as a multiple of a bare fsync of the same disk. With --scrape: how long Prometheus waits for the page of
+    200 services, and how late the controller's own work is meanwhile.
 
     \b
     Examples:
       twinsite bench
       twinsite bench --times 2 --json bench.json
       twinsite bench --engine --disk /var/lib/twinsite
+      twinsite bench --scrape
     """
     if disk is not None and not engine:
         raise wrong("--disk goes with --engine: twinsite bench --engine --disk /var/lib/twinsite")
+    if engine and scrape:
+        raise wrong("--engine and --scrape measure different things: give one of them")
+    if scrape:
+        from orchestrator.scrape_bench import run_scrape_bench
+
+        ctx.exit(run_scrape_bench(json_path))
     if engine:
         from orchestrator.engine_bench import run_engine_bench
 
