@@ -79,8 +79,8 @@ def sentences(found: dict[str, Any]) -> list[str]:
     )
     late = (
         f"The controller's loop was at most {found['loop_late_scraped_max_ms']:.1f} ms late while it was "
-        f"scraped, {found['loop_late_idle_max_ms']:.1f} ms while nobody did. Leases are renewed by the keeper, "
-        "which is another process."
+        f"scraped, {found['loop_late_idle_max_ms']:.1f} ms while nobody did. Leases are renewed by the "
+        "keeper, which is another process."
     )
     rendering = f"Rendering, ahead and in a thread: {found['render_median_ms']:.1f} ms of processor time."
     return [scrape, rendering, late]

@@ -1,5 +1,5 @@
-"""A real Prometheus over a real lab, by the rules and dashboards that ship: what should alert does and nothing
-else, and every panel of every dashboard has something to show.
+"""A real Prometheus over a real lab, by the rules and dashboards that ship: what should alert does and
+nothing else, and every panel of every dashboard has something to show.
 
 Nothing here asserts how quick it was, only that it came.
 """

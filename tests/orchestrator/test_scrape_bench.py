@@ -1,4 +1,4 @@
-"""`twinsite bench --scrape`: it measures a real page with as many services as asked, and says what it found."""
+"""`twinsite bench --scrape`: a real page with as many services as asked is measured."""
 
 import json
 from pathlib import Path
