@@ -5,6 +5,7 @@ It never decides ownership by itself: it asks the keeper, whose word is the stor
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,32 +20,54 @@ from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Movement, RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import Deeds, KeeperRefused
+from orchestrator.device_patrol import DevicePatrol
+from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
 from orchestrator.lately import Lately
 from orchestrator.link import KeeperGone, KeeperLink
-from orchestrator.mind import Judgement, ServiceMind
+from orchestrator.mind import NO_TROUBLE, Judgement, ServiceMind, Trouble
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
+from orchestrator.pace import Paces
 from orchestrator.pauses import Pauses
 from orchestrator.readings import Tally
+from orchestrator.rehearsed import Rehearsed
+from orchestrator.run_books import RunBooks
 from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
 from orchestrator.store_desk import StoreDesk
+from orchestrator.trend import Trend
 from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
 from sites.replication.words import ChecksSettings, ReplicationDriver
 
+if TYPE_CHECKING:
+    from orchestrator.report_desk import ReportDesk
+
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 0.1
 # The lost site's lease is over, and all that is missing is time, or the confirmation itself (gate 8).
-FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed"})
+FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed", "old-primary-writable"})
 SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
 POLICY_EVERY_SECONDS = 0.5
+CLOCKS_APART_SECONDS = 60.0
+# Users are without the service, as far as is known here: from the first of these on the RTO counts.
+DOWN = frozenset(
+    {
+        Diagnosis.CUT_OFF_FROM_CLIENTS,
+        Diagnosis.HANDED_OVER,
+        Diagnosis.ISOLATED,
+        Diagnosis.PRIMARY_CLOSED,
+        Diagnosis.PRIMARY_DEAD,
+        Diagnosis.PRIMARY_UNKNOWN,
+        Diagnosis.SITE_DARK,
+    }
+)
 
 
 class Controller:
@@ -62,6 +85,7 @@ class Controller:
         mover: Mover,
         journal: SqliteJournal,
         tally: Tally,
+        devices: Devices,
         wake: asyncio.Event,
     ) -> None:
         self.estate = estate
@@ -72,6 +96,7 @@ class Controller:
         self.desk = desk
         self.journal = journal
         self.tally = tally
+        self.devices = devices
         self.minds = {name: ServiceMind() for name in estate.services}
         self.run_records: dict[str, RunRecord] = {}
         self.setting_findings: dict[str, tuple[str, ...]] = {}
@@ -96,6 +121,7 @@ class Controller:
             desk=desk,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
         )
         self.deeds = Deeds(
             estate,
@@ -107,13 +133,25 @@ class Controller:
             mover=mover,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
             wake=wake,
             look=self.view,
         )
         self.deeds.on_report = self.put_on_file
+        self.trend = Trend()
+        self.paces = Paces(self.trend)
+        self.rehearsed = Rehearsed(
+            estate, site, mover=mover, eyes=eyes, trend=self.trend, runs=self.run_records
+        )
+        self.books = RunBooks(estate, self.trend, self.run_records, journal)
+        mover.trouble = lambda service: self.minds[service].trouble
+        mover.made_from = self.rehearsed.made_from
+        mover.outage = self._outage
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.device_patrol = DevicePatrol(estate, site)
+        self.report_desk: ReportDesk | None = None
 
     # --- the turn ------------------------------------------------------------------------------------
 
@@ -121,6 +159,7 @@ class Controller:
         """Turn until cancelled."""
         loop = asyncio.get_running_loop()
         await self._pauses.recall()
+        await self.devices.off.recall()
         try:
             while True:
                 wait_seconds = self._next_turn_in_seconds()
@@ -134,6 +173,7 @@ class Controller:
                 await self._turn()
         finally:
             await self.deeds.aclose()
+            await self.devices.aclose()
 
     def _next_turn_in_seconds(self) -> float:
         """A turn's length, or until just after the peer's lease is over if that is sooner."""
@@ -151,6 +191,8 @@ class Controller:
         for service in view.services:
             await self._consider(view, service)
         await self._pauses.keep()
+        if self.devices.off.hosts:
+            await self.devices.off.see(self.eyes.ways(view.now_ns), view.now_ns)
         self._link.turn()  # P1: only a completed turn keeps the lease alive
         self.turned_at_ns = boottime_ns()
         if self.on_turn is not None:
@@ -164,6 +206,7 @@ class Controller:
         row = diagnose(view, service)
         decision = decide(view, service, row.diagnosis)
         self._note_protection(mind, row.diagnosis)
+        self._note_trouble(mind, service, row.diagnosis)
         before = mind.judgement
         changed = before is None or (before.row, before.decision.act, before.decision.code) != (
             row,
@@ -177,9 +220,12 @@ class Controller:
         if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
         elif decision.code in FENCE_MEANWHILE:
-            self.deeds.try_fence(service, mind, view)
+            self.deeds.fences.over_ssh(service, mind, view)
         if row.diagnosis is not Diagnosis.SITE_DARK:
-            mind.fence_confirmed = None  # what was confirmed of an earlier loss says nothing of the next
+            # What was confirmed of an earlier loss says nothing of the next.
+            mind.fence_confirmed = None
+            if not mind.run:
+                self.devices.forget(service.service.name)
 
     async def _record(self, service: str, judgement: Judgement) -> None:
         """Record before anything is done about it."""
@@ -227,6 +273,34 @@ class Controller:
             mind.unprotected_since_unix_seconds = None
         elif mind.unprotected_since_unix_seconds is None:
             mind.unprotected_since_unix_seconds = wall_unix_seconds()
+
+    def _note_trouble(self, mind: ServiceMind, service: ServiceView, diagnosis: Diagnosis) -> None:
+        """When it was detected: what its move is held against begins there. A move under way ends nothing."""
+        if diagnosis in DOWN:
+            if mind.trouble.detected_unix_seconds is None:
+                record, name = service.record, service.service.name
+                primary = (record.primary or record.previous) if record is not None else None
+                seen = self.eyes.handovers.last_unix_seconds(name, primary) if primary is not None else None
+                mind.trouble = Trouble(wall_unix_seconds(), seen)
+        elif diagnosis is not Diagnosis.MOVING:
+            mind.trouble = NO_TROUBLE
+
+    async def _outage(self, record: RunRecord) -> float | None:
+        """Of a move that this controller has carried out: as it saw the two instances."""
+        await self.eyes.look(record.service, self.site)
+        return self.outage_seconds(record, wall_unix_seconds())
+
+    def outage_seconds(self, record: RunRecord, ended_unix_seconds: float) -> float | None:
+        """From when this controller last saw the old primary accept writes until it first saw the new one do
+        so; None where it did not see both."""
+        return self.eyes.handovers.outage_seconds(
+            record.service,
+            record.from_site,
+            record.to_site,
+            # The run's instants are by the clock of the site that carried it out.
+            record.started_unix_seconds - CLOCKS_APART_SECONDS,
+            ended_unix_seconds + CLOCKS_APART_SECONDS,
+        )
 
     @property
     def certificate_ends(self) -> dict[str, float]:

@@ -33,7 +33,18 @@ from runbooks.journal import (
 RUNS_KEPT = 2_000
 EVENTS_KEPT = 100_000
 PRUNE_EVERY = 500
-KEPT_FOR_EVER = ("certificate", "certificate-approved", "broken-glass", "reconciled", "accepted")
+KEPT_FOR_EVER = (
+    "certificate",
+    "certificate-approved",
+    "broken-glass",
+    "reconciled",
+    "accepted",
+    "power-off",
+    "powered-off",
+    "power-back",
+    "loss-reconciled",
+    "run-sealed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,16 @@ class Tables:
             (run_id,),
         )
         return tuple(self._record(row) for row in rows)
+
+    def raw(self, run_id: str) -> tuple[str, ...]:
+        """Every record of a run in order, each as the text that a chain is made of: as it stands on the
+        disk."""
+        rows = self._connection.execute(
+            "SELECT sequence, wall_seconds, boottime_ns, event FROM records WHERE run_id = ? "
+            "ORDER BY sequence",
+            (run_id,),
+        )
+        return tuple(f"{sequence} {wall!r} {boottime} {event}" for sequence, wall, boottime, event in rows)
 
     def _record(self, row: tuple[str, int, float, int, str]) -> Record:
         try:

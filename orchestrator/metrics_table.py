@@ -383,8 +383,34 @@ _ACTING = MetricGroup(
             "run_projected_finish_timestamp_seconds",
             "service kind",
             lambda r, _: (((x.service, x.kind), x.finish_unix_seconds) for x in r.runs),
-            "Unix time at which the run is likely to end, from how long its steps have taken at this site "
-            "before; absent where one of them never has.",
+            "Unix time at which the run ends, if its steps take as long as half of the time before; absent "
+            "where a step that is left was never timed.",
+        ),
+        _gauge(
+            "run_projected_finish_cautious_timestamp_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.cautious_unix_seconds) for x in r.runs),
+            "The same, if they take as long as three times out of four.",
+        ),
+        _gauge(
+            "run_rto_used_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.used_seconds) for x in r.runs),
+            "How much of the RTO the move under way has used, from detection on; absent of what is no move.",
+        ),
+        _gauge(
+            "run_projected_within_rto",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.within_rto) for x in r.runs),
+            "1 if the move under way is expected to end within the RTO three times out of four, 0 if not; "
+            "absent where that is not known.",
+        ),
+        _gauge(
+            "run_stalled",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.stalled) for x in r.runs),
+            "1 while a step of the run takes more than twice as long as three times out of four before (and "
+            "more than a second), 0 if not.",
         ),
         _gauge(
             "last_move_timestamp_seconds",
@@ -405,6 +431,39 @@ _ACTING = MetricGroup(
             lambda r, _: (((x.service,), x.last_move.loss_bound_seconds) for x in r.services if x.last_move),
             "At the service's last completed move: how much was lost at the most, by what was stated of it; "
             "absent where no bound was known.",
+        ),
+        _gauge(
+            "last_move_stage_seconds",
+            "service stage",
+            lambda r, _: (
+                ((x.service, stage), seconds)
+                for x in r.services
+                if x.last_move
+                for stage, seconds in x.last_move.stages.items()
+            ),
+            "At the service's last completed move, how long each stretch took: `detect` (from when it was "
+            "last seen well until its trouble had a name), `decide`, `execute`, `verify`; absent where "
+            "nobody saw it.",
+        ),
+        _gauge(
+            "last_move_rto_used_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.used_seconds) for x in r.services if x.last_move),
+            "At the service's last completed move: from detection (of a planned one: from the order) until "
+            "it was verified; what is held against the RTO.",
+        ),
+        _gauge(
+            "last_move_lost_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.lost_seconds) for x in r.services if x.last_move),
+            "What the service's last completed move lost in fact, from the first lost transaction to the "
+            "last; absent while that is not known, and where the product does not tell.",
+        ),
+        _gauge(
+            "last_move_lost_bytes",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.lost_bytes) for x in r.services if x.last_move),
+            "The same in bytes of history that only the old primary had.",
         ),
         _gauge(
             "drill_last_success_timestamp_seconds",
@@ -506,6 +565,24 @@ _SELF = MetricGroup(
             lambda r, _: (((x.identity,), x.ends_unix_seconds) for x in r.certificates),
             "Unix time at which the certificate of that identity runs out: this site's own, the authority's, "
             "and those that guards and the other site's keeper showed.",
+        ),
+        _gauge(
+            "fence_device_up",
+            "site host agent",
+            lambda r, _: (((x.site, x.host, x.agent), x.answers) for x in r.devices),
+            "1 if the host's devices of that agent said whether it is on, when they were last asked, else 0.",
+        ),
+        _gauge(
+            "hosts_switched_off",
+            "site",
+            lambda r, _: (((site,), count) for site, count in r.hosts_off.items()),
+            "Hosts of that site that were switched off from here and have not answered since.",
+        ),
+        _counter(
+            "power_cuts_total",
+            "outcome",
+            lambda r, _: (((outcome,), count) for outcome, count in r.power_cuts.items()),
+            "Orders to fencing devices by what came of them: `verified`, or the code of why not.",
         ),
         _counter(
             "not_accepted_total",

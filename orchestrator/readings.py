@@ -58,11 +58,16 @@ class LagReading:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveReading:
     """The last move that was carried out: its outage as seen from here, None where it was not;
-    `loss_bound_seconds`: what was said that it could lose at the most."""
+    `loss_bound_seconds`: what was said that it could lose at the most. `stages`: by name, how long each
+    stretch of its clock took. What it lost in fact is None while that is not known."""
 
     ended_unix_seconds: float
     outage_seconds: float | None = None
     loss_bound_seconds: float | None = None
+    stages: Mapping[str, float | None] = field(default_factory=dict)
+    used_seconds: float | None = None
+    lost_seconds: float | None = None
+    lost_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +146,18 @@ class FindingReading:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReading:
     """The newest run of a service, while it is not over. `changed_at_ns`: when anything of it was last seen
-    to change here; `finish_unix_seconds`: when it is likely to end, None where nothing tells."""
+    to change here. `finish_unix_seconds` (half of the time) and `cautious_unix_seconds` (three times out of
+    four): when it is likely to end, None where a step that is left was never timed."""
 
     service: str
     kind: str
     changed_at_ns: int
     started_unix_seconds: float
     finish_unix_seconds: float | None = None
+    cautious_unix_seconds: float | None = None
+    used_seconds: float | None = None
+    within_rto: bool | None = None
+    stalled: bool = False
     steps: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -186,6 +196,16 @@ class CertificateReading:
 
     identity: str
     ends_unix_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReading:
+    """One fencing device that this site uses. `answers` None: it was not asked yet."""
+
+    site: str
+    host: str
+    agent: str
+    answers: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +388,9 @@ class Readings:
     disagreements: tuple[DisagreementReading, ...] = ()
     findings: tuple[FindingReading, ...] = ()
     certificates: tuple[CertificateReading, ...] = ()
+    devices: tuple[DeviceReading, ...] = ()
+    hosts_off: Mapping[str, int] = field(default_factory=dict)
+    power_cuts: Mapping[str, int] = field(default_factory=dict)
     runs: tuple[RunReading, ...] = ()
     headrooms: tuple[HeadroomReading, ...] = ()
     leaders: tuple[LeaderReading, ...] = ()

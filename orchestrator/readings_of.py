@@ -1,9 +1,11 @@
 """Make `/metrics`' readings from what the controller knows at the end of a turn. Reads only."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from orchestrator import PRODUCT
 from orchestrator.api.evidence import disagreeing, sights
+from orchestrator.api.run_words import as_fresh, pace_of
 from orchestrator.clock import boottime_ns, unix_seconds_of, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.capacity import Owned, headroom
@@ -12,6 +14,7 @@ from orchestrator.core.records import RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.readings import (
     CertificateReading,
+    DeviceReading,
     DisagreementReading,
     FindingReading,
     HeadroomReading,
@@ -26,6 +29,7 @@ from orchestrator.readings import (
     SiteReading,
     StoreReading,
 )
+from orchestrator.rto_clock import clock_of
 from orchestrator.run_readings import run_readings
 from probes.model import Observation
 from runbooks.model import Kind
@@ -74,13 +78,15 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             CertificateReading(identity=who, ends_unix_seconds=ends)
             for who, ends in sorted(controller.certificate_ends.items())
         ),
+        devices=_devices(controller),
+        hosts_off=Counter(host.site for host in controller.devices.off.hosts),
+        power_cuts=dict(controller.devices.outcomes),
         clocks=view.clocks,
         runs=run_readings(
             controller.run_records.values(),
             controller.run_changed_ns,
-            counts.steps,
+            lambda run: pace_of(controller, as_fresh(run, controller.mover.progress.get(run.run))),
             now_ns=view.now_ns,
-            now_unix_seconds=wall_unix_seconds(),
         ),
         headrooms=_headrooms(controller, view),
         leaders=_leaders(controller),
@@ -117,6 +123,18 @@ def _leaders(controller: Controller) -> tuple[LeaderReading, ...]:
             leads=member.leader if member.reachable else None,
         )
         for member in (status.members if status is not None else ())
+    )
+
+
+def _devices(controller: Controller) -> tuple[DeviceReading, ...]:
+    """Several of one agent at a host, such as two power supplies, count together."""
+    answers: dict[tuple[str, str, str], bool] = {}
+    for seen in controller.device_patrol.seen:
+        key = (seen.site, seen.host, seen.agent)
+        answers[key] = answers.get(key, True) and seen.on is not None
+    return tuple(
+        DeviceReading(site=site, host=host, agent=agent, answers=said)
+        for (site, host, agent), said in answers.items()
     )
 
 
@@ -194,6 +212,7 @@ def _service(
     since = mind.unprotected_since_unix_seconds
     watched = noun.watch_only
     left = service.pause_left_seconds
+    rehearsal = controller.rehearsed.of_service(noun.name, record.primary if record is not None else None)
     return ServiceReading(
         service=noun.name,
         sites=noun.sites,
@@ -211,6 +230,7 @@ def _service(
         pause_ends_unix_seconds=None if left is None else wall_unix_seconds() + left,
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
+        drill_of_todays_plan=rehearsal.exactly,
         last_move=_last_move(controller, runs),
         # Of the runs that are known, whichever controller carries them out.
         run_waits=None if watched else any(run.state == "waiting" for run in runs),
@@ -229,18 +249,23 @@ def _last_move(controller: Controller, runs: Sequence[RunRecord]) -> MoveReading
     if not ended:
         return None
     last = controller.run_records[max(ended, key=lambda run: ended[run])]
-    outage_seconds = controller.eyes.handovers.outage_seconds(
-        last.service,
-        last.from_site,
-        last.to_site,
-        # The run's instants are by the clock of the site that carried it out.
-        last.started_unix_seconds - CLOCKS_APART_SECONDS,
-        ended[last.run] + CLOCKS_APART_SECONDS,
-    )
+    outage_seconds = controller.outage_seconds(last, ended[last.run])
+    clock, figures = clock_of(last), controller.trend.of(last.run)
     return MoveReading(
         ended_unix_seconds=ended[last.run],
         outage_seconds=outage_seconds,
         loss_bound_seconds=last.loss_bound_seconds,
+        stages={
+            "detect": clock.detect_seconds,
+            "decide": clock.decide_seconds,
+            "execute": clock.execute_seconds,
+            "verify": clock.verify_seconds,
+        }
+        if clock is not None
+        else {},
+        used_seconds=clock.used_seconds if clock is not None else None,
+        lost_seconds=figures.lost_seconds if figures is not None else None,
+        lost_bytes=figures.lost_bytes if figures is not None else None,
     )
 
 

@@ -28,7 +28,10 @@ SECRET_TAGS = {"!env": "env", "!file": "file"}
 _YAML = "tag:yaml.org,2002:"
 _TEXT_TAGS = {_YAML + kind for kind in ("str", "timestamp", "value")}
 _WHOLE = re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$")
-_SECRET_KEY = re.compile(r"(^|[_-])(password|passphrase|secret|token|authorization)$", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(^|[_-])(password|passwd|passphrase|secret|secret[_-]key|api[_-]?key|(api)?token|authorization)$",
+    re.IGNORECASE,
+)
 _TROUBLE_SPOTS = "a value may need quotes, a list its commas, and each level the same indentation"
 
 

@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
@@ -149,6 +149,66 @@ class StoreSpec(Noun):
     )
 
 
+_AGENT = re.compile(r"^(/[^\x00-\x1f\x7f]*)?fence_[A-Za-z0-9_]+$")
+
+
+def _check_agent(text: str) -> str:
+    if not _AGENT.match(text):
+        raise ValueError("expected the name of a fence agent, such as fence_ipmilan, or its absolute path")
+    return text
+
+
+AgentName = Annotated[
+    str,
+    AfterValidator(_check_agent),
+    WithJsonSchema({"type": "string", "pattern": _AGENT.pattern, "examples": ["fence_ipmilan"]}),
+]
+
+
+def _option_text(value: Any) -> str:
+    """An agent's option as it goes over its line; yes and no as the agents take them."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError("expected text, a number, or yes or no")
+
+
+OptionText = Annotated[
+    str,
+    BeforeValidator(_option_text),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+
+
+class FenceDevice(Noun):
+    """A device that switches the host off, by its packaged fence agent, for the other site to use."""
+
+    agent: AgentName = Field(
+        description="the agent: its name, such as fence_ipmilan, or its absolute path",
+    )
+    from_site: str = Field(
+        alias="from",
+        description="the data site whose controller uses it: the other one, which must reach it when this"
+        " host's own site is dark",
+    )
+    level: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="devices of one level are used together, and all of them must confirm (two power"
+        " supplies); the next level is tried when they do not",
+    )
+    options: dict[str, OptionText] = Field(
+        default_factory=dict,
+        repr=False,
+        description="the agent's own options, as its `-o metadata` names them; secrets by !file or !env only",
+    )
+    timeout_seconds: AboveZeroSeconds = Field(
+        60.0, alias="timeout", description="longest wait until it is off, and known to be"
+    )
+
+
 class Host(Noun):
     """A machine reached by SSH. Its key in the file is its role, the same at both sites."""
 
@@ -157,6 +217,9 @@ class Host(Noun):
     address: str = Field(description="IP address, or a name that needs no other site to be resolved")
     port: int = Field(22, ge=1, le=65535, description="port of its SSH server")
     user: str = Field("twinsite", description="account to sign on with")
+    fence: list[FenceDevice] = Field(
+        default_factory=list, description="devices by which the other site switches it off"
+    )
     known_as: str | None = Field(
         None,
         min_length=1,
@@ -346,6 +409,11 @@ class GuardSpec(Noun):
     watchdog_after_seconds: AboveZeroSeconds = Field(
         2.0, alias="watchdog_after", description="how long the guard may hang before that; whole seconds"
     )
+
+
+def is_gated(guard: GuardSpec) -> bool:
+    """Whether clients reach the service through a gate that the guard closes, whatever starts behind it."""
+    return guard.proxy is not None or guard.nftables is not None
 
 
 class Service(Noun):

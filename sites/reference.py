@@ -19,6 +19,7 @@ SECTIONS = (
     ("ssh", "SshSpec"),
     ("sites", "Site"),
     ("hosts", "Host"),
+    ("fence", "FenceDevice"),
     ("capacity and load", "Capacity"),
     ("services", "Service"),
     ("guard", "GuardSpec"),

@@ -1,7 +1,7 @@
 """What must hold between the values of `sites.yaml`: sites, services and their probes.
 
 Pure. Each rule looks at the whole draft and says what is wrong where; `RULES` lists all of them, those
-of `sites.rules_timing` and `sites.rules_policy` too. A rule concludes nothing from a stand-in.
+of the other `sites.rules_*` too. A rule concludes nothing from a stand-in.
 """
 
 import ipaddress
@@ -16,6 +16,7 @@ from sites.marks import Finding, Trail
 from sites.model import ProbeSpec, Service
 from sites.quantities import format_duration
 from sites.rules_doors import DOOR_RULES, is_controller, place_of
+from sites.rules_fence import FENCE_RULES
 from sites.rules_guard import GUARD_RULES
 from sites.rules_jumps import JUMP_RULES
 from sites.rules_policy import POLICY_RULES
@@ -228,5 +229,6 @@ RULES: tuple[Rule, ...] = (
     *DOOR_RULES,
     *JUMP_RULES,
     *GUARD_RULES,
+    *FENCE_RULES,
     *POLICY_RULES,
 )

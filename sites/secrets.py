@@ -43,13 +43,14 @@ def resolve(
 
     With `look_up` a secret that is not there is a fault. Without, every secret stays a placeholder, and
     one that is not there is a warning: this may be a machine that was never meant to have it.
-    With `site`, those beneath other sites stay placeholders without a word: no site holds another's.
+    With `site`, those that are not its own stay placeholders without a word: no site holds another's. Its
+    own are those beneath it, but for the devices that switch its hosts off, which the other site uses.
     `base` is the folder where relative paths start.
     """
     data = copy.deepcopy(document.data)
-    findings = [Finding(trail, found=_TYPED, warning=True) for trail in document.typed_secrets]
+    findings = [_typed(trail) for trail in document.typed_secrets]
     for secret in document.secrets:
-        if site is not None and secret.trail[:1] == ("sites",) and secret.trail[1:2] != (site,):
+        if site is not None and not _is_for(secret.trail, site, document.data):
             continue
         try:
             value = _fetch(secret, base)
@@ -64,6 +65,26 @@ def resolve(
         if look_up:
             _put(data, secret.trail, value)
     return data, findings
+
+
+def _is_for(trail: Trail, site: str, data: Any) -> bool:
+    if trail[:1] != ("sites",):
+        return True
+    if not _is_of_a_device(trail):
+        return trail[1:2] == (site,)
+    own = data["sites"].get(site)
+    return trail[1:2] != (site,) and isinstance(own, dict) and not own.get("witness")
+
+
+def _is_of_a_device(trail: Trail) -> bool:
+    return trail[:1] == ("sites",) and trail[2:3] == ("hosts",) and trail[4:5] == ("fence",)
+
+
+def _typed(trail: Trail) -> Finding:
+    """Who has the secret of a device can switch a host off: that is no matter for a warning."""
+    if _is_of_a_device(trail):
+        return Finding(trail, "!env NAME or !file PATH, and another secret in the device")
+    return Finding(trail, found=_TYPED, warning=True)
 
 
 _TYPED = "a secret stands here in plain text; write !env NAME or !file PATH and change the secret"

@@ -6,7 +6,20 @@ from orchestrator.cli.connect import controller
 from orchestrator.cli.options import SERVICE, Settings, json_option, pass_settings
 from orchestrator.cli.output import say, say_json
 
-KINDS = ("decision", "certificate", "certificate-approved", "broken-glass", "reconciled", "accepted")
+KINDS = (
+    "decision",
+    "certificate",
+    "certificate-approved",
+    "broken-glass",
+    "reconciled",
+    "accepted",
+    "power-off",
+    "powered-off",
+    "power-back",
+    "loss-reconciled",
+    "step-stalled",
+    "run-sealed",
+)
 
 
 @click.command()
@@ -21,7 +34,8 @@ def history(settings: Settings, service: str | None, kind: str | None, limit: in
     """Show what was decided and certified, newest first.
 
     Every decision and every decision not to act, who certified what, where glass was broken and reconciled,
-    and what each side had accepted when two sites parted, with the place where it is kept.
+    what each side had accepted when two sites parted, with the place where it is kept, and which hosts were
+    switched off.
 
     \b
     Examples:

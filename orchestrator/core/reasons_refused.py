@@ -49,7 +49,8 @@ RIGHT = ReasonGroup(
         Reason(
             "peer-back",
             "The other site renewed its lease while we were about to take over.",
-            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`.",
+            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`. If it is "
+            "lost again, order the failover anew: what it would lose is more than was said.",
         ),
         Reason(
             "not-the-peers",
@@ -182,7 +183,7 @@ GATES = ReasonGroup(
         Reason(
             "fence-not-confirmed",
             "The service asks for proof that the old primary is cut off, and there is none.",
-            "Cut it off (power, network, storage) and certify the site down.",
+            "Devices are tried again by themselves; or cut it off by hand and certify the site down.",
         ),
         Reason(
             "not-drilled-since-change",

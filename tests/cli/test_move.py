@@ -62,6 +62,7 @@ def test_a_plan_is_shown_with_its_loss_and_the_command_that_carries_it_out(
             "service": "ebs",
             "to_site": None,
             "certify_down": None,
+            "power_off": None,
             "accept_loss_seconds": 38.0,
             "over_capacity": False,
             "reason": "it's agreed",

@@ -249,6 +249,20 @@ CASES: tuple[Case, ...] = (
         {"service": "ebs"},
     ),
     Case(
+        "TwinsiteMoveBeyondObjective",
+        both("run_projected_within_rto", f"_x10 0+0x{LENGTH}", service="ebs", kind="failover"),
+        150,
+        180,
+        {"service": "ebs", "kind": "failover"},
+    ),
+    Case(
+        "TwinsiteRunSlow",
+        both("run_stalled", f"_x10 1+0x{LENGTH}", service="ebs", kind="failover"),
+        195,
+        225,
+        {"service": "ebs", "kind": "failover"},
+    ),
+    Case(
         "TwinsiteRunStalled",
         both("run_change_age_seconds", f"_x10 0+15x{LENGTH}", service="ebs", kind="switchover"),
         900,

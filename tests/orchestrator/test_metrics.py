@@ -15,6 +15,7 @@ from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
 from orchestrator.readings import (
     CertificateReading,
+    DeviceReading,
     DisagreementReading,
     FindingReading,
     HeadroomReading,
@@ -92,6 +93,9 @@ def known() -> Readings:
             quota_bytes=2**31,
             trusted=True,
         ),
+        devices=(DeviceReading(site="durham", host="crm-db", agent="fence_ipmilan", answers=True),),
+        hosts_off={"durham": 1},
+        power_cuts={"verified": 1},
         certificates=(CertificateReading(identity="twinsite:controller/durham", ends_unix_seconds=1.8e9),),
         clocks=(
             ClockWord(observer="durham", about="morpeth", rate=0.0001, wall_ahead_seconds=-0.5),
@@ -137,7 +141,13 @@ def known() -> Readings:
                 drill_due_unix_seconds=1_788_000_000.0,
                 drill_of_todays_plan=False,
                 last_move=MoveReading(
-                    ended_unix_seconds=1_790_000_001.0, outage_seconds=3.1, loss_bound_seconds=0.5
+                    ended_unix_seconds=1_790_000_001.0,
+                    outage_seconds=3.1,
+                    loss_bound_seconds=38.0,
+                    stages={"detect": 0.4, "decide": 1.1, "execute": 2.0, "verify": None},
+                    used_seconds=3.4,
+                    lost_seconds=0.4,
+                    lost_bytes=12288,
                 ),
             ),
         ),
@@ -186,6 +196,10 @@ def known() -> Readings:
                 changed_at_ns=94 * S,
                 started_unix_seconds=1_790_000_000.0,
                 finish_unix_seconds=1_790_000_060.0,
+                cautious_unix_seconds=1_790_000_090.0,
+                used_seconds=12.0,
+                within_rto=True,
+                stalled=True,
                 steps={"done": 2, "waiting": 3},
             ),
         ),

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from orchestrator.core.records import RunRecord, RunWait, StepState
 from orchestrator.lately import Lately
-from orchestrator.projecting import StepToCome, projected_seconds
-from orchestrator.readings import Durations, StepKey
+from orchestrator.pace import Pace
+from orchestrator.rto_clock import RtoClock
 from orchestrator.run_readings import differs, run_readings
+from runbooks.timing import Past, Projection, Stall
 
 S = 10**9
 
@@ -36,42 +37,43 @@ def record(run: str = "r1", started: float = 1000.0, **fields: object) -> RunRec
     return replace(plain, **fields)  # type: ignore[arg-type]
 
 
-TIMED = {
-    StepKey("ebs", "close", "done"): Durations(2, 8.0),
-    StepKey("ebs", "claim", "done"): Durations(1, 3.0),
-    StepKey("crm", "claim", "done"): Durations(1, 100.0),
-    StepKey("ebs", "claim", "failed"): Durations(1, 100.0),
-}
+def pace(record: RunRecord) -> Pace:
+    """As if one step stood still and the rest took a minute."""
+    stall = Stall("close", 30.0, Past(samples=3, p50_seconds=4.0, p75_seconds=5.0, longest_seconds=6.0))
+    left = Projection(("close",), likely_seconds=60.0, cautious_seconds=90.0, stalls=(stall,))
+    clock = RtoClock(began_unix_seconds=990.0, used_seconds=12.0)
+    return Pace(
+        clock=clock,
+        projection=left,
+        finish_unix_seconds=1060.0,
+        cautious_unix_seconds=1090.0,
+        rto_seconds=1800.0,
+        within_rto=True,
+    )
 
 
-def test_the_projected_end_is_the_longest_chain_of_steps_by_what_they_took_before() -> None:
-    (found,) = run_readings([record()], {"r1": 5 * S}, TIMED, now_ns=9 * S, now_unix_seconds=1002.0)
-    assert found.finish_unix_seconds == 1002.0 + 3.0 + 3.0
+def no_pace(record: RunRecord) -> Pace:
+    return Pace()
+
+
+def test_a_run_that_goes_on_shows_its_steps_and_its_pace() -> None:
+    (found,) = run_readings([record()], {"r1": 5 * S}, pace, now_ns=9 * S)
+    assert (found.finish_unix_seconds, found.cautious_unix_seconds) == (1060.0, 1090.0)
+    assert (found.used_seconds, found.within_rto, found.stalled) == (12.0, True, True)
     assert found.changed_at_ns == 5 * S
     assert found.steps == {"running": 1, "waiting": 1, "done": 1}
 
 
-def test_a_step_that_takes_longer_than_ever_is_expected_at_any_moment() -> None:
-    steps = [StepToCome("a", "running", under_way_seconds=60.0), StepToCome("b", "waiting", ("a",))]
-    assert projected_seconds(steps, {"a": 10.0, "b": 2.0}) == 2.0
-
-
-def test_with_a_step_that_was_never_timed_nothing_is_projected() -> None:
-    assert projected_seconds([StepToCome("a", "waiting")], {}) is None
-    assert projected_seconds([], {}) is None
-    (found,) = run_readings([record()], {}, {}, now_ns=9 * S, now_unix_seconds=1002.0)
-    assert found.finish_unix_seconds is None
-
-
-def test_a_run_that_waits_for_a_person_has_no_projected_end() -> None:
-    (found,) = run_readings([record(state="waiting")], {}, TIMED, now_ns=0, now_unix_seconds=1002.0)
-    assert found.finish_unix_seconds is None
+def test_of_a_run_whose_pace_is_not_known_nothing_is_claimed() -> None:
+    (found,) = run_readings([record(state="waiting")], {}, no_pace, now_ns=9 * S)
+    assert (found.finish_unix_seconds, found.used_seconds, found.within_rto) == (None, None, None)
+    assert not found.stalled
 
 
 def test_of_each_service_the_newest_run_counts_and_one_that_is_over_is_not_shown() -> None:
     cut_off, after = record("r1", 1000.0), record("r2", 2000.0, state="done")
-    assert run_readings([after, cut_off], {}, {}, now_ns=0, now_unix_seconds=0.0) == ()
-    (found,) = run_readings([cut_off, replace(after, state="stopped")], {}, {}, now_ns=0, now_unix_seconds=0)
+    assert run_readings([after, cut_off], {}, no_pace, now_ns=0) == ()
+    (found,) = run_readings([cut_off, replace(after, state="stopped")], {}, no_pace, now_ns=0)
     assert found.started_unix_seconds == 2000.0
 
 
