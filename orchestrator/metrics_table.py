@@ -332,25 +332,25 @@ _ACTING = MetricGroup(
         _counter(
             "decisions_total",
             "service decision code",
-            lambda r, _: ((tuple(key), count) for key, count in r.counts.decisions.items()),
+            lambda r, _: ((key.labels, count) for key, count in r.counts.decisions.items()),
             "Decisions taken, the ones not to act included, by the reason's code.",
         ),
         _counter(
             "refusals_total",
             "service code",
-            lambda r, _: ((tuple(key), count) for key, count in r.counts.refusals.items()),
+            lambda r, _: ((key.labels, count) for key, count in r.counts.refusals.items()),
             "Moves refused, by the reason's code.",
         ),
         _summary(
             "run_duration_seconds",
             "service kind outcome",
-            lambda r, _: ((tuple(key), durations) for key, durations in r.counts.runs.items()),
+            lambda r, _: ((key.labels, durations) for key, durations in r.counts.runs.items()),
             "Runs that ended: how many, and how long they took together.",
         ),
         _summary(
             "step_duration_seconds",
             "service step outcome",
-            lambda r, _: ((tuple(key), durations) for key, durations in r.counts.steps.items()),
+            lambda r, _: ((key.labels, durations) for key, durations in r.counts.steps.items()),
             "Steps of runs that ended: how many, and how long they took together.",
         ),
         _gauge(

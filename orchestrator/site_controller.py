@@ -24,6 +24,7 @@ from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.counting import keep_counts
 from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
 from orchestrator.devices import CutHosts, Devices
 from orchestrator.drills.actions import with_drills
@@ -118,7 +119,8 @@ class SiteController:
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
         self._reports: asyncio.Queue[RunRecord] = asyncio.Queue()
-        tally = self._tally = Tally()
+        self._counted = asyncio.Event()
+        tally = self._tally = Tally(self._counted.set)
         # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
         self._starts = KeeperStarts(
@@ -272,6 +274,7 @@ class SiteController:
         store, controller = self._store, self.controller
         return (
             controller.run(),  # ended first: what a run asks for must not fail because the link has ended
+            keep_counts(self._tally, self._means.journal, self._counted),
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
