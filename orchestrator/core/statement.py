@@ -34,6 +34,8 @@ def statement(view: View, service: ServiceView, wish: Wish) -> tuple[str, float 
     age_seconds = (view.now_ns - service.safe_until_ns) / 1e9
     words = f"{before}{name} loses at most {bound:.1f} s of writes: everything {wish.from_site} wrote until "
     words += f"{age_seconds:.1f} s ago is known to be at {wish.to_site}, what came after may not be"
+    if wish.power_off and not service.power.verified:
+        words += f", nor what {wish.from_site} accepts until its hosts are off; it is said again then"
     still = standing_still(view, service)
     return words + (f"; {still_words(view, still)}" if still is not None else ""), bound
 
