@@ -33,7 +33,7 @@ from orchestrator.ownership_actions import KeeperDesk
 from orchestrator.pace import Paces
 from orchestrator.paging.desk import PagingDesk
 from orchestrator.pauses import Pauses
-from orchestrator.readings import Tally
+from orchestrator.readings import DrillReading, Tally
 from orchestrator.rehearsed import Rehearsed
 from orchestrator.run_books import RunBooks
 from orchestrator.sight import Sight
@@ -46,6 +46,7 @@ from sites.model import Estate
 from sites.replication.words import ChecksSettings, ReplicationDriver
 
 if TYPE_CHECKING:
+    from orchestrator.drills.desk import DrillDesk
     from orchestrator.report_desk import ReportDesk
 
 log = structlog.get_logger(__name__)
@@ -154,6 +155,8 @@ class Controller:
         self.paging: PagingDesk | None = None
         self.device_patrol = DevicePatrol(estate, site)
         self.report_desk: ReportDesk | None = None
+        self.drills: DrillDesk | None = None
+        self.drill_readings: Callable[[], tuple[DrillReading, ...]] = tuple
 
     # --- the turn ------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from orchestrator.rto_clock import clock_of
 from orchestrator.run_readings import run_readings
 from probes.model import Observation
 from runbooks.model import Kind
+from sites.drills import DrillKind
 from sites.notify import Severity
 
 _STARTED_NS = boottime_ns()
@@ -71,6 +72,7 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
         ),
         instances=tuple(found for service in view.services for found in _instances(controller, service)),
         lags=tuple(lag for service in view.services if (lag := _lag(controller, view, service)) is not None),
+        drills=controller.drill_readings(),
         probes=tuple(_probe(seen) for seen in observations),
         reaches=_reaches(view),
         disagreements=_disagreements(controller, view),
@@ -257,11 +259,22 @@ def _service(
         pause_ends_unix_seconds=None if left is None else wall_unix_seconds() + left,
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
+        drill_last_success_unix_seconds=_last_drill(controller, noun.name),
         drill_of_todays_plan=rehearsal.exactly,
         last_move=_last_move(controller, runs),
         # Of the runs that are known, whichever controller carries them out.
         run_waits=None if watched else any(run.state == "waiting" for run in runs),
     )
+
+
+def _last_drill(controller: Controller, service: str) -> float | None:
+    """A tabletop drill shows that people know what to do, not that it works."""
+    ended = [
+        drill.last_success_unix_seconds
+        for drill in controller.drill_readings()
+        if drill.service == service and drill.kind != DrillKind.TABLETOP
+    ]
+    return max((each for each in ended if each is not None), default=None)
 
 
 def _last_move(controller: Controller, runs: Sequence[RunRecord]) -> MoveReading | None:

@@ -18,14 +18,19 @@ from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.clock import boottime_ns, wall_text
+from orchestrator.clock import boottime_ns, wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.counting import keep_counts
 from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
 from orchestrator.devices import CutHosts, Devices
+from orchestrator.drills.actions import with_drills
+from orchestrator.drills.desk import DrillDesk
+from orchestrator.drills.records import DRILLS
+from orchestrator.drills.telling import DrillReadings
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
@@ -114,7 +119,8 @@ class SiteController:
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
         self._reports: asyncio.Queue[RunRecord] = asyncio.Queue()
-        tally = self._tally = Tally()
+        self._counted = asyncio.Event()
+        tally = self._tally = Tally(self._counted.set)
         # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
         self._starts = KeeperStarts(
@@ -199,6 +205,10 @@ class SiteController:
         self._reports_desk = ReportDesk(self.controller, self._store, files)
         self.controller.report_desk = self._reports_desk
         mover.on_ended = self._reports_desk.seal
+        self.controller.drills = self._drills = DrillDesk(
+            self.controller, self._store, means.drivers, lambda: self._catalogue, means.base
+        )
+        self.controller.drill_readings = DrillReadings(self._drills, wall_unix_seconds).readings
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         paging = self._paging = self.controller.paging = PagingDesk(
             self._estate,
@@ -220,6 +230,7 @@ class SiteController:
     def _tools(self, desk: KeeperDesk) -> Tools:
         means = self._means
         catalogue = with_ownership(shipped_actions(), desk)
+        catalogue = self._catalogue = with_drills(catalogue, lambda call: self._drills.drawing.looked(call))
         return Tools(
             estate=self._estate,
             site=self._site,
@@ -263,6 +274,7 @@ class SiteController:
         store, controller = self._store, self.controller
         return (
             controller.run(),  # ended first: what a run asks for must not fail because the link has ended
+            keep_counts(self._tally, self._means.journal, self._counted),
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
@@ -278,6 +290,8 @@ class SiteController:
                 taking_observations(self._site, self._eyes.take_outside, self._tally.not_accepted),
             ),
             follow(store, RUNS, self._on_run),
+            follow(store, DRILLS, self._drills.board.take),
+            self._drills.run(),
             self._keep_reports(),
             self._paging.run(self._facts),
             controller.trend.run(),

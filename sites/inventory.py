@@ -26,6 +26,7 @@ from sites.marks import Document, Finding, Place, read_document
 from sites.model import Estate
 from sites.reference import render_reference
 from sites.rules import check_rules
+from sites.rules_drills import calendars_are_calendars
 from sites.salvage import salvage
 from sites.schema import json_schema, render_schema
 from sites.secrets import resolve
@@ -131,7 +132,8 @@ def _examine(
     if refused is not None:
         findings += findings_of(refused, document, Estate)
     if estate is not None:
-        estate, said = _check(Draft(named(estate, catalogues.drivers), data, broken), document, catalogues)
+        draft = Draft(named(estate, catalogues.drivers), data, broken)
+        estate, said = _check(draft, document, catalogues, site)
         findings += said
     # Where the text itself says nothing readable, that has been said, and nothing more can be.
     unreadable = {one.place for one in document.findings}
@@ -141,10 +143,14 @@ def _examine(
     return estate, heard
 
 
-def _check(draft: Draft, document: Document, catalogues: Catalogues) -> tuple[Estate, list[Finding]]:
+def _check(
+    draft: Draft, document: Document, catalogues: Catalogues, daemon: str | None
+) -> tuple[Estate, list[Finding]]:
     findings, settings = check_settings(draft, document, catalogues)
     findings += check_runbooks(draft, catalogues)
     findings += check_receivers(draft, catalogues)
     broken = draft.broken | {one.trail for one in findings}
     draft = replace(draft, broken=broken, drivers=settings)
+    if daemon is None:  # one that starts must not wait for libraries that read calendars; it says so later
+        findings += calendars_are_calendars(draft, catalogues.base)
     return draft.estate, findings + check_rules(draft)

@@ -13,11 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from sites.blackouts import Blackout
+from sites.drills import DrillSpec
 from sites.notify import NotifySpec, named_receivers
-from sites.noun import NAME_PATTERN as NAME_PATTERN
-from sites.noun import Name as Name
-from sites.noun import Noun as Noun
+from sites.noun import NAME_PATTERN, Name, Noun
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
+
+__all__ = ["NAME_PATTERN", "Name", "Noun"]
 
 JUMP_PATTERN = r"^[a-z][a-z0-9-]{0,62}(/[a-z][a-z0-9-]{0,62})?$"
 NO_JUMP = "none"
@@ -546,7 +548,10 @@ class Estate(Noun):
     runbook_path: list[str] = Field(
         default_factory=list, description="folders searched for runbooks before the shipped ones"
     )
-    drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
+    drills: list[DrillSpec] = Field(default_factory=list, description="rehearsals on a calendar")
+    blackouts: dict[Name, Blackout] = Field(
+        default_factory=dict, description="when no drill begins by itself, by name"
+    )
     notify: list[NotifySpec] = Field(default_factory=list, description="who is told of what")
     docs_url: str | None = Field(
         None, description="where people read these docs: links in messages begin with it"

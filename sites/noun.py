@@ -1,4 +1,4 @@
-"""What every noun of `sites.yaml` is made from."""
+"""What every noun of `sites.yaml` is made of: a frozen value without unknown keys, and its name."""
 
 from typing import Annotated
 

@@ -16,6 +16,7 @@ from sites.marks import Finding, Trail
 from sites.model import ProbeSpec, Service
 from sites.quantities import format_duration
 from sites.rules_doors import DOOR_RULES, is_controller, place_of
+from sites.rules_drills import DRILL_RULES
 from sites.rules_fence import FENCE_RULES
 from sites.rules_guard import GUARD_RULES
 from sites.rules_jumps import JUMP_RULES
@@ -233,4 +234,5 @@ RULES: tuple[Rule, ...] = (
     *NOTIFY_RULES,
     *FENCE_RULES,
     *POLICY_RULES,
+    *DRILL_RULES,
 )

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
+from orchestrator.api.drill_shapes import DrillList, DrillOrder
 from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
@@ -140,6 +141,18 @@ class Controller:
     def reconcile(self, request: ReconcileRequest) -> Acted:
         """See Client.reconcile."""
         return self._run(self._client.reconcile(request))
+
+    def drills(self) -> DrillList:
+        """See Client.drills."""
+        return self._run(self._client.drills())
+
+    def run_drill(self, order: DrillOrder) -> MoveAccepted:
+        """See Client.run_drill."""
+        return self._run(self._client.run_drill(order))
+
+    def abandon_drill(self, order: DrillOrder) -> MoveAccepted:
+        """See Client.abandon_drill."""
+        return self._run(self._client.abandon_drill(order))
 
     def store(self) -> StoreState:
         """See Client.store."""

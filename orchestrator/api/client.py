@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import ValidationError
 
+from orchestrator.api.drill_shapes import DrillList, DrillOrder
 from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
@@ -182,6 +183,18 @@ class Client:
     async def reconcile(self, request: ReconcileRequest) -> Acted:
         """Write to the store what a certificate made so."""
         return await self._act("/v1/reconcile", request, Acted)
+
+    async def drills(self) -> DrillList:
+        """Every drill as it stands."""
+        return await self._read("/v1/drills", DrillList)
+
+    async def run_drill(self, order: DrillOrder) -> MoveAccepted:
+        """Begin a drill."""
+        return await self._act("/v1/drills/run", order, MoveAccepted)
+
+    async def abandon_drill(self, order: DrillOrder) -> MoveAccepted:
+        """End a drill before its end."""
+        return await self._act("/v1/drills/abandon", order, MoveAccepted)
 
     async def store(self) -> StoreState:
         """What is known of the store, and what it says."""

@@ -18,6 +18,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api import answers
+from orchestrator.api.drill_shapes import DrillOrder
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.output_stream import output_of
 from orchestrator.api.paging_shapes import TryRequest
@@ -31,6 +32,7 @@ from orchestrator.api.shapes import (
     CertifyRequest,
     Figures,
     History,
+    MoveAccepted,
     MoveOrder,
     MoveRequest,
     QuietRequest,
@@ -42,7 +44,10 @@ from orchestrator.api.shapes import (
 )
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
+from orchestrator.clock import wall_unix_seconds
 from orchestrator.controller import Controller
+from orchestrator.drills.desk import DrillDesk
+from orchestrator.drills.telling import drill_list
 from orchestrator.orders import Orders
 from orchestrator.paging.desk import PagingDesk
 from orchestrator.refusing import OrderRefused
@@ -128,6 +133,9 @@ class LocalApi:
                 web.post("/v1/runs/{run}/report", self._report),
                 web.get("/v1/runs/{run}/chain", self._chain),
                 web.post("/v1/countersign", self._countersign),
+                web.get("/v1/drills", self._drills),
+                web.post("/v1/drills/run", self._drill_run),
+                web.post("/v1/drills/abandon", self._drill_abandon),
                 web.get("/v1/store", self._store),
                 web.post("/v1/store/plan", self._store_plan),
                 web.post("/v1/store/accept", self._store_accept),
@@ -295,6 +303,25 @@ class LocalApi:
                 problem=trend.problem,
             )
         )
+
+    def _drill_desk(self) -> DrillDesk:
+        desk = self._controller.drills
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller has no drills", wrong=True)
+        return desk
+
+    async def _drills(self, request: web.Request) -> web.StreamResponse:
+        return _json(drill_list(self._controller, self._drill_desk(), wall_unix_seconds()))
+
+    async def _drill_run(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, DrillOrder)
+        run = await self._drill_desk().order(asked.name, self._who(request), asked.reason)
+        return _json(MoveAccepted(run=run, message=f"the drill {asked.name!r} has begun as run {run}"))
+
+    async def _drill_abandon(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, DrillOrder)
+        run = await self._drill_desk().abandon(asked.name, self._who(request), asked.reason)
+        return _json(MoveAccepted(run=run, message=f"the drill {asked.name!r} is abandoned"))
 
     def _store_desk(self) -> StoreDesk:
         desk = self._controller.store_desk

@@ -35,6 +35,7 @@ FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
             ("journal", ("journal",)),
         ),
     ),
+    ("Rehearse", (("drill", ("drill",)),)),
     ("Quieten", (("quieten", ("pause", "resume", "acknowledge")), ("notify", ("notify",)))),
     (
         "Set up",

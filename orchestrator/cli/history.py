@@ -21,6 +21,12 @@ KINDS = (
     "loss-reconciled",
     "step-stalled",
     "run-sealed",
+    "drill-began",
+    "drill-refused",
+    "drill-missed",
+    "drill-ended",
+    "drill-cleaned",
+    "drill-not-cleaned",
 )
 
 

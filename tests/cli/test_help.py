@@ -40,6 +40,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
             "config", "config check", "config schema", "hosts", "hosts check", "fence",
             "fence check", "runbook", "runbook check",
             "runbook graph", "runbook show",
+            "drill", "drill list", "drill calendar", "drill run", "drill abandon", "drill report",
             "driver", "driver check",
             "completion", "controller", "keeper", "witness", "guard",
             "certs", "certs init", "certs issue", "certs renew", "certs show", "certs operator",

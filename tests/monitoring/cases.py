@@ -57,6 +57,8 @@ def _of(observer: str) -> dict[str, str]:
     }
     for site in (D, M, W):
         here[s("site_info", site=site, kind="witness" if site == W else "data", **by)] = 1
+        if site != W:
+            here[s("lease_remaining_seconds", site=site, **by)] = 8
         here[s("store_member_reachable", from_site=observer, member=site, **by)] = 1
         here[s("observers_disagree", service="", site=site, **by)] = 0
         for other in {D, M, W} - {site}:
@@ -73,7 +75,7 @@ def _of(observer: str) -> dict[str, str]:
             s("protected", **about): 1,
             s("run_waiting", **about): 0,
             s("paused", **about): 0,
-            s("drill_due_timestamp_seconds", **about): 30 * DAY,
+            s("drill_overdue", drill="quarterly", kind="isolated", **about): 0,
             s("drill_of_todays_plan", **about): 1,
         }
         for site in (home, standby):
@@ -172,6 +174,13 @@ CASES: tuple[Case, ...] = (
         {"site": M},
     ),
     Case(
+        "TwinsiteSiteDark",
+        gone(M) | {s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0")},
+        165,
+        240,
+        {"site": M},
+    ),
+    Case(
         "TwinsiteWitnessLost",
         both("reachable", until(1, 10, "0+0"), from_site=D, to_site=W)
         | both("reachable", until(1, 10, "0+0"), from_site=M, to_site=W),
@@ -238,6 +247,20 @@ CASES: tuple[Case, ...] = (
         180,
         240,
         {"service": "ebs"},
+    ),
+    Case(
+        "TwinsiteMoveBeyondObjective",
+        both("run_projected_within_rto", f"_x10 0+0x{LENGTH}", service="ebs", kind="failover"),
+        150,
+        180,
+        {"service": "ebs", "kind": "failover"},
+    ),
+    Case(
+        "TwinsiteRunSlow",
+        both("run_stalled", f"_x10 1+0x{LENGTH}", service="ebs", kind="failover"),
+        195,
+        225,
+        {"service": "ebs", "kind": "failover"},
     ),
     Case(
         "TwinsiteRunStalled",
@@ -324,9 +347,13 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "TwinsiteStoreUnreachable",
-        {s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15")},
+        {
+            s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15"),
+            # What it knows of the other site is as old, and proves nothing.
+            s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0"),
+        },
         165,
-        240,
+        300,
         {"observer": D},
     ),
     Case(
@@ -354,10 +381,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "TwinsiteDrillOverdue",
-        both("drill_due_timestamp_seconds", always(300), service="ebs"),
-        540,
+        both("drill_overdue", until(0, 4, "1+0"), service="ebs", drill="quarterly", kind="isolated"),
+        240,
         660,
-        {"service": "ebs"},
+        {"service": "ebs", "drill": "quarterly"},
     ),
     Case(
         "TwinsiteDrilledPlanChanged",

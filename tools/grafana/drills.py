@@ -36,7 +36,7 @@ def _against(title: str, measured: str, objective: str, promised: str) -> Panel:
 
 
 def _rehearsed() -> list[Heading | Placed]:
-    due = f"max by (service) (twinsite_drill_due_timestamp_seconds{{{S}}}) - time()"
+    due = f"min by (service, drill) (twinsite_drill_next_due_timestamp_seconds{{{S}}}) - time()"
     ended = f'sum by (service, outcome) (twinsite_run_duration_seconds_count{{{S}, kind="drill"}})'
     return [
         Heading("Rehearsed"),
@@ -44,8 +44,8 @@ def _rehearsed() -> list[Heading | Placed]:
         Placed(
             figures(
                 "Until the next one is due",
-                "Below zero it is overdue.",
-                Query(due, "{{service}}"),
+                "By the calendar, blackouts left out.",
+                Query(due, "{{service}}: {{drill}}"),
                 unit="s",
                 steps=[(None, BAD), (0, GOOD)],
                 none="none planned",
