@@ -502,6 +502,17 @@ _CONTROLLERS = AlertGroup(
             "Renew it today: `twinsite certs renew`.",
             "certificates.md#before-they-run-out",
         ),
+        Alert(
+            "TwinsiteReceiverFailing",
+            Severity.WARNING,
+            Owner.PLATFORM,
+            "max by (receiver) (twinsite_receiver_failing) == 1",
+            600,
+            "No message gets out to {{ $labels.receiver }}",
+            "Whoever is reached there is told of nothing. What waits is sent later, or by the other site.",
+            "Type `twinsite notify outbox`: it says why; then `twinsite notify test`.",
+            "paging.md#when-a-receiver-does-not-answer",
+        ),
     ),
 )
 
