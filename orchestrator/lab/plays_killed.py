@@ -50,7 +50,7 @@ async def killed_anywhere(stage: Stage) -> None:
     if resumed:
         stage.screen.say(
             f"from the start of its process until a controller goes on with the run: "
-            f"{statistics.median(resumed):.2f} s at the median of {len(resumed)}, at most {max(resumed):.2f} s"
+            f"{statistics.median(resumed):.2f} s at the median, {max(resumed):.2f} s at the most"
         )
     found = await stage.measure("killed-anywhere", MOVED, 0.0)
     acts.report(stage, found)
