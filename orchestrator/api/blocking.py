@@ -170,9 +170,13 @@ class Controller:
         """See Client.history."""
         return self._run(self._client.history(service=service, kind=kind, limit=limit))
 
-    def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+    def figures(
+        self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0, steps: bool = False
+    ) -> Figures:
         """See Client.figures."""
-        found = self._client.figures(service=service, limit=limit, since_unix_seconds=since_unix_seconds)
+        found = self._client.figures(
+            service=service, limit=limit, since_unix_seconds=since_unix_seconds, steps=steps
+        )
         return self._run(found)
 
     def report(self, run: str) -> ReportAnswer:

@@ -222,9 +222,12 @@ class Client:
         asked = f"limit={limit}&service={quote(service, safe='')}&kind={quote(kind, safe='')}"
         return await self._read(f"/v1/history?{asked}", History)
 
-    async def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+    async def figures(
+        self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0, steps: bool = False
+    ) -> Figures:
         """Past runs and months."""
         asked = f"limit={limit}&service={quote(service, safe='')}&since={since_unix_seconds}"
+        asked += f"&steps={int(steps)}"
         return await self._read(f"/v1/figures?{asked}", Figures)
 
     async def report(self, run: str) -> ReportAnswer:

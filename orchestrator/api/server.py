@@ -298,7 +298,7 @@ class LocalApi:
         months = await trend.months(service=service)
         return _json(
             Figures(
-                runs=[run_figures(one) for one in found],
+                runs=[run_figures(one, steps=request.query.get("steps") == "1") for one in found],
                 months=[month_figures(one) for one in months],
                 problem=trend.problem,
             )

@@ -31,6 +31,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
         "twinsite " + name
         for name in (
             "status", "explain", "lag", "runs", "runs show", "history", "certify", "reconcile",
+                "report", "report draw", "report verify", "report countersign",
             "runs pause", "runs resume", "runs retry", "runs skip", "runs done", "runs approve", "runs abort",
             "runs undo", "runs adopt",
             "store", "store status", "store accept", "emergency", "journal", "journal import",
