@@ -65,7 +65,7 @@ TOPIC_WORDS = {
     Topic.STORE: "the store is out of reach or not trusted any more",
     Topic.SILENT: "the other site's controller or the witness has gone silent",
     Topic.CERTIFICATE: "a certificate runs out soon, or has",
-    Topic.DRILL: "a drill failed or was missed",
+    Topic.DRILL: "a drill: begun, done, failed, refused, missed, or its copy is left behind",
     Topic.RUNBOOK: "what a runbook's `notify`, `person` and `approve` steps say",
     Topic.ALL: "all of these",
 }

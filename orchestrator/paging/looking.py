@@ -26,4 +26,5 @@ def facts_of(controller: Controller, *, now: float, since: float, up_seconds: fl
         certificates=controller.certificate_ends,
         titles={name: site.title for name, site in estate.sites.items() if site.title},
         keeper_problem=controller.keeper_problem,
+        drills=tuple(controller.drills.board.records.values()) if controller.drills is not None else (),
     )

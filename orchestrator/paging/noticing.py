@@ -7,6 +7,7 @@ to whom, is `book`'s.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.core.diagnosis import Diagnosis
@@ -15,6 +16,7 @@ from orchestrator.core.records import RUN_OVER, RunRecord, RunWait
 from orchestrator.core.rules import Act
 from orchestrator.core.statement import loss_if_moved_now
 from orchestrator.core.view import ServiceView, View
+from orchestrator.drills.records import DrillRecord
 from orchestrator.mind import Judgement
 from orchestrator.paging.event import Event
 from runbooks.model import Kind
@@ -23,6 +25,7 @@ from sites.notify import Severity, Topic
 RUN_TOLD_SECONDS = 600.0
 """How long after its end a run is still news to a controller that has just started."""
 UNACKNOWLEDGED_SECONDS = 86_400.0
+DRILL_TOLD_SECONDS = 7 * 86_400.0
 DOWN_PATIENCE_SECONDS = 20.0
 UNPROTECTED_PATIENCE_SECONDS = 60.0
 REFUSED_PATIENCE_SECONDS = 5.0
@@ -65,6 +68,7 @@ class Facts:
     certificates: Mapping[str, float] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     keeper_problem: str = ""
+    drills: tuple[DrillRecord, ...] = ()
 
 
 def events_of(facts: Facts) -> tuple[Event, ...]:
@@ -73,6 +77,8 @@ def events_of(facts: Facts) -> tuple[Event, ...]:
     for service in facts.view.services:
         if not service.service.watch_only:
             found += _service(facts, service)
+    for drill in facts.drills:
+        found += _drill(facts, drill)
     for run in facts.runs:
         found += _run(facts, run)
     return tuple(found)
@@ -389,24 +395,58 @@ def _waiting(facts: Facts, run: RunRecord, wait: RunWait) -> Event:
     )
 
 
-def drill_missed(drill: str, service: str, due: str, why: str) -> Event:
-    """A drill that was due and did not take place. `due`: a time of day."""
-    return Event(
-        key=f"drill-missed:{drill}:{due}",
-        topic=Topic.DRILL,
-        severity=Severity.WARNING,
-        stage="missed",
-        service=service,
-        headline=f"The drill {drill} of {service} was missed",
-        what=why,
-        where=service,
-        since=due,
-        command=f"twinsite explain {service}",
-        page="paging.md",
-        over_after_seconds=UNACKNOWLEDGED_SECONDS / 24,
-        tells_over=False,
-        once=True,
-    )
+# --- drills ------------------------------------------------------------------------------------------
+
+
+def _drill(facts: Facts, drill: DrillRecord) -> Iterator[Event]:
+    """What the calendar says of a drill; its runs are told of as runs."""
+    common: dict[str, Any] = {
+        "topic": Topic.DRILL,
+        "service": drill.service,
+        "where": drill.service,
+        "command": "twinsite drill list",
+        "page": "drills.md#when-a-drill-begins",
+        "tells_over": False,
+        "once": True,
+    }
+    missed, refused = drill.missed_at, drill.refused_slot
+    if missed is not None and _drill_is_news(facts, missed):
+        why = "no controller that could have begun it was there"
+        yield Event(
+            key=f"drill-missed:{drill.drill}:{missed:.0f}",
+            severity=Severity.WARNING,
+            headline=f"The drill {drill.drill} was missed",
+            what=drill.refused_why if refused == missed and drill.refused_why else why,
+            since=_text(missed),
+            **common,
+        )
+    elif refused is not None and drill.refused_code and _drill_is_news(facts, refused):
+        yield Event(
+            key=f"drill-refused:{drill.drill}:{refused:.0f}:{drill.refused_code}",
+            severity=Severity.INFO,
+            headline=f"The drill {drill.drill} does not begin: {drill.refused_code}",
+            what=drill.refused_why,
+            since=_text(refused),
+            **common,
+        )
+    if drill.left_at and not drill.run:
+        yield Event(
+            key=f"drill-left:{drill.drill}:{drill.last_run}",
+            severity=Severity.WARNING,
+            headline=f"The drill {drill.drill} has left its copy at {drill.left_at}",
+            what="it takes room there, and the drill does not count until the copy is removed",
+            site=drill.left_at,
+            patience_seconds=UNPROTECTED_PATIENCE_SECONDS,
+            **common,
+        )
+
+
+def _drill_is_news(facts: Facts, slot: float) -> bool:
+    return slot > facts.since and facts.now - slot < DRILL_TOLD_SECONDS
+
+
+def _text(unix_seconds: float) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def notice(run: str, service: str, text: str, *, kind: str, at: str) -> Event:

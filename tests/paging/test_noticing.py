@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator.core.records import LastMove, RunRecord, RunWait
 from orchestrator.core.view import View
+from orchestrator.drills.records import DrillRecord
 from orchestrator.mind import Judgement
 from orchestrator.paging.event import Event
-from orchestrator.paging.noticing import RUN_TOLD_SECONDS, Facts, drill_missed, events_of, notice
+from orchestrator.paging.noticing import RUN_TOLD_SECONDS, Facts, events_of, notice
 from orchestrator.store.continuity import Break, BreakCode, StoreTrust
 from sites.model import FailoverPolicy
 from sites.notify import TOPIC_WORDS, Severity, Topic
@@ -240,11 +241,33 @@ def test_a_run_that_waits_says_for_what() -> None:
     assert event.severity is Severity.CRITICAL
 
 
+def drill(**fields: Any) -> DrillRecord:
+    said = {"drill": "quarterly", "service": "s", "kind": "isolated", "since": 0.0, "handled_until": 0.0}
+    return DrillRecord(**(said | fields))
+
+
 def test_a_missed_drill_is_one_event_for_each_time_it_was_due() -> None:
-    first = drill_missed("crm quarterly", "crm", "2027-01-17T07:00:00Z", "no controller ran")
-    again = drill_missed("crm quarterly", "crm", "2027-04-18T06:00:00Z", "no controller ran")
+    [first] = events_of(facts(drills=(drill(missed=1, missed_at=NOW - 3600),)))
+    [again] = events_of(facts(drills=(drill(missed=2, missed_at=NOW - 60),)))
     assert (first.topic, first.severity, first.once) == (Topic.DRILL, Severity.WARNING, True)
     assert first.key != again.key
+    assert "was missed" in first.headline
+    assert events_of(facts(drills=(drill(missed=1, missed_at=NOW - 90_000),))) == (), "before this one knew"
+
+
+def test_a_drill_that_does_not_begin_says_why() -> None:
+    refused = drill(refused_code="lag-above-limit", refused_why="it lags by 90 s", refused_slot=NOW - 60)
+    [event] = events_of(facts(drills=(refused,)))
+    assert (event.severity, event.what) == (Severity.INFO, "it lags by 90 s")
+    missed = replace(refused, missed=1, missed_at=NOW - 60)
+    [event] = events_of(facts(drills=(missed,)))
+    assert (event.severity, event.what) == (Severity.WARNING, "it lags by 90 s")
+
+
+def test_a_copy_that_a_drill_has_left_is_told_of() -> None:
+    [event] = events_of(facts(drills=(drill(left_at="y", last_run="s-drill-1"),)))
+    assert (event.site, event.severity) == ("y", Severity.WARNING)
+    assert events_of(facts(drills=(drill(left_at="y", run="s-drill-1"),))) == ()
 
 
 def test_what_a_runbook_says_is_one_event_for_each_text() -> None:
