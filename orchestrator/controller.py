@@ -31,6 +31,7 @@ from orchestrator.mind import NO_TROUBLE, Judgement, ServiceMind, Trouble
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
 from orchestrator.pace import Paces
+from orchestrator.paging.desk import PagingDesk
 from orchestrator.pauses import Pauses
 from orchestrator.readings import DrillReading, Tally
 from orchestrator.rehearsed import Rehearsed
@@ -153,6 +154,7 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.paging: PagingDesk | None = None
         self.device_patrol = DevicePatrol(estate, site)
         self.report_desk: ReportDesk | None = None
         self.drills: DrillDesk | None = None

@@ -132,6 +132,7 @@ class Mover:
         self.watchers = Watchers()
         self.on_local_run: Callable[[RunRecord], None] = lambda record: None
         self.on_progress: Callable[[Progress], None] = lambda progress: None
+        self.on_notice: Callable[[Plan, str], None] = lambda plan, text: None
         self.run_record: Callable[[str], RunRecord | None] = lambda run: None
         self.what_it_leaves: Callable[[Progress, RunOutcome], Awaitable[tuple[str, ...]]] = _nothing_to_say
         self.trouble: Callable[[str], Trouble] = lambda service: NO_TROUBLE
@@ -529,6 +530,7 @@ class Mover:
     def _context(self, plan: Plan, errand: Errand) -> ActionContext:
         async def notify(text: str) -> None:
             log.warning("notice", run=plan.id, service=plan.service, text=text)
+            self.on_notice(plan, text)
 
         return ActionContext(
             estate=self._tools.estate,

@@ -12,6 +12,8 @@ from orchestrator.core.capacity import Owned, headroom
 from orchestrator.core.reach import Target, findings
 from orchestrator.core.records import RunRecord
 from orchestrator.core.view import ServiceView, View
+from orchestrator.paging.desk import PagingDesk
+from orchestrator.paging.outbox import OUTCOMES
 from orchestrator.readings import (
     CertificateReading,
     DeviceReading,
@@ -25,6 +27,7 @@ from orchestrator.readings import (
     ProbeReading,
     ReachReading,
     Readings,
+    ReceiverReading,
     ServiceReading,
     SiteReading,
     StoreReading,
@@ -34,6 +37,7 @@ from orchestrator.run_readings import run_readings
 from probes.model import Observation
 from runbooks.model import Kind
 from sites.drills import DrillKind
+from sites.notify import Severity
 
 _STARTED_NS = boottime_ns()
 _STARTED_UNIX_SECONDS = wall_unix_seconds()
@@ -80,6 +84,8 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             CertificateReading(identity=who, ends_unix_seconds=ends)
             for who, ends in sorted(controller.certificate_ends.items())
         ),
+        receivers=_receivers(controller.paging),
+        unacknowledged=_unacknowledged(controller.paging),
         devices=_devices(controller),
         hosts_off=Counter(host.site for host in controller.devices.off.hosts),
         power_cuts=dict(controller.devices.outcomes),
@@ -138,6 +144,27 @@ def _devices(controller: Controller) -> tuple[DeviceReading, ...]:
         DeviceReading(site=site, host=host, agent=agent, answers=said)
         for (site, host, agent), said in answers.items()
     )
+
+
+def _receivers(paging: PagingDesk | None) -> tuple[ReceiverReading, ...]:
+    return tuple(
+        ReceiverReading(
+            receiver=name,
+            waiting=len(one.waiting),
+            troubled=one.trouble is not None,
+            oldest_unix_seconds=one.waiting[0].written_at if one.waiting else None,
+            last_sent_unix_seconds=one.counted.last_sent_at,
+            outcomes={outcome: one.counted.outcomes.get(outcome, 0) for outcome in OUTCOMES},
+        )
+        for name, one in (paging.receivers.items() if paging is not None else ())
+    )
+
+
+def _unacknowledged(paging: PagingDesk | None) -> dict[str, int]:
+    if paging is None or not paging.receivers:
+        return {}
+    open_ones = [page.event.severity for page in paging.pages if page.acknowledged is None]
+    return {str(severity): open_ones.count(severity) for severity in Severity}
 
 
 def _trusted(view: View) -> bool | None:

@@ -18,12 +18,13 @@ from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.clock import boottime_ns, wall_unix_seconds
+from orchestrator.clock import boottime_ns, wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.counting import keep_counts
 from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
 from orchestrator.devices import CutHosts, Devices
 from orchestrator.drills.actions import with_drills
@@ -41,6 +42,9 @@ from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
 from orchestrator.ownership_actions import Errand, KeeperDesk, with_ownership
+from orchestrator.paging.desk import PagingDesk
+from orchestrator.paging.looking import facts_of
+from orchestrator.paging.noticing import Facts, notice
 from orchestrator.paths import controller_socket, history_path, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
 from orchestrator.power_orders import carried_out
@@ -110,11 +114,13 @@ class SiteController:
         """Reads every runbook that may be needed: raises RunbooksError for one that is wrong."""
         self._means = means
         self._estate, self._site = means.estate, means.site
+        self._started_ns = boottime_ns()
         self._wake = asyncio.Event()
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
         self._reports: asyncio.Queue[RunRecord] = asyncio.Queue()
-        tally = self._tally = Tally()
+        self._counted = asyncio.Event()
+        tally = self._tally = Tally(self._counted.set)
         # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
         self._starts = KeeperStarts(
@@ -204,6 +210,17 @@ class SiteController:
         )
         self.controller.drill_readings = DrillReadings(self._drills, wall_unix_seconds).readings
         self.controller.last_known = LastKnown(last_known_path(means.directory))
+        paging = self._paging = self.controller.paging = PagingDesk(
+            self._estate,
+            self._site,
+            means.base,
+            means.directory,
+            store=self._store,
+            journal=means.journal,
+        )
+        mover.on_notice = lambda plan, text: paging.tell(
+            notice(plan.id, plan.service, text, kind=str(plan.kind), at=wall_text())
+        )
         mover.on_local_run = self._take_run
         mover.run_record = self.controller.run_records.get
         mover.what_it_leaves = Leaving(self.controller).lines
@@ -257,6 +274,7 @@ class SiteController:
         store, controller = self._store, self.controller
         return (
             controller.run(),  # ended first: what a run asks for must not fail because the link has ended
+            keep_counts(self._tally, self._means.journal, self._counted),
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
@@ -275,10 +293,15 @@ class SiteController:
             follow(store, DRILLS, self._drills.board.take),
             self._drills.run(),
             self._keep_reports(),
+            self._paging.run(self._facts),
             controller.trend.run(),
             controller.books.run(),
             self._reports_desk.run(),
         )
+
+    def _facts(self, now: float, since: float) -> Facts:
+        up_seconds = (boottime_ns() - self._started_ns) / 1e9
+        return facts_of(self.controller, now=now, since=since, up_seconds=up_seconds)
 
     async def _watch_certificates(self) -> None:
         """When this site's certificates run out, now and then: they may be renewed meanwhile."""

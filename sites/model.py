@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from sites.blackouts import Blackout
 from sites.drills import DrillSpec
+from sites.notify import NotifySpec, named_receivers
 from sites.noun import NAME_PATTERN, Name, Noun
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
@@ -551,8 +552,16 @@ class Estate(Noun):
     blackouts: dict[Name, Blackout] = Field(
         default_factory=dict, description="when no drill begins by itself, by name"
     )
-    notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
+    notify: list[NotifySpec] = Field(default_factory=list, description="who is told of what")
+    docs_url: str | None = Field(
+        None, description="where people read these docs: links in messages begin with it"
+    )
     access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
+
+    @property
+    def receivers(self) -> dict[str, NotifySpec]:
+        """Who is told of what, by name, in the order of the list."""
+        return named_receivers(self.notify)
 
     def owner_of(self, who: str) -> str:
         """Whom `login@site` answers to; "" when nothing says so."""

@@ -20,6 +20,7 @@ from sites.rules_drills import DRILL_RULES
 from sites.rules_fence import FENCE_RULES
 from sites.rules_guard import GUARD_RULES
 from sites.rules_jumps import JUMP_RULES
+from sites.rules_notify import NOTIFY_RULES
 from sites.rules_policy import POLICY_RULES
 from sites.rules_timing import TIMING_RULES, is_url, stores
 
@@ -230,6 +231,7 @@ RULES: tuple[Rule, ...] = (
     *DOOR_RULES,
     *JUMP_RULES,
     *GUARD_RULES,
+    *NOTIFY_RULES,
     *FENCE_RULES,
     *POLICY_RULES,
     *DRILL_RULES,

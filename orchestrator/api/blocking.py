@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
 from orchestrator.api.drill_shapes import DrillList, DrillOrder
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
@@ -112,6 +113,14 @@ class Controller:
     def acknowledge(self, request: QuietRequest) -> Acted:
         """See Client.acknowledge."""
         return self._run(self._client.acknowledge(request))
+
+    def paging(self) -> PagingState:
+        """See Client.paging."""
+        return self._run(self._client.paging())
+
+    def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
+        """See Client.test_paging."""
+        return self._run(self._client.test_paging(request, within_seconds=within_seconds))
 
     def certify(self, request: CertifyRequest) -> CertificateStatus:
         """See Client.certify."""

@@ -17,6 +17,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from orchestrator.api.drill_shapes import DrillList, DrillOrder
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
@@ -206,6 +207,15 @@ class Client:
     async def accept_store(self, order: StoreOrder) -> Acted:
         """Have exactly that count, and trust the store from now on."""
         return await self._act("/v1/store/accept", order, Acted)
+
+    async def paging(self) -> PagingState:
+        """Who is told of what, what goes on, and what waits to be sent."""
+        return await self._read("/v1/paging", PagingState)
+
+    async def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
+        """Send test messages, and say what came of each."""
+        path = "/v1/paging/test"
+        return await self._ask("POST", path, request, TriedReceivers, within_seconds, changes=True)
 
     async def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """What is on file, newest first."""

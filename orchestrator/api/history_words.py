@@ -93,6 +93,15 @@ def _store_accepted(data: Mapping[str, Any]) -> str:
     )
 
 
+def _message(data: Mapping[str, Any]) -> str:
+    late = f" after {data['tries']} tries" if int(data.get("tries") or 0) > 1 else ""
+    return f"{data.get('receiver')} ({data.get('reason')}): {data.get('title')}: {data.get('outcome')}{late}"
+
+
+def _acknowledged(data: Mapping[str, Any]) -> str:
+    return f"{data.get('who')} acknowledged {', '.join(data.get('events') or [])}: {data.get('reason')}"
+
+
 def _loss(data: Mapping[str, Any]) -> str:
     kept = f"; kept at {data['kept_at']}" if data.get("kept_at") else ""
     return f"{data.get('run')}: {data.get('words')}{kept}"
@@ -138,6 +147,8 @@ def _drill_not_cleaned(data: Mapping[str, Any]) -> str:
 
 
 _WORDS = {
+    "message": _message,
+    "acknowledged": _acknowledged,
     "loss-reconciled": _loss,
     "step-stalled": _stalled,
     "run-sealed": _sealed,

@@ -21,6 +21,8 @@ from orchestrator.api import answers
 from orchestrator.api.drill_shapes import DrillOrder
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.output_stream import output_of
+from orchestrator.api.paging_shapes import TryRequest
+from orchestrator.api.paging_words import paging_state, tested
 from orchestrator.api.report_shapes import CountersignRequest
 from orchestrator.api.run_words import month_figures, run_figures, with_proof
 from orchestrator.api.shapes import (
@@ -47,6 +49,7 @@ from orchestrator.controller import Controller
 from orchestrator.drills.desk import DrillDesk
 from orchestrator.drills.telling import drill_list
 from orchestrator.orders import Orders
+from orchestrator.paging.desk import PagingDesk
 from orchestrator.refusing import OrderRefused
 from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import on_file
@@ -136,6 +139,8 @@ class LocalApi:
                 web.get("/v1/store", self._store),
                 web.post("/v1/store/plan", self._store_plan),
                 web.post("/v1/store/accept", self._store_accept),
+                web.get("/v1/paging", self._paging),
+                web.post("/v1/paging/test", self._paging_test),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -334,6 +339,18 @@ class LocalApi:
     async def _store_accept(self, request: web.Request) -> web.StreamResponse:
         order = await _body(request, StoreOrder)
         return _json(await self._store_desk().accept(order, self._who(request)))
+
+    def _paging_desk(self) -> PagingDesk:
+        desk = self._controller.paging
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller tells nobody of anything", wrong=True)
+        return desk
+
+    async def _paging(self, request: web.Request) -> web.StreamResponse:
+        return _json(paging_state(self._paging_desk(), self._controller.site))
+
+    async def _paging_test(self, request: web.Request) -> web.StreamResponse:
+        return _json(await tested(self._paging_desk(), await _body(request, TryRequest)))
 
     def _who(self, request: web.Request) -> str:
         return f"{caller(request)}@{self._controller.site}"

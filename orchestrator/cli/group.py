@@ -36,7 +36,7 @@ FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
         ),
     ),
     ("Rehearse", (("drill", ("drill",)),)),
-    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")),)),
+    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")), ("notify", ("notify",)))),
     (
         "Set up",
         (

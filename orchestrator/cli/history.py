@@ -18,6 +18,8 @@ KINDS = (
     "broken-glass",
     "reconciled",
     "accepted",
+    "message",
+    "acknowledged",
     "power-off",
     "powered-off",
     "power-back",
@@ -70,8 +72,8 @@ def history(
     """Show what was decided, newest first; with --trend, past runs.
 
     Every decision and every decision not to act, who certified what, where glass was broken and reconciled,
-    what each side had accepted when two sites parted, with the place where it is kept, which hosts
-    were switched off, and what a move lost in fact.
+    what each side had accepted when two sites parted, with the place where it is kept, which hosts were
+    switched off, what a move lost in fact, who was told of what, and who acknowledged it.
 
     The trend has each run's outage against its objective, what it was said to lose and lost, and by month how
     long runs and steps took. Single runs are kept for ten years and single steps for two; months for ever.

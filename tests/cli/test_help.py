@@ -37,6 +37,7 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
             "store", "store status", "store accept", "emergency", "journal", "journal import",
             "plan", "plan switchover", "plan failover", "plan failback", "switchover", "failover", "failback",
             "pause", "resume", "acknowledge",
+            "notify", "notify test", "notify list", "notify outbox", "notify template",
             "config", "config check", "config schema", "hosts", "hosts check", "fence",
             "fence check", "runbook", "runbook check",
             "runbook graph", "runbook show",

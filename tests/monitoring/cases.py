@@ -57,6 +57,8 @@ def _of(observer: str) -> dict[str, str]:
     }
     for site in (D, M, W):
         here[s("site_info", site=site, kind="witness" if site == W else "data", **by)] = 1
+        if site != W:
+            here[s("lease_remaining_seconds", site=site, **by)] = 8
         here[s("store_member_reachable", from_site=observer, member=site, **by)] = 1
         here[s("observers_disagree", service="", site=site, **by)] = 0
         for other in {D, M, W} - {site}:
@@ -172,6 +174,13 @@ CASES: tuple[Case, ...] = (
         {"site": M},
     ),
     Case(
+        "TwinsiteSiteDark",
+        gone(M) | {s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0")},
+        165,
+        240,
+        {"site": M},
+    ),
+    Case(
         "TwinsiteWitnessLost",
         both("reachable", until(1, 10, "0+0"), from_site=D, to_site=W)
         | both("reachable", until(1, 10, "0+0"), from_site=M, to_site=W),
@@ -238,6 +247,20 @@ CASES: tuple[Case, ...] = (
         180,
         240,
         {"service": "ebs"},
+    ),
+    Case(
+        "TwinsiteMoveBeyondObjective",
+        both("run_projected_within_rto", f"_x10 0+0x{LENGTH}", service="ebs", kind="failover"),
+        150,
+        180,
+        {"service": "ebs", "kind": "failover"},
+    ),
+    Case(
+        "TwinsiteRunSlow",
+        both("run_stalled", f"_x10 1+0x{LENGTH}", service="ebs", kind="failover"),
+        195,
+        225,
+        {"service": "ebs", "kind": "failover"},
     ),
     Case(
         "TwinsiteRunStalled",
@@ -316,10 +339,21 @@ CASES: tuple[Case, ...] = (
         value={"humanizeDuration": "2d 0h 0m 0s"},
     ),
     Case(
+        "TwinsiteReceiverFailing",
+        {s("receiver_failing", receiver="on-call", observer=D): until(0, 10, "1+0")},
+        720,
+        810,
+        {"receiver": "on-call"},
+    ),
+    Case(
         "TwinsiteStoreUnreachable",
-        {s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15")},
+        {
+            s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15"),
+            # What it knows of the other site is as old, and proves nothing.
+            s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0"),
+        },
         165,
-        240,
+        300,
         {"observer": D},
     ),
     Case(
