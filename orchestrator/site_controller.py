@@ -205,8 +205,15 @@ class SiteController:
         self._reports_desk = ReportDesk(self.controller, self._store, files)
         self.controller.report_desk = self._reports_desk
         mover.on_ended = self._reports_desk.seal
+        self._orders = Orders(self.controller, self._certificates, self._store)
         self.controller.drills = self._drills = DrillDesk(
-            self.controller, self._store, means.drivers, lambda: self._catalogue, means.base
+            self.controller,
+            self._store,
+            means.drivers,
+            lambda: self._catalogue,
+            lambda: self._orders,
+            means.transport,
+            means.base,
         )
         self.controller.drill_readings = DrillReadings(self._drills, wall_unix_seconds).readings
         self.controller.last_known = LastKnown(last_known_path(means.directory))
@@ -230,7 +237,9 @@ class SiteController:
     def _tools(self, desk: KeeperDesk) -> Tools:
         means = self._means
         catalogue = with_ownership(shipped_actions(), desk)
-        catalogue = self._catalogue = with_drills(catalogue, lambda call: self._drills.drawing.looked(call))
+        catalogue = self._catalogue = with_drills(
+            catalogue, lambda call: self._drills.drawing.looked(call), lambda: self._drills.drawing.moving
+        )
         return Tools(
             estate=self._estate,
             site=self._site,
@@ -252,7 +261,7 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        orders = Orders(self.controller, self._certificates, self._store)
+        orders = self._orders
         site_orders = SiteOrders(self.controller, orders, self._store)
         api = LocalApi(self.controller, orders, site_orders, self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics

@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
+from orchestrator.drills.moving import Moving
 from runbooks.catalogue import ActionCatalogue, Arguments
 from runbooks.context import ActionContext, Call, Result, bounded
-from runbooks.errors import ActionMisused
+from runbooks.errors import ActionMisused, StepFailed
+from sites.output import last_lines
 from sites.replication.rehearsal import Question, Rehearsal, Rehearses
 
 Looks = Callable[[Call], Awaitable[str]]
@@ -18,6 +20,20 @@ Looks = Callable[[Call], Awaitable[str]]
 
 class Nothing(Arguments):
     """These words take nothing: the plan says where."""
+
+
+class Stay(Arguments):
+    """How long the service stays at the other site."""
+
+    for_seconds: float = Field(ge=0, description="in seconds")
+
+
+class Block(Arguments):
+    """A thing of the other site that is made unreachable, or reachable again."""
+
+    host: str = Field(description="where the commands run: site/role")
+    run: str = Field(description="what is done")
+    verify: str | None = Field(None, description="exit status 0: it is so")
 
 
 class Asked(Arguments):
@@ -68,8 +84,30 @@ async def _remove(context: ActionContext, call: Call) -> Result:
     return Result(bounded(said))
 
 
-def with_drills(catalogue: ActionCatalogue, looks: Looks) -> ActionCatalogue:
-    """The catalogue with the `drill` words. `looks`: what a tabletop drill finds at this moment."""
+async def _block(context: ActionContext, call: Call) -> Result:
+    asked: Any = call.arguments
+    for command in (asked.run, *((asked.verify,) if asked.verify else ())):
+        done = await context.transport.run(
+            context.host(asked.host), command, timeout_seconds=call.timeout_seconds
+        )
+        if done.exit_status != 0:
+            said = last_lines(done.stderr) or last_lines(done.stdout) or "nothing"
+            raise StepFailed(f"`{command}` ended with status {done.exit_status}; it said: {said}")
+    return Result(f"done at {asked.host}")
+
+
+def with_drills(catalogue: ActionCatalogue, looks: Looks, moving: Callable[[], Moving]) -> ActionCatalogue:
+    """The catalogue with the `drill` words. `looks`: what a tabletop drill finds at this moment; `moving`:
+    what moves the service of a live one."""
+
+    async def away(context: ActionContext, call: Call) -> Result:
+        return Result(bounded(await moving().away(call)))
+
+    async def stay(context: ActionContext, call: Call) -> Result:
+        return Result(bounded(await moving().stay(context, call, call.arguments.for_seconds)))
+
+    async def home(context: ActionContext, call: Call) -> Result:
+        return Result(bounded(await moving().home(call)))
 
     async def look(context: ActionContext, call: Call) -> Result:
         return Result(bounded(await looks(call)))
@@ -80,7 +118,14 @@ def with_drills(catalogue: ActionCatalogue, looks: Looks) -> ActionCatalogue:
     catalogue = catalogue.with_action(
         "drill.ask", Asked, _ask, summary="ask the copy", idempotent=True, changes=False
     )
+    catalogue = catalogue.with_action(
+        "drill.stay", Stay, stay, summary="stay at the other site", idempotent=True, changes=False
+    )
+    for word, summary in (("block", "make something unreachable"), ("unblock", "take that back")):
+        catalogue = catalogue.with_action(f"drill.{word}", Block, _block, summary=summary, idempotent=True)
     for word, act, summary in (
+        ("away", away, "move the service to the other site"),
+        ("home", home, "move the service home again"),
         ("room", _room, "make sure that there is room for a copy"),
         ("copy", _copy, "make a copy of the standby"),
         ("start", _start, "start the copy where nobody can reach it"),

@@ -34,9 +34,13 @@ class DrillBoard:
         self._store = store
         self.records: dict[str, DrillRecord] = {}
         self.turn = TurnRecord()
+        self._revisions: dict[str, int] = {}
 
     def take(self, item: KeyValue) -> None:
-        """Something under `drills/` was written."""
+        """Something under `drills/` was written. Our own writes are known sooner than they are told."""
+        if item.mod_revision < self._revisions.get(item.key, 0):
+            return
+        self._revisions[item.key] = item.mod_revision
         try:
             if item.key == TURN:
                 self.turn = decode(TurnRecord, item.value)
@@ -73,6 +77,8 @@ class DrillBoard:
                     puts.append(Put(TURN, encode(turned)))
                 result = await self._store.transact(compares, puts, [key], timeout_seconds=STORE_SECONDS)
                 if result.succeeded:
+                    for put in puts:
+                        self._revisions[put.key] = max(result.revision, self._revisions.get(put.key, 0))
                     self.records[drill] = after
                     self.turn = turned if turned is not None else self.turn
                     return after

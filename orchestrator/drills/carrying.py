@@ -13,11 +13,12 @@ import structlog
 
 from orchestrator.clock import wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
-from orchestrator.core.records import Movement, RunRecord
+from orchestrator.core.records import RunRecord
 from orchestrator.core.view import View
 from orchestrator.drills.board import DrillBoard, NotWritten
 from orchestrator.drills.drawing import GIVES_WAY, Drawing
 from orchestrator.drills.ground import service_in
+from orchestrator.drills.moving import still_away
 from orchestrator.drills.records import DrillRecord, TurnRecord
 from orchestrator.ownership_actions import Errand
 from runbooks.errors import NotUnderWay, RunbooksError
@@ -26,9 +27,10 @@ from runbooks.planned import Plan
 from runbooks.progress import fold, plan_of
 from runbooks.steered import Order, Verb
 from sites.drills import DrillSpec
-from sites.errors import SitesError
+from sites.errors import DriverTrouble, SitesError
 from sites.replication.rehearsal import Rehearses
 from sites.replication.words import ReplicationDriver
+from sites.transport import Transport
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +49,7 @@ class Live:
     drill: DrillSpec
     run: str
     task: "asyncio.Task[None]"
+    errand: Errand
     stopped: str = ""
 
 
@@ -60,15 +63,19 @@ class Carrying:
         board: DrillBoard,
         drawing: Drawing,
         filed: Filed,
+        transport: Transport,
     ) -> None:
         self._controller = controller
         self._drivers = drivers
         self._site = controller.site
         self._drawing = drawing
         self._filed = filed
+        self._transport = transport
         self.board = board
         self.live: dict[str, Live] = {}
+        self.starting: set[str] = set()
         self._clean_again: dict[str, float] = {}
+        self._said: dict[str, str] = {}
 
     async def aclose(self) -> None:
         """End what is under way; runs journal what they leave, and are gone on with later."""
@@ -79,7 +86,7 @@ class Carrying:
 
     def carry(self, drill: DrillSpec, plan: Plan, errand: Errand, *, publish: bool) -> None:
         task = asyncio.ensure_future(self._carried(drill, plan, errand, publish=publish))
-        self.live[drill.name] = Live(drill, plan.id, task)
+        self.live[drill.name] = Live(drill, plan.id, task, errand)
         task.add_done_callback(lambda done: self._ended(drill.name, done))
 
     def _ended(self, name: str, done: "asyncio.Task[None]") -> None:
@@ -181,23 +188,31 @@ class Carrying:
             record = self.board.records.get(live.drill.name)
             if live.stopped or record is None or record.run != live.run:
                 continue
-            if why := self._must_end(view, live.drill, record):
+            if why := self._must_end(view, live, record):
                 await self.stop(live, why)
+
+    async def take_up(self, drill: DrillSpec) -> None:
+        """What this controller was cut off from goes on, whoever owns the service by now: a live drill
+        has moved it away itself, and any other one gives way."""
+        record = self.board.records.get(drill.name)
+        if drill.name in self.live or drill.name in self.starting:
+            return
+        if record is not None and record.run and record.site == self._site:
+            await self._go_on(drill, record)
 
     async def see_to(self, view: View, drill: DrillSpec, record: DrillRecord) -> None:
         """A drill that stands as under way, of a service that is ours."""
-        if drill.name in self.live:
+        if drill.name in self.live or record.site == self._site:
             return
-        if record.site == self._site:
-            await self._go_on(drill, record)
-        elif view.peer_is_silent or view.peer_lease_over:
+        if view.peer_is_silent or view.peer_lease_over:
             await self._end_of_another(drill, record)
 
-    def _must_end(self, view: View, drill: DrillSpec, record: DrillRecord) -> str:
-        found = service_in(view, drill.service)
+    def _must_end(self, view: View, live: Live, record: DrillRecord) -> str:
+        drill, found = live.drill, service_in(view, live.drill.service)
         held = found.record if found is not None else None
-        if held is not None and (held.movement is Movement.MOVING or held.primary != self._site):
-            return GIVES_WAY
+        gives_way = live.errand.gives_way
+        if held is not None and gives_way is not None and (why := gives_way(held)):
+            return why
         late_seconds = wall_unix_seconds() - (record.began or 0.0)
         if late_seconds > drill.ends_within_seconds:
             return f"it took longer than its ends_within, {drill.ends_within_seconds:g} s"
@@ -206,6 +221,7 @@ class Carrying:
     async def stop(self, live: Live, why: str) -> None:
         """Nothing more is begun, then what works on the copy is ended: so the step under way ends too."""
         live.stopped = why
+        self._drawing.moving.stopped.add(live.run)
         log.warning("drill-abandoned", drill=live.drill.name, run=live.run, why=why)
         try:
             await self._controller.mover.steer(live.run, self._seen(live.run, why))
@@ -264,13 +280,32 @@ class Carrying:
             )
 
     async def _removed(self, drill: DrillSpec, site: str) -> bool:
-        driver = self._drivers.get(drill.service)
-        if not isinstance(driver, Rehearses):
-            return True
+        """Whether nothing of the drill is left there; what is, is on file once, however often it is tried."""
         try:
-            said = await driver.rehearsal.remove(site, timeout_seconds=CLEAN_SECONDS)
+            said = await self._left_nothing(drill, site)
         except SitesError as fault:
-            await self._filed(NOT_CLEANED, drill, {"site": site, "why": str(fault)})
+            if self._said.get(drill.name) != str(fault):
+                self._said[drill.name] = str(fault)
+                await self._filed(NOT_CLEANED, drill, {"site": site, "why": str(fault)})
             return False
+        self._said.pop(drill.name, None)
         await self._filed(CLEANED, drill, {"site": site, "how": said})
         return True
+
+    async def _left_nothing(self, drill: DrillSpec, site: str) -> str:
+        """Remove what is left; what was removed. Raises SitesError."""
+        driver = self._drivers.get(drill.service)
+        if not drill.kind.moves:
+            if not isinstance(driver, Rehearses):
+                return "there is nothing to remove"
+            return await driver.rehearsal.remove(site, timeout_seconds=CLEAN_SECONDS)
+        for name, block in drill.block.items():
+            host_site, _, role = block.host.partition("/")
+            host = self._controller.estate.sites[host_site].hosts[role]
+            done = await self._transport.run(host, block.unblock, timeout_seconds=block.timeout_seconds)
+            if done.exit_status != 0:
+                raise DriverTrouble(f"{name} could not be made reachable again: status {done.exit_status}")
+        if still_away(self._controller.desk.record(drill.service), site):
+            home = f"`twinsite failback {drill.service}`"
+            raise DriverTrouble(f"{drill.service} is still at {site}, where the drill took it: {home}")
+        return "the service is home, and nothing is blocked"

@@ -25,6 +25,7 @@ from orchestrator.drills.drawing import Drawing
 from orchestrator.drills.ground import Grounds, service_in
 from orchestrator.drills.interlocks import Held, first_held
 from orchestrator.drills.records import DrillRecord, TurnRecord
+from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
 from orchestrator.store.base import Store
 from runbooks.catalogue import ActionCatalogue
@@ -32,6 +33,7 @@ from runbooks.errors import RunbooksError
 from sites.drills import DrillKind, DrillSpec
 from sites.errors import SitesError
 from sites.replication.words import ReplicationDriver
+from sites.transport import Transport
 
 log = structlog.get_logger(__name__)
 
@@ -51,19 +53,22 @@ class DrillDesk:
         store: Store,
         drivers: Mapping[str, ReplicationDriver],
         catalogue: Callable[[], ActionCatalogue],
+        orders: Callable[[], Orders],
+        transport: Transport,
         base: Path,
     ) -> None:
-        """`catalogue`: the action words that runs have here."""
+        """`catalogue`: the action words that runs have here; `orders`: the desk where moves are ordered."""
         self._controller = controller
         self._base = base
         self._site = controller.site
         self.drills = {drill.name: drill for drill in controller.estate.drills}
         self.board = DrillBoard(store)
         self.grounds = Grounds(controller, drivers, self.board)
-        self.drawing = Drawing(controller, drivers, catalogue)
-        self._carrying = Carrying(controller, drivers, self.board, self.drawing, self._file)
+        self.drawing = Drawing(controller, drivers, catalogue, orders)
+        self._carrying = Carrying(controller, drivers, self.board, self.drawing, self._file, transport)
         self._files_read_at = float("-inf")
         self._problems: dict[str, str] = {}
+        self._beginning = asyncio.Lock()
         self._told: dict[str, tuple[float | None, str]] = {}
 
     # --- running --------------------------------------------------------------------------------------
@@ -86,10 +91,10 @@ class DrillDesk:
             return  # whose the services are is not known
         due: list[tuple[DrillSpec, Slot]] = []
         for drill in self.drills.values():
-            if not self._owned_here(view, drill.service):
-                continue
             try:
-                slot = await self._take_care(view, drill)
+                await self._carrying.take_up(drill)
+                owned = self._owned_here(view, drill.service)
+                slot = await self._take_care(view, drill) if owned else None
             except (NotWritten, RunbooksError, SitesError) as fault:
                 self._problem(drill, str(fault))
                 continue
@@ -256,7 +261,16 @@ class DrillDesk:
         return self.drills[name]
 
     async def _begin(self, drill: DrillSpec, slot: Slot | None, who: str, why: str) -> str:
-        """Take the turn, in the store, and begin. Raises OrderRefused."""
+        """Take the turn, in the store, and begin; one at a time. Raises OrderRefused."""
+        async with self._beginning:
+            # From the write on it stands as under way here: it is not to be taken for one that was cut off.
+            self._carrying.starting.add(drill.name)
+            try:
+                return await self._begun(drill, slot, who, why)
+            finally:
+                self._carrying.starting.discard(drill.name)
+
+    async def _begun(self, drill: DrillSpec, slot: Slot | None, who: str, why: str) -> str:
         plan = self.drawing.drawn(drill, why)
         now = wall_unix_seconds()
 
@@ -273,7 +287,7 @@ class DrillDesk:
                 site=self._site,
                 began=now,
                 slot=slot.at.timestamp() if slot is not None else None,
-                left_at=plan.to_site if drill.kind is DrillKind.ISOLATED else "",
+                left_at=plan.to_site if drill.kind is not DrillKind.TABLETOP else "",
             )
 
         def turn(there: TurnRecord) -> TurnRecord | None:

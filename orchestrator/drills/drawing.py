@@ -10,7 +10,9 @@ from orchestrator.core.records import Movement, ServiceRecord
 from orchestrator.core.statement import statement
 from orchestrator.drills import plans
 from orchestrator.drills.ground import service_in
+from orchestrator.drills.moving import Moving
 from orchestrator.mover import run_id
+from orchestrator.orders import Orders
 from orchestrator.ownership_actions import Errand
 from orchestrator.refusing import OrderRefused
 from runbooks.catalogue import ActionCatalogue
@@ -26,17 +28,20 @@ GIVES_WAY = "the service is being moved, or has been: the drill gives way"
 
 
 class Drawing:
-    """One controller's. `catalogue`: the action words that runs have here."""
+    """One controller's. `catalogue`: the action words that runs have here; `orders`: where moves are
+    ordered."""
 
     def __init__(
         self,
         controller: Controller,
         drivers: Mapping[str, ReplicationDriver],
         catalogue: Callable[[], ActionCatalogue],
+        orders: Callable[[], Orders],
     ) -> None:
         self._controller = controller
         self._drivers = drivers
         self._catalogue = catalogue
+        self.moving = Moving(controller, orders)
 
     def drawn(self, drill: DrillSpec, why: str) -> Plan:
         """The drill's plan. Raises OrderRefused."""
@@ -59,8 +64,17 @@ class Drawing:
                 words=words,
                 reason=why,
             )
-        if drill.kind is not DrillKind.TABLETOP:
-            raise OrderRefused("drill-kind-missing", f"{drill.kind} drills are not carried out yet")
+        if drill.kind.moves:
+            sites = self._controller.estate.sites
+            return plans.live(
+                run,
+                drill,
+                from_site=from_site,
+                to_site=to_site,
+                titles={site: sites[site].title or site for site in service.sites},
+                epoch=epoch,
+                reason=why,
+            )
         try:
             moves = {
                 name: self._controller.mover.draw(
@@ -117,12 +131,21 @@ class Drawing:
             plan,
             who=who,
             why=why,
-            statement=f"the drill {drill.name!r}: nothing of {drill.service} is touched",
+            statement=_statement(drill, plan),
             loss_bound_seconds=0.0,
         )
 
         def gives_way(held: ServiceRecord) -> str:
+            if drill.kind.moves:
+                return self.moving.gives_way(plan, held)
             moved = (held.primary, held.epoch) != (plan.from_site, plan.epoch)
             return GIVES_WAY if moved or held.movement is Movement.MOVING else ""
 
         return Errand(record, who=who, why=why, gives_way=gives_way)
+
+
+def _statement(drill: DrillSpec, plan: Plan) -> str:
+    if not drill.kind.moves:
+        return f"the drill {drill.name!r}: nothing of {drill.service} is touched"
+    moves = f"{drill.service} moves to {plan.to_site} and home again, in order, and loses nothing"
+    return f"the drill {drill.name!r}: {moves}; it is down for a moment twice"

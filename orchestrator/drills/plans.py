@@ -15,6 +15,8 @@ LOOK_SECONDS = 30.0
 START_SECONDS = 600.0
 PROMOTE_SECONDS = 120.0
 REMOVE_SECONDS = 300.0
+STAY_MORE_SECONDS = 900.0
+"""How long the old primary may take to become a standby again, beyond the stay."""
 OWN_QUESTION = "The copy answers"
 
 
@@ -102,6 +104,52 @@ def isolated(
 def _questions(checks: Iterable[DrillCheck]) -> list[Any]:
     own = DrillCheck.model_construct(name=OWN_QUESTION, sql=None, run=None, expect=None, timeout_seconds=60.0)
     return [own, *checks]
+
+
+def live(
+    run: str,
+    drill: DrillSpec,
+    *,
+    from_site: str,
+    to_site: str,
+    titles: Mapping[str, str],
+    epoch: int,
+    reason: str,
+) -> Plan:
+    """Away by a planned move, a stay, and home by another one. In an isolation drill things of the other
+    site are made unreachable before, and reachable again after."""
+    steps: list[PlannedStep] = []
+    before: tuple[str, ...] = ()
+
+    def then(name: str, title: str, timeout_seconds: float, **more: Any) -> None:
+        nonlocal before
+        steps.append(_step(name, title, to_site, before, timeout_seconds, **more))
+        before = (name,)
+
+    for name, block in drill.block.items():
+        arguments = {"host": block.host, "run": block.block, "verify": block.verify}
+        title = f"Make {name} unreachable"
+        then(f"block-{name}", title, block.timeout_seconds, word="block", arguments=arguments)
+    then("away", f"Move it to {titles[to_site]}", drill.ends_within_seconds)
+    title = f"Stay at {titles[to_site]}, and see that it works there"
+    stay_seconds = drill.stay_seconds + STAY_MORE_SECONDS
+    then("stay", title, stay_seconds, arguments={"for_seconds": drill.stay_seconds})
+    then("home", f"Move it home to {titles[from_site]}", drill.ends_within_seconds)
+    for name, block in drill.block.items():
+        arguments = {"host": block.host, "run": block.unblock}
+        title = f"Make {name} reachable again"
+        then(f"unblock-{name}", title, block.timeout_seconds, word="unblock", arguments=arguments)
+    part = Part(PART, "built in", f"It moves to {titles[to_site]} and home again", tuple(steps))
+    return compose(
+        part,
+        run_id=run,
+        kind=Kind.DRILL,
+        service=drill.service,
+        from_site=from_site,
+        to_site=to_site,
+        epoch=epoch,
+        reason=reason,
+    )
 
 
 def tabletop(

@@ -30,12 +30,16 @@ async def world(*drills: dict[str, Any], **of: Any) -> AsyncIterator[TwoSites]:
     """Two sites with these drills, and a client that writes."""
     async with two_sites(estate(drills=drills or (ISOLATED,), **of)) as there:
         there.writer()
-        await there.until(lambda: all(_lag_known(site) for site in there.sites.values()))
+        await there.until(lambda: all(lag_known(site) for site in there.sites.values()))
         yield there
 
 
-def _lag_known(site: Site) -> bool:
+def lag_known(site: Site) -> bool:
     return all(service.lag_seconds is not None for service in site.controller.view().services)
+
+
+def _runs_known_over(site: Site) -> bool:
+    return all(run.over for run in site.controller.run_records.values())
 
 
 def kept(there: TwoSites, drill: str = "weekly") -> DrillRecord | None:
@@ -188,8 +192,9 @@ async def test_a_drill_that_is_due_begins_once_at_the_owners_site_alone() -> Non
 async def test_after_a_move_the_other_sites_controller_takes_care_of_it() -> None:
     async with world() as there:
         await there.morpeth.move("switchover")
-        await there.until(lambda: there.steady(at=MORPETH))
+        await there.until(lambda: there.steady(at=MORPETH) and all(run.over for run in there.runs()))
         assert await refused(there.durham) == "not-the-holder"
+        await there.until(lambda: lag_known(there.morpeth) and _runs_known_over(there.morpeth))
         run = await order(there.morpeth)
         await there.until(lambda: ended(there))
         assert (await there.detail(run, there.durham)).to_site == DURHAM
