@@ -74,8 +74,8 @@ class MoveReading:
 class ServiceReading:
     """One service. `primary` counts only if `owner_known`: None is then nobody, after a give-up.
     `unprotected_since_unix_seconds` is None while the service is protected, `pause_until_ns` while it is not
-    paused. `drill_due_unix_seconds`: by when its next drill is to have succeeded; `drill_of_todays_plan`:
-    whether the last one that did was of exactly what would be carried out today."""
+    paused. `drill_of_todays_plan`: whether the last successful drill was of exactly what would be carried out
+    today."""
 
     service: str
     sites: tuple[str, str]
@@ -94,10 +94,26 @@ class ServiceReading:
     protected: bool | None = None
     unprotected_since_unix_seconds: float | None = None
     drill_last_success_unix_seconds: float | None = None
-    drill_due_unix_seconds: float | None = None
     drill_of_todays_plan: bool | None = None
     last_move: MoveReading | None = None
     run_waits: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReading:
+    """One drill of the calendar, by what stands in the store of it. `next_due_unix_seconds`: as far as
+    blackouts go. `left_behind`: a copy is still to be removed."""
+
+    drill: str
+    service: str
+    kind: str
+    running: bool | None = None
+    next_due_unix_seconds: float | None = None
+    overdue: bool | None = None
+    missed: int | None = None
+    last_success_unix_seconds: float | None = None
+    last_success_seconds: float | None = None
+    left_behind: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,6 +399,7 @@ class Readings:
     services: tuple[ServiceReading, ...] = ()
     instances: tuple[InstanceReading, ...] = ()
     lags: tuple[LagReading, ...] = ()
+    drills: tuple[DrillReading, ...] = ()
     probes: tuple[ProbeReading, ...] = ()
     reaches: tuple[ReachReading, ...] = ()
     disagreements: tuple[DisagreementReading, ...] = ()

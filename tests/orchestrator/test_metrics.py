@@ -17,6 +17,7 @@ from orchestrator.readings import (
     CertificateReading,
     DeviceReading,
     DisagreementReading,
+    DrillReading,
     FindingReading,
     HeadroomReading,
     InstanceReading,
@@ -59,9 +60,9 @@ SHAPES = {
 }
 # Drills are not carried out yet.
 NOBODY_KNOWS = {
+    "Readings.drills",
     "ServiceReading.drill_last_success_unix_seconds",
-    "ServiceReading.drill_due_unix_seconds",
-    "ServiceReading.drill_of_todays_plan",
+    *(f"DrillReading.{each.name}" for each in fields(module.DrillReading)),
 }
 
 
@@ -138,7 +139,6 @@ def known() -> Readings:
                 protected=False,
                 unprotected_since_unix_seconds=1_790_000_000.0,
                 drill_last_success_unix_seconds=1_780_000_000.0,
-                drill_due_unix_seconds=1_788_000_000.0,
                 drill_of_todays_plan=False,
                 last_move=MoveReading(
                     ended_unix_seconds=1_790_000_001.0,
@@ -167,6 +167,20 @@ def known() -> Readings:
                 sampled_at_ns=97 * S,
                 seconds=0.0,
                 bytes=0,
+            ),
+        ),
+        drills=(
+            DrillReading(
+                drill="ebs quarterly",
+                service="ebs",
+                kind="isolated",
+                running=False,
+                next_due_unix_seconds=1_795_000_000.0,
+                overdue=False,
+                missed=1,
+                last_success_unix_seconds=1_780_000_000.0,
+                last_success_seconds=28.0,
+                left_behind=False,
             ),
         ),
         probes=(
