@@ -502,6 +502,17 @@ _CONTROLLERS = AlertGroup(
             "Renew it today: `twinsite certs renew`.",
             "certificates.md#before-they-run-out",
         ),
+        Alert(
+            "TwinsiteReceiverFailing",
+            Severity.WARNING,
+            Owner.PLATFORM,
+            "max by (receiver) (twinsite_receiver_failing) == 1",
+            600,
+            "No message gets out to {{ $labels.receiver }}",
+            "Whoever is reached there is told of nothing. What waits is sent later, or by the other site.",
+            "Type `twinsite notify outbox`: it says why; then `twinsite notify test`.",
+            "paging.md#when-a-receiver-does-not-answer",
+        ),
     ),
 )
 
@@ -570,7 +581,7 @@ _DRILLS = AlertGroup(
             f"max by (service, drill, kind) ({_awake('twinsite_drill_overdue')}) == 1",
             300,
             "The drill {{ $labels.drill }} of {{ $labels.service }} is overdue",
-            "Its last success is longer ago than the calendar allows.",
+            "Its last success is longer ago than the estate's file allows, or there was none.",
             "Type `twinsite drill calendar` to see what kept it from being done; do it in the next window.",
             "monitoring.md#drills",
         ),

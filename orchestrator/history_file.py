@@ -7,7 +7,7 @@ it is kept. It can be made anew from the runs in the store, as far as they are t
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -251,11 +251,3 @@ def _month(unix_seconds: float) -> str:
 def _month_start(unix_seconds: float) -> float:
     at = datetime.fromtimestamp(max(0.0, unix_seconds), UTC)
     return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
-
-
-def as_rows(found: Iterable[Figures]) -> list[dict[str, Any]]:
-    """Figures as flat rows, for tables: without what a table has no room for."""
-    return [
-        {key: value for key, value in asdict(one).items() if key not in ("steps", "made_from")}
-        for one in found
-    ]

@@ -523,6 +523,51 @@ _ACTING = MetricGroup(
     ),
 )
 
+_PAGING = MetricGroup(
+    "Telling people",
+    (
+        _counter(
+            "notifications_total",
+            "receiver outcome",
+            lambda r, _: (
+                ((x.receiver, outcome), count) for x in r.receivers for outcome, count in x.outcomes.items()
+            ),
+            "Messages by what became of them: `sent`, `given-up`, `dropped` (too many waited), `withdrawn` "
+            "(the other site sent it); `failed` counts single tries. Goes on over a restart.",
+        ),
+        _gauge(
+            "notifications_waiting",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.waiting) for x in r.receivers),
+            "Messages that have not got out to the receiver yet.",
+        ),
+        _gauge(
+            "notification_oldest_waiting_timestamp_seconds",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.oldest_unix_seconds) for x in r.receivers),
+            "Unix time at which the oldest message that waits was written; absent while none does.",
+        ),
+        _gauge(
+            "notification_last_sent_timestamp_seconds",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.last_sent_unix_seconds) for x in r.receivers),
+            "Unix time at which a message last got out to the receiver; absent while none has.",
+        ),
+        _gauge(
+            "receiver_failing",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.troubled) for x in r.receivers),
+            "1 while the last try to send something to the receiver failed, 0 if it did not.",
+        ),
+        _gauge(
+            "pages_unacknowledged",
+            "severity",
+            lambda r, _: (((severity,), count) for severity, count in r.unacknowledged.items()),
+            "What goes on, people are told of, and nobody has acknowledged, as this controller sees it.",
+        ),
+    ),
+)
+
 _SELF = MetricGroup(
     "The controller itself",
     (
@@ -657,5 +702,5 @@ _ROOM = MetricGroup(
     ),
 )
 
-GROUPS = (_REPLICATION, _OWNERSHIP, _SEEING, _ACTING, _ROOM, _SELF)
+GROUPS = (_REPLICATION, _OWNERSHIP, _SEEING, _ACTING, _PAGING, _ROOM, _SELF)
 METRICS: tuple[MetricRow, ...] = tuple(row for group in GROUPS for row in group.rows)

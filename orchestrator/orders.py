@@ -391,21 +391,22 @@ class Orders:
         self._drafter.check_idle(drawn.plan.service)
         words, bound = statement(view, service, wish)  # frozen at the moment of decision
         covers: tuple[str, ...] = ()
+        besides = ""
         if wish.power_off:
             covers = drawn.covers
             self._power.check(view, service, covers)
-            words += f"; {who} has {self._power.hosts(covers)} switched off first: {reason}"
+            besides += f"; {who} has {self._power.hosts(covers)} switched off first: {reason}"
         if drawn.certificate is not None:
             covers = tuple(drawn.certificate.body["covers"])
             self._drafter.check_covers(view, covers)
             reason = drawn.request.reason
             kept = await self.certificates.put_on_file(drawn.certificate.id, who, signature)
-            words += f"; {who} certified {wish.from_site} down: {reason} (certificate {kept.id})"
+            besides += f"; {who} certified {wish.from_site} down: {reason} (certificate {kept.id})"
             self._drafter.check_idle(drawn.plan.service)  # somebody else may have been quicker meanwhile
         if wish.accept_loss_seconds is not None:
-            words += f"; {who} accepted a loss of {wish.accept_loss_seconds:g} s: {reason}"
+            besides += f"; {who} accepted a loss of {wish.accept_loss_seconds:g} s: {reason}"
         record = self._controller.mover.record_of(
-            drawn.plan, who=who, why=reason or "ordered", statement=words, loss_bound_seconds=bound
+            drawn.plan, who=who, why=reason or "ordered", statement=words + besides, loss_bound_seconds=bound
         )
         errand = Errand(
             record,
@@ -415,6 +416,7 @@ class Orders:
             loss_until_ns=lease_counted_ns(view, wish),
             power_off=wish.power_off,
             loss_limit_seconds=_loss_limit(service, wish),
+            besides=besides,
             accept_loss=wish.accept_loss_seconds is not None,
             who=who,
             why=reason or "ordered",

@@ -47,10 +47,12 @@ class Errand:
     this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was done is
     undone. `covers`: the services of which a certificate names every host, or of which every host is to be
     `power_off` first; `cut_off` once that is verified. `loss_limit_seconds`: more than that must not be lost
-    by what the old site accepted until then. `loss_until_ns`: the end of the old site's lease that the
-    statement of loss reckons with. `before_claim`: asked when nobody owns the service any more and it is
-    about to be claimed; raises StepFailed. `restate`: publishes another statement of what is lost, and its
-    bound. `report`: what to put on file of a run that was done; its lines are published with the run."""
+    by what the old site accepted until then; what is lost is then said anew, with what stands `besides` in
+    its statement. `loss_until_ns`: the end of the old site's lease that the statement of loss reckons with.
+    `before_claim`: asked when nobody owns the service any more and it is about to be claimed; raises
+    StepFailed. `restate`: publishes another statement of what is lost, and its bound. `report`: what to put
+    on file of a run that was done; its lines are published with the run. `gives_way`: of a drill, why it must
+    not go on any more, by who owns the service; empty when it may."""
 
     record: RunRecord
     automatic: bool = False
@@ -63,6 +65,7 @@ class Errand:
     cut_off: bool = False
     cut_until_ns: int = 0
     loss_limit_seconds: float = math.inf
+    besides: str = ""
     accept_loss: bool = False
     certificate: str = ""
     broken: bool = False
@@ -73,8 +76,9 @@ class Errand:
     why: str = ""
     after_take_over: Callable[[], None] | None = None
     before_claim: Callable[[], Awaitable[None]] | None = None
-    restate: Callable[[str, float], None] | None = None
+    restate: Callable[[str, float | None], None] | None = None
     report: Callable[[Progress], Awaitable[tuple[str, ...]]] | None = None
+    gives_way: Callable[[ServiceRecord], str] | None = None
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ from orchestrator.core.gates import (
     FRESH_WORD_SECONDS,
     Wish,
     gates,
-    loss_bound_seconds,
 )
+from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.devices import PowerOffRefused, PowerOrder
 from orchestrator.ownership_actions import Errand
@@ -28,10 +28,10 @@ LOOKS = int((FRESH_WORD_SECONDS + CUT_BELIEVED_SECONDS) / LOOK_SECONDS)
 
 
 async def carried_out(controller: Controller, name: str, errand: Errand) -> tuple[str, int]:
-    """P28: have the hosts switched off for a run, be sure of it, and see whether what is seen and what may be
-    lost still allow a promotion; and once more when it was taken, for its own hosts, since until then the old
-    site's keeper might have opened what somebody switched on again. The evidence, and until when it counts;
-    raises StepFailed, and then nothing may be taken, or promoted."""
+    """P28: have the hosts switched off for a run, be sure of it, see whether what is seen and what may be
+    lost still allow a promotion, and say anew what may be lost; and once more when it was taken, for its own
+    hosts, since until then the old site's keeper might have opened what somebody switched on again. The
+    evidence, and until when it counts; raises StepFailed, and then nothing may be taken, or promoted."""
     taken = errand.cut_off
     order = PowerOrder(
         service=name,
@@ -51,7 +51,8 @@ async def carried_out(controller: Controller, name: str, errand: Errand) -> tupl
     counts_ns = int(CUT_COUNTS_LEASES * controller.estate.ownership.lease_duration_seconds * 1e9)
     if taken:
         return cut.words, cut.as_of_ns + counts_ns
-    bound_seconds = loss_bound_seconds(view, service)
+    wish = Wish(to_site=view.site, from_site=view.peer, planned=False, automatic=False, power_off=True)
+    words, bound_seconds = statement(view, service, wish)
     if errand.loss_limit_seconds < math.inf and (
         bound_seconds is None or bound_seconds > errand.loss_limit_seconds
     ):
@@ -61,6 +62,10 @@ async def carried_out(controller: Controller, name: str, errand: Errand) -> tupl
             f"lost, and {errand.loss_limit_seconds:g} s may be; they are off now: order it anew, with "
             "--accept-loss"
         )
+    words += errand.besides
+    errand.record = replace(errand.record, statement=words, loss_bound_seconds=bound_seconds)
+    if errand.restate is not None:
+        errand.restate(words, bound_seconds)
     return cut.words, cut.as_of_ns + counts_ns
 
 

@@ -62,8 +62,8 @@ class Publisher:
         self._record = shown(self._record, progress)
         self._changed.set()
 
-    def restate(self, statement: str, loss_bound_seconds: float) -> None:
-        """More may be lost than was said when the run was ordered."""
+    def restate(self, statement: str, loss_bound_seconds: float | None) -> None:
+        """Something else may be lost than was said when the run was ordered."""
         self._record = replace(self._record, statement=statement, loss_bound_seconds=loss_bound_seconds)
         self._changed.set()
 

@@ -215,6 +215,19 @@ class CertificateReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverReading:
+    """One receiver of messages. `outcomes`: what has become of them, over restarts; `troubled`: the last try
+    failed."""
+
+    receiver: str
+    waiting: int
+    troubled: bool
+    oldest_unix_seconds: float | None = None
+    last_sent_unix_seconds: float | None = None
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReading:
     """One fencing device that this site uses. `answers` None: it was not asked yet."""
 
@@ -405,6 +418,8 @@ class Readings:
     disagreements: tuple[DisagreementReading, ...] = ()
     findings: tuple[FindingReading, ...] = ()
     certificates: tuple[CertificateReading, ...] = ()
+    receivers: tuple[ReceiverReading, ...] = ()
+    unacknowledged: Mapping[str, int] = field(default_factory=dict)
     devices: tuple[DeviceReading, ...] = ()
     hosts_off: Mapping[str, int] = field(default_factory=dict)
     power_cuts: Mapping[str, int] = field(default_factory=dict)

@@ -16,6 +16,7 @@ STORIES = (
     "controller-loss",
     "link-loss",
     "follower-loss",
+    "drill",
 )
 _JSON = click.option(
     "--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it."

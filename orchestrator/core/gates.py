@@ -138,6 +138,8 @@ def written_until_ns(view: View, service: ServiceView, wish: Wish | None) -> int
     record = service.record
     if wish is None or wish.planned or wish.certified_down or wish.holder_lives:
         return view.now_ns
+    if wish.power_off and service.power.verified:
+        return view.now_ns
     if record is None or record.primary != view.peer or view.keeper is None:
         return view.now_ns
     over_ns = view.keeper.peer_lease_over_ns

@@ -117,6 +117,7 @@ def estate_text(
     parts = [_HEAD.format(lease=f"{LEASE_DURATION_SECONDS:g}s", election=_ELECTION, endpoints=endpoints)]
     parts += [_SSH, *(_site(network, layout, site, certificates[site]) for site in SITES)]
     parts += [_SERVICES, *(_service(network, layout, service, programs) for service in sorted(HOME))]
+    parts += [_DRILLS, *(_DRILL.format(service=service) for service in sorted(HOME))]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -262,6 +263,15 @@ _WITNESS = """
 
 _SERVICES = """
 services:
+"""
+
+_DRILLS = """
+drills:                              # begun by hand here: twinsite drill run "ebs isolated" --reason ...
+"""
+
+_DRILL = """
+  - {{name: {service} isolated, service: {service}, kind: isolated}}
+  - {{name: {service} tabletop, service: {service}, kind: tabletop}}
 """
 
 _SERVICE = """

@@ -88,12 +88,13 @@ def cut(
 
 
 def power_cut(world: "World", by: str, services: tuple[str, ...], ordered: bool, whole: bool) -> None:
-    """A deed: the same with whatever the devices do, and somebody who switches on again what went off.
-    `whole`: all that must be covered is."""
+    """A deed: the same with whatever the devices do, and somebody who switches on again what went off, a
+    little later than a cut counts at the earliest. `whole`: all that must be covered is; else the first of
+    the services alone."""
     random, lease_ns = world.random, world.timing.lease_duration_ns
     fates = {name: random.choice(FATES) for name in world.services}
-    on_after_ns = random.randrange(4 * lease_ns, 12 * lease_ns)
-    covers = None if whole else services
+    on_after_ns = random.randrange(7 * lease_ns // 2, random.choice((4, 12)) * lease_ns)
+    covers = None if whole else services[:1]
     cut_and_take(world, by, services, ordered=ordered, fates=fates, on_after_ns=on_after_ns, covers=covers)
 
 

@@ -381,6 +381,23 @@ def _cut_of_what_holds(
     return replace(_worst(setting), services=services, gated=frozenset(services)), deeds
 
 
+def _cut_that_grows_old(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x is well, and both its services are manual. A person at y has their hosts switched off, at times one
+    alone; then y's keeper stands still, and when it goes on somebody has switched them on again."""
+    deeds = []
+    at_ns = begin_ns + T_NS
+    while at_ns < end_ns:
+        deeds.append(Deed(at_ns, "power_cut", ("y", ("s", "t"), True, random.random() < 0.7)))
+        still_ns = at_ns + random.randrange(T_NS // 4, 5 * T_NS // 4)
+        deeds.append(Deed(still_ns, "stall_keeper", ("y", random.randrange(3 * T_NS // 2, 4 * T_NS))))
+        at_ns = still_ns + 5 * T_NS
+    services = {name: ServiceSetting("x", Mode.MANUAL) for name in ("s", "t")}
+    calm = replace(_worst(setting), weather=FAIR, near=FAIR)
+    return replace(calm, services=services, gated=frozenset(services)), deeds
+
+
 def _cut_of_the_healthy(
     random: Random, setting: Setting, begin_ns: int, end_ns: int
 ) -> tuple[Setting, list[Deed]]:
@@ -429,6 +446,7 @@ EXACT: dict[tuple[str, int], Exact] = {
     ("hosts", 0): _beside_a_manual_one, ("hosts", 1): _certificate_of_before, ("hosts", 2): _dark_on_hold,
     ("hosts", 4): _by_hand, ("hosts", 6): _dark_on_hold,
     ("modes", 3): _cut_of_what_lives, ("modes", 5): _cut_of_what_lives,
+    ("modes", 0): _cut_that_grows_old, ("modes", 7): _cut_that_grows_old,
     ("hold", 1): _cut_of_what_holds, ("hold", 5): _cut_of_what_holds,
     ("healthy", 3): _cut_of_the_healthy,
 }  # fmt: skip

@@ -19,6 +19,7 @@ HOLDING = "orchestrator.core.holding"
 LEASE = "orchestrator.core.lease"
 NOTING = "orchestrator.core.noting"
 OWNERSHIP = "orchestrator.core.ownership"
+POWER = "orchestrator.core.power"
 PROMISE = "orchestrator.core.promise"
 REGISTRATION = "orchestrator.core.registration"
 RESTORED = "orchestrator.core.restored"
@@ -667,6 +668,54 @@ MUTANTS: tuple[Mutant, ...] = (
             GUARDING,
             "            left_ns = max(left_ns, state.timing.lease_duration_ns)\n",
             "            pass\n",
+        ),
+    ),
+    _mutant(
+        "P28",
+        "devices switch off a site that renews its lease",
+        "a healthy site loses its hosts to one that hears badly of it",
+        "healthy",
+        (
+            POWER,
+            "    if earliest is not None and has_passed(earliest, now_ns):\n        return Done()",
+            "    if True:\n        return Done()",
+        ),
+    ),
+    _mutant(
+        "P28",
+        "devices are used without a last read of the key",
+        "the key was renewed meanwhile: a healthy site loses its hosts",
+        "healthy",
+        (POWER, "    if pending.peer_read_at != peer.revision:", "    if False:"),
+    ),
+    _mutant(
+        "P28",
+        "a cut of one service's hosts is enough while the peer holds",
+        "the takeover takes hold out, and what was not switched off serves on",
+        "hold",
+        (POWER, "        if peers and name not in what.covers:", "        if False:"),
+    ),
+    _mutant(
+        "P28",
+        "a verified cut counts for services that it does not cover",
+        "the host of a manual service was left on, and nothing else ends it",
+        "modes",
+        (POWER, "        if name not in what.covers:", "        if False:"),
+        (
+            ASKS,
+            "        cut_off = what.by_device and name in what.covers",
+            "        cut_off = what.by_device",
+        ),
+    ),
+    _mutant(
+        "P28",
+        "a verified cut counts for ever",
+        "somebody has switched the host on again, and its own site has opened it",
+        "modes",
+        (
+            ASKS,
+            "    if what.by_device and relied_on and has_passed(what.cut_until_ns, now_ns):",
+            "    if False:",
         ),
     ),
     _mutant(

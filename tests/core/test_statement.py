@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.devices import Device
 from orchestrator.core.gates import Wish
 from orchestrator.core.statement import lease_counted_ns, loss_if_moved_now, statement
 from tests.core.views import DOWN, GIVEN_UP, HANDED, HEALTHY, LOST, THEIRS, Instance, Scene, at, still
@@ -60,6 +61,15 @@ def test_the_takeover_is_told_which_end_of_the_lease_was_counted() -> None:
     view, _ = THEIRS.see()
     assert lease_counted_ns(view, LOST_SITE) == view.now_ns + 1_000_000_000
     assert lease_counted_ns(view, replace(LOST_SITE, certified_down=True)) == 0
+
+
+def test_hosts_that_are_yet_to_be_switched_off_may_accept_more_until_they_are() -> None:
+    off_first = replace(LOST_SITE, power_off=True)
+    words, bound = _said(LOST.but(safe_seconds_ago=12.34), off_first)
+    assert words.endswith("nor what y accepts until its hosts are off; it is said again then")
+    assert bound == pytest.approx(12.34)
+    words, _ = _said(LOST.but(safe_seconds_ago=12.34, device=Device.CUT), off_first)
+    assert "until its hosts are off" not in words
 
 
 def test_what_is_not_known_is_said_to_be_unknown() -> None:

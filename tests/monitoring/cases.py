@@ -343,6 +343,13 @@ CASES: tuple[Case, ...] = (
         value={"humanizeDuration": "2d 0h 0m 0s"},
     ),
     Case(
+        "TwinsiteReceiverFailing",
+        {s("receiver_failing", receiver="on-call", observer=D): until(0, 10, "1+0")},
+        720,
+        810,
+        {"receiver": "on-call"},
+    ),
+    Case(
         "TwinsiteStoreUnreachable",
         {
             s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15"),

@@ -245,6 +245,7 @@ async def test_a_manual_service_is_moved_by_a_verified_cut_and_the_plan_says_wha
         assert plan.confirm_site == DURHAM
         assert "durham/db is switched off, at once and without a shutdown (fence_test)" in plan.power_off
         assert any("nothing is taken unless" in line for line in plan.power_off)
+        assert "nor what durham accepts until its hosts are off; it is said again then" in plan.statement
         assert world.power.asked == []
         await world.morpeth.move("failover", power_off=DURHAM, reason="nobody answers")
         await moved(world)
@@ -257,6 +258,10 @@ async def test_a_manual_service_is_moved_by_a_verified_cut_and_the_plan_says_wha
             "ownership/settle",
         ]
         assert run.state == "done"
+        assert run.statement.startswith("crm loses at most ")
+        assert "until its hosts are off" not in run.statement, "it was said anew when they were"
+        assert "has durham/db switched off first: nobody answers" in run.statement
+        assert run.loss_bound_seconds is not None
         ended = (await events(world, "powered-off"))[0]
         assert (ended["ordered"], ended["why"], ended["run"]) == (True, "nobody answers", run.run)
         assert not world.pair.doubly_writable
