@@ -74,8 +74,8 @@ class MoveReading:
 class ServiceReading:
     """One service. `primary` counts only if `owner_known`: None is then nobody, after a give-up.
     `unprotected_since_unix_seconds` is None while the service is protected, `pause_until_ns` while it is not
-    paused. `drill_of_todays_plan`: whether the last drill that succeeded was of exactly what would be carried
-    out today."""
+    paused. `drill_of_todays_plan`: whether the last successful drill was of exactly what would be carried out
+    today."""
 
     service: str
     sites: tuple[str, str]

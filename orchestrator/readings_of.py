@@ -260,7 +260,8 @@ def _service(
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
         drill_last_success_unix_seconds=_last_drill(controller, noun.name),
-        drill_of_todays_plan=rehearsal.exactly,
+        # What was never done has not changed since: that is the calendar's to complain of.
+        drill_of_todays_plan=rehearsal.exactly if rehearsal.tested is not None else None,
         last_move=_last_move(controller, runs),
         # Of the runs that are known, whichever controller carries them out.
         run_waits=None if watched else any(run.state == "waiting" for run in runs),

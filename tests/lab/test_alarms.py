@@ -4,7 +4,6 @@ nothing else, and every panel of every dashboard has something to show.
 Nothing here asserts how quick it was, only that it came.
 """
 
-import asyncio
 import json
 import re
 import shutil
@@ -35,9 +34,10 @@ MAY_BE_EMPTY = {
     ("drills-and-evidence.json", "Until the next one is due"): NO_DRILL,
     ("drills-and-evidence.json", "Of exactly today's plan"): NO_DRILL,
     ("drills-and-evidence.json", "Drills"): NO_DRILL,
-    ("drills-and-evidence.json", "Drills so far, by how they ended"): NO_DRILL,
+    ("drills-and-evidence.json", "Overdue, or not cleaned up"): NO_DRILL,
+    ("drills-and-evidence.json", "How long drills took"): NO_DRILL,
+    ("drills-and-evidence.json", "Missed so far"): NO_DRILL,
     ("every dashboard", "Drills"): NO_DRILL,
-    ("the-controller-itself.json", "Not accepted so far"): "nobody unknown knocks at a lab's doors",
 }
 
 
@@ -92,10 +92,6 @@ async def test_what_should_alert_does_and_nothing_else_and_every_panel_has_data(
     console = Console(force_terminal=False, highlight=False)
     async with running_lab(console) as stage, alarms.watched(stage) as prometheus:
         await alarms.alarms(stage, prometheus, heard)
-        # A move that is refused, so that refusals have something to show.
-        code, _ = await stage.sites.order(DATA_SITES[0], "failover", "ebs", "--yes", "--reason", "a try")
-        assert code == 3
-        await asyncio.sleep(3)
         nothing = [each for each in await empty(prometheus) if each[:2] not in MAY_BE_EMPTY]
         await both_told(prometheus)
     wrong = [one.to_json() for one in heard if one.wanted != set(one.after_seconds) or loud(one)]

@@ -76,6 +76,9 @@ def _of(observer: str) -> dict[str, str]:
             s("run_waiting", **about): 0,
             s("paused", **about): 0,
             s("drill_overdue", drill="quarterly", kind="isolated", **about): 0,
+            s("drill_running", drill="quarterly", kind="isolated", **about): 0,
+            s("drill_left_behind", drill="quarterly", kind="isolated", **about): 0,
+            s("drills_missed_total", drill="quarterly", kind="isolated", **about): 2,
             s("drill_of_todays_plan", **about): 1,
         }
         for site in (home, standby):
@@ -121,6 +124,7 @@ def gone(observer: str) -> dict[str, str | None]:
 
 
 EBS = {"service": "ebs", "from_site": M, "to_site": D}
+DRILL = {"service": "ebs", "drill": "quarterly", "kind": "isolated"}
 DOWN = s("reach_finding", finding="site down", about=M, observer=D)
 
 CASES: tuple[Case, ...] = (
@@ -379,12 +383,10 @@ CASES: tuple[Case, ...] = (
         {"observer": D},
         value={"humanizePercentage": "90%"},
     ),
+    Case("TwinsiteDrillOverdue", both("drill_overdue", until(0, 10, "1+0"), **DRILL), 420, 480, DRILL),
+    Case("TwinsiteDrillMissed", both("drills_missed_total", until(2, 10, "3+0"), **DRILL), 120, 300, DRILL),
     Case(
-        "TwinsiteDrillOverdue",
-        both("drill_overdue", until(0, 4, "1+0"), service="ebs", drill="quarterly", kind="isolated"),
-        240,
-        660,
-        {"service": "ebs", "drill": "quarterly"},
+        "TwinsiteDrillLeftBehind", both("drill_left_behind", until(0, 10, "1+0"), **DRILL), 900, 1200, DRILL
     ),
     Case(
         "TwinsiteDrilledPlanChanged",

@@ -201,7 +201,8 @@ def service() -> Dashboard:
                     "Refused so far",
                     "Moves that were refused, by the reason's code.",
                     Query(
-                        f"sum by (service, code) (twinsite_refusals_total{{{S}}})",
+                        f"sum by (service, code) (twinsite_refusals_total{{{S}}})"
+                        f" or 0 * max by (service) (twinsite_service_info{{{S}}})",
                         "{{service}}: {{code}}",
                     ),
                     unit="short",
