@@ -17,7 +17,6 @@ from orchestrator.core.statement import statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
 from orchestrator.drafting import Drafter
-from orchestrator.hosts_of import database_hosts_of
 from orchestrator.last_known import Known as LastKnown
 from orchestrator.mover import BROKEN_EVENT
 from orchestrator.ownership_actions import Errand
@@ -25,6 +24,7 @@ from orchestrator.refusing import OrderRefused
 from runbooks.errors import PlanRefused, RunbooksError
 from runbooks.model import Kind
 from runbooks.planned import Known, Plan
+from sites.hosts_of import database_hosts_of
 from sites.replication.words import Sample
 
 LONGEST_PROBLEM = 200

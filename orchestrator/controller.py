@@ -20,18 +20,26 @@ from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Movement, RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import Deeds, KeeperRefused
+from orchestrator.device_patrol import DevicePatrol
+from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
+from orchestrator.lately import Lately
 from orchestrator.link import KeeperGone, KeeperLink
-from orchestrator.mind import Judgement, ServiceMind
+from orchestrator.mind import NO_TROUBLE, Judgement, ServiceMind, Trouble
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
+from orchestrator.pace import Paces
+from orchestrator.paging.desk import PagingDesk
 from orchestrator.pauses import Pauses
 from orchestrator.readings import DrillReading, Tally
+from orchestrator.rehearsed import Rehearsed
+from orchestrator.run_books import RunBooks
 from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
 from orchestrator.store_desk import StoreDesk
+from orchestrator.trend import Trend
 from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
@@ -39,15 +47,31 @@ from sites.replication.words import ChecksSettings, ReplicationDriver
 
 if TYPE_CHECKING:
     from orchestrator.drills.desk import DrillDesk
+    from orchestrator.report_desk import ReportDesk
 
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 0.1
 # The lost site's lease is over, and all that is missing is time, or the confirmation itself (gate 8).
-FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed"})
+FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed", "old-primary-writable"})
 SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
 POLICY_EVERY_SECONDS = 0.5
+CLOCKS_APART_SECONDS = 60.0
+# Users are without the service, as far as is known here: from the first of these on the RTO counts. A site
+# that gives no sign of life is one of them, though its lease has yet to run out.
+DOWN = frozenset(
+    {
+        Diagnosis.CUT_OFF_FROM_CLIENTS,
+        Diagnosis.HANDED_OVER,
+        Diagnosis.ISOLATED,
+        Diagnosis.PEER_SILENT,
+        Diagnosis.PRIMARY_CLOSED,
+        Diagnosis.PRIMARY_DEAD,
+        Diagnosis.PRIMARY_UNKNOWN,
+        Diagnosis.SITE_DARK,
+    }
+)
 
 
 class Controller:
@@ -65,6 +89,7 @@ class Controller:
         mover: Mover,
         journal: SqliteJournal,
         tally: Tally,
+        devices: Devices,
         wake: asyncio.Event,
     ) -> None:
         self.estate = estate
@@ -75,13 +100,16 @@ class Controller:
         self.desk = desk
         self.journal = journal
         self.tally = tally
+        self.devices = devices
         self.minds = {name: ServiceMind() for name in estate.services}
         self.run_records: dict[str, RunRecord] = {}
         self.setting_findings: dict[str, tuple[str, ...]] = {}
         self.store_status: StoreStatus | None = None
         self.own_certificate_ends: dict[str, float] = {}
         self.keeper_problem = ""
-        self.loop_delay_seconds = 0.0
+        self.run_changed_ns: dict[str, int] = {}
+        self.loop_delay = Lately(max)
+        self.lease_left = Lately(min)
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
         self._pauses = Pauses(journal, self.minds)
@@ -97,6 +125,7 @@ class Controller:
             desk=desk,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
         )
         self.deeds = Deeds(
             estate,
@@ -108,13 +137,26 @@ class Controller:
             mover=mover,
             minds=self.minds,
             run_records=self.run_records,
+            devices=devices,
             wake=wake,
             look=self.view,
         )
         self.deeds.on_report = self.put_on_file
+        self.trend = Trend()
+        self.paces = Paces(self.trend)
+        self.rehearsed = Rehearsed(
+            estate, site, mover=mover, eyes=eyes, trend=self.trend, runs=self.run_records
+        )
+        self.books = RunBooks(estate, self.trend, self.run_records, journal)
+        mover.trouble = lambda service: self.minds[service].trouble
+        mover.made_from = self.rehearsed.made_from
+        mover.outage = self._outage
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.paging: PagingDesk | None = None
+        self.device_patrol = DevicePatrol(estate, site)
+        self.report_desk: ReportDesk | None = None
         self.drills: DrillDesk | None = None
         self.drill_readings: Callable[[], tuple[DrillReading, ...]] = tuple
 
@@ -124,6 +166,7 @@ class Controller:
         """Turn until cancelled."""
         loop = asyncio.get_running_loop()
         await self._pauses.recall()
+        await self.devices.off.recall()
         try:
             while True:
                 wait_seconds = self._next_turn_in_seconds()
@@ -132,11 +175,12 @@ class Controller:
                     async with asyncio.timeout(wait_seconds):
                         await self._wake.wait()
                 except TimeoutError:
-                    self.loop_delay_seconds = max(0.0, loop.time() - due)
+                    self.loop_delay.note(max(0.0, loop.time() - due), boottime_ns())
                 self._wake.clear()
                 await self._turn()
         finally:
             await self.deeds.aclose()
+            await self.devices.aclose()
 
     def _next_turn_in_seconds(self) -> float:
         """A turn's length, or until just after the peer's lease is over if that is sooner."""
@@ -149,9 +193,13 @@ class Controller:
 
     async def _turn(self) -> None:
         view = self.view()
+        if view.registered:
+            self.lease_left.note(view.lease_left_ns / 1e9, view.now_ns)
         for service in view.services:
             await self._consider(view, service)
         await self._pauses.keep()
+        if self.devices.off.hosts:
+            await self.devices.off.see(self.eyes.ways(view.now_ns), view.now_ns)
         self._link.turn()  # P1: only a completed turn keeps the lease alive
         self.turned_at_ns = boottime_ns()
         if self.on_turn is not None:
@@ -165,6 +213,7 @@ class Controller:
         row = diagnose(view, service)
         decision = decide(view, service, row.diagnosis)
         self._note_protection(mind, row.diagnosis)
+        self._note_trouble(mind, service, row.diagnosis)
         before = mind.judgement
         changed = before is None or (before.row, before.decision.act, before.decision.code) != (
             row,
@@ -178,9 +227,12 @@ class Controller:
         if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
         elif decision.code in FENCE_MEANWHILE:
-            self.deeds.try_fence(service, mind, view)
+            self.deeds.fences.over_ssh(service, mind, view)
         if row.diagnosis is not Diagnosis.SITE_DARK:
-            mind.fence_confirmed = None  # what was confirmed of an earlier loss says nothing of the next
+            # What was confirmed of an earlier loss says nothing of the next.
+            mind.fence_confirmed = None
+            if not mind.run:
+                self.devices.forget(service.service.name)
 
     async def _record(self, service: str, judgement: Judgement) -> None:
         """Record before anything is done about it."""
@@ -228,6 +280,42 @@ class Controller:
             mind.unprotected_since_unix_seconds = None
         elif mind.unprotected_since_unix_seconds is None:
             mind.unprotected_since_unix_seconds = wall_unix_seconds()
+
+    def _note_trouble(self, mind: ServiceMind, service: ServiceView, diagnosis: Diagnosis) -> None:
+        """When it was detected: what its move is held against begins there. A move under way ends nothing."""
+        well = diagnosis is Diagnosis.PEER_SILENT and self._serves(service)
+        if diagnosis in DOWN and not well:
+            if mind.trouble.detected_unix_seconds is None:
+                record, name = service.record, service.service.name
+                primary = (record.primary or record.previous) if record is not None else None
+                seen = self.eyes.handovers.last_unix_seconds(name, primary) if primary is not None else None
+                mind.trouble = Trouble(wall_unix_seconds(), seen)
+        elif diagnosis is not Diagnosis.MOVING:
+            mind.trouble = NO_TROUBLE
+
+    def _serves(self, service: ServiceView) -> bool:
+        """Its primary is seen to accept writes, whatever its site's keeper says or does not say."""
+        record = service.record
+        return (
+            record is not None and record.primary is not None and service.writable_at(record.primary) is True
+        )
+
+    async def _outage(self, record: RunRecord) -> float | None:
+        """Of a move that this controller has carried out: as it saw the two instances."""
+        await self.eyes.look(record.service, self.site)
+        return self.outage_seconds(record, wall_unix_seconds())
+
+    def outage_seconds(self, record: RunRecord, ended_unix_seconds: float) -> float | None:
+        """From when this controller last saw the old primary accept writes until it first saw the new one do
+        so; None where it did not see both."""
+        return self.eyes.handovers.outage_seconds(
+            record.service,
+            record.from_site,
+            record.to_site,
+            # The run's instants are by the clock of the site that carried it out.
+            record.started_unix_seconds - CLOCKS_APART_SECONDS,
+            ended_unix_seconds + CLOCKS_APART_SECONDS,
+        )
 
     @property
     def certificate_ends(self) -> dict[str, float]:

@@ -28,9 +28,11 @@ from orchestrator.core.messages import (
 )
 from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Mode, Movement, RunRecord, ServiceRecord
-from orchestrator.core.statement import statement
+from orchestrator.core.statement import lease_counted_ns, statement
 from orchestrator.core.view import ServiceView, View
+from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
+from orchestrator.fences import Fences
 from orchestrator.link import KeeperGone, KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.mover import Mover
@@ -43,7 +45,7 @@ from runbooks.planned import Known, Plan
 from runbooks.progress import Progress
 from runbooks.steered import Order, Verb
 from sites.errors import SitesError
-from sites.model import Estate, FencePolicy
+from sites.model import Estate
 from sites.replication.words import ReplicationDriver, Role
 
 log = structlog.get_logger(__name__)
@@ -76,6 +78,7 @@ class Deeds:
         mover: Mover,
         minds: Mapping[str, ServiceMind],
         run_records: Mapping[str, RunRecord],
+        devices: Devices,
         wake: asyncio.Event,
         look: Callable[[], View],
     ) -> None:
@@ -93,6 +96,7 @@ class Deeds:
         self._wake = wake
         self._look = look
         self._tasks: set[asyncio.Task[None]] = set()
+        self.fences = Fences(site, self._peer, drivers=drivers, devices=devices, wake=wake, start=self.start)
         self.on_report: Callable[[Report], Awaitable[None]] = _kept_nowhere
         mover.on_progress = self._progressed
 
@@ -122,6 +126,7 @@ class Deeds:
             Act.FENCE: self._fence_here,
             Act.CARRY_OUT: self._carry_out_ordered,
             Act.RELEASE: self._release,
+            Act.POWER_OFF: self._power_off,
         }
         name = service.service.name
         mind.busy = self.start(self._acting(name, mind, acts[decision.act](view, service)))
@@ -160,6 +165,7 @@ class Deeds:
             Claim(
                 service=service.service.name,
                 run="",
+                epoch=1,
                 record=None,
                 received=None,
                 accept_loss=False,
@@ -261,6 +267,7 @@ class Deeds:
             Claim(
                 service=name,
                 run=record.run,
+                epoch=record.epoch + 1,
                 record=None,
                 received=record.final_position,
                 accept_loss=False,
@@ -342,6 +349,10 @@ class Deeds:
         mind = self._minds[service]
         mind.busy = self.start(self._acting(service, mind, work()))
 
+    async def _power_off(self, view: View, service: ServiceView) -> None:
+        """Gates 2 and 8; in the background, for nothing else may wait for a device."""
+        self.fences.by_devices(view, service)
+
     async def _fence_here(self, view: View, service: ServiceView) -> None:
         await self.ask(FenceHere(service=service.service.name, why="writable without a right to it"))
 
@@ -357,6 +368,8 @@ class Deeds:
             return
         wish = automatic_wish(view, service)
         words, bound = statement(view, service, wish)
+        if service.power.verified and frame == "take-over":
+            words += f"; verified cut: {service.power.words}"
         plan = self._mover.draw(
             Kind.FAILOVER,
             service.service,
@@ -370,9 +383,10 @@ class Deeds:
         )
         who = f"controller of {self._site}"
         run_record = self._mover.record_of(plan, who=who, why=why, statement=words, loss_bound_seconds=bound)
-        errand = Errand(run_record, automatic=True, who=who, why=why)
+        loss_until_ns = lease_counted_ns(view, automatic_wish(view, service))
+        errand = Errand(run_record, automatic=True, loss_until_ns=loss_until_ns, who=who, why=why)
         if frame == "take-over":
-            errand.after_take_over = lambda: self._fence_behind(service.service.name)
+            errand.after_take_over = lambda: self.fences.behind(service, plan.id)
         mind = self._minds[service.service.name]
         outcome = await self.carry_out(plan, errand, publish=False)
         mind.failed_moves = 0 if outcome is RunOutcome.DONE else mind.failed_moves + 1
@@ -412,31 +426,6 @@ class Deeds:
         mind = self._minds[plan.service]
         mind.run, mind.run_kind = plan.id, plan.kind
         mind.busy = self.start(self._acting(plan.service, mind, work()))
-
-    def _fence_behind(self, name: str) -> None:
-        """After the takeover has committed: try to cut the old site's instance off as well (gate 8)."""
-
-        async def work() -> None:
-            fenced = await self._drivers[name].fence(self._peer, within_seconds=5.0)
-            log.info("fenced-behind", service=name, verified=fenced.verified, evidence=fenced.evidence)
-
-        self.start(work())
-
-    def try_fence(self, service: ServiceView, mind: ServiceMind, view: View) -> None:
-        """Gate 8 for `fence: confirm`: tried during the wait, once the lost site's lease is over."""
-        if service.service.fence is not FencePolicy.CONFIRM:
-            return
-        if mind.fence_confirmed or view.now_ns - mind.fence_tried_at_ns < 5e9:
-            return
-        mind.fence_tried_at_ns = view.now_ns
-        name = service.service.name
-
-        async def work() -> None:
-            fenced = await self._drivers[name].fence(self._peer, within_seconds=5.0)
-            mind.fence_confirmed = fenced.verified
-            self._wake.set()
-
-        self.start(work())
 
     async def _rejoin(self, view: View, service: ServiceView) -> None:
         record = service.record
@@ -496,6 +485,15 @@ class Deeds:
         run = self._run_records.get(record.run) if record is not None else None
         if record is None or run is None or record.movement is not Movement.MOVING:
             return
+        if await self._mover.on_file(run.run):
+            # P26: gone on with after a restart; what was started before it on a host and has not got there
+            # yet must find a higher number.
+            try:
+                taken = await self._mover.adopt(run.run)
+            except (StoreError, ValueError) as fault:
+                log.warning("run-not-gone-on-with", run=run.run, problem=str(fault))
+                return
+            run = taken or run  # of one that is over nothing but its service's record is left to do
         plan = Plan.from_json(json.dumps(run.plan))
         run = replace(run, state="running", outcome="", ended="")  # it may stand as stopped: it goes on now
         errand = Errand(run, ordered_by_operator=True, by_itself=run.automatic, who=run.who, why=run.why)

@@ -13,8 +13,8 @@ from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.records import Mode
 from orchestrator.core.view import ServiceView, View
-from orchestrator.hosts_of import hosts_of
 from orchestrator.refusing import OrderRefused
+from sites.hosts_of import hosts_of
 
 
 class Drafter:

@@ -1,8 +1,8 @@
 """The built-in parts of a move: what the runbooks stand between. Each is one step with an `ownership` word.
 
-A failover is: take over (or claim) -> the service's promote runbook -> settle; without the store: break glass
--> the promote runbook. A switchover is: the demote runbook -> give up -> claim -> the promote runbook ->
-settle. Values only.
+A failover is: take over (or claim) -> the service's promote runbook -> settle; by a verified cut, the old
+site's hosts are switched off first; without the store: break glass -> the promote runbook. A switchover is:
+the demote runbook -> give up -> claim -> the promote runbook -> settle. Values only.
 """
 
 from runbooks.model import InDoubt
@@ -27,6 +27,18 @@ def take_over(from_title: str, to_site: str, *, timeout_seconds: float) -> Part:
     """P9, P10: wait until the lost site's lease is over, then take the service in one transaction."""
     title = f"Take it over from {from_title} as soon as its lease is over"
     return _part("take-over", title, "ownership.take-over", to_site, timeout_seconds)
+
+
+def power_off(hosts: str, to_site: str, *, timeout_seconds: float) -> Part:
+    """P28: a verified cut, by the devices that this site uses; nothing is taken without it."""
+    title = f"Switch {hosts} off, and be sure that each of them is"
+    return _part("power-off", title, "ownership.power-off", to_site, timeout_seconds)
+
+
+def still_off(hosts: str, to_site: str, *, timeout_seconds: float) -> Part:
+    """P28: until the old site's key was revoked its keeper might open what somebody switched on again."""
+    title = f"Be sure once more that {hosts} is off, before anything is opened"
+    return _part("still-off", title, "ownership.power-off", to_site, timeout_seconds)
 
 
 def break_glass(to_title: str, to_site: str, *, timeout_seconds: float) -> Part:

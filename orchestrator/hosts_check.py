@@ -1,6 +1,7 @@
 """`twinsite hosts check`: try every host over SSH, one after another, as a person would from a laptop.
 
-Reaches the host, checks its key, logs in, looks at its tools, its clock and its disk. Synchronous, with
+Reaches the host, checks its key, logs in, looks at its tools, its clock, its disk, and at what starts
+databases there by itself. Synchronous, with
 fabric. Host keys are always checked against the estate's known_hosts file and nothing is ever added to
 it. It changes nothing on any host, and a host in trouble is a line of the report, never an exception.
 """
@@ -12,12 +13,21 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.hosts_report import HostCheck, HostReport, judge_clock, judge_disk, judge_tools
+from orchestrator.hosts_report import (
+    HostCheck,
+    HostReport,
+    judge_clock,
+    judge_disk,
+    judge_restarters,
+    judge_tools,
+)
 from orchestrator.paths import state_directory
 from sites.model import Estate, Host, SshSpec
+from sites.restarters import Database, parsed, script
 from sites.ssh.by_hand import connection_to
 
 _TOOLS = ("sh", "flock", "setsid", "perl", "ps")
@@ -25,6 +35,7 @@ _COMMAND_SECONDS = 15
 _CLOCK_LOOKS = 3  # the one with the shortest round trip counts
 
 Tools = Mapping[tuple[str, str], Sequence[str]]
+Databases = Mapping[tuple[str, str], Sequence[Database]]
 
 
 def check_hosts(
@@ -34,12 +45,14 @@ def check_hosts(
     on_report: Callable[[HostReport], None] | None = None,
     on_start: Callable[[str, str], None] | None = None,
     tools: Tools | None = None,
+    databases: Databases | None = None,
 ) -> list[HostReport]:
     """Try every host of the estate; `base` is the folder that its paths are relative to.
 
     `tools` names what must be there beside the common tools, by (site, host): names or absolute paths, such
-    as `/usr/lib/postgresql/16/bin/pg_ctl`. `on_start` is called with site and host before each host,
-    `on_report` after. Never raises for a host's trouble.
+    as `/usr/lib/postgresql/16/bin/pg_ctl`. `databases`, likewise: those that nothing there may start by
+    itself. `on_start` is called with site and host before each host, `on_report` after. Never raises for a
+    host's trouble.
     """
     reports = []
     for site_name, site in estate.sites.items():
@@ -48,7 +61,8 @@ def check_hosts(
             if on_start is not None:
                 on_start(site_name, role)
             wanted = (tools or {}).get((site_name, role), ())
-            checks = _check(host, estate.ssh, base, state, wanted)
+            here = (databases or {}).get((site_name, role), ())
+            checks = _check(host, estate.ssh, base, Wanted(state, wanted, here))
             report = HostReport(role, site_name, f"{host.user}@{host.address}:{host.port}", checks)
             reports.append(report)
             if on_report is not None:
@@ -56,15 +70,24 @@ def check_hosts(
     return reports
 
 
-def _check(host: Host, ssh: SshSpec, base: Path, state: str, wanted: Sequence[str]) -> tuple[HostCheck, ...]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked at on a host: the room at `state`, `tools`, and what starts the `databases` there."""
+
+    state: str
+    tools: Sequence[str]
+    databases: Sequence[Database]
+
+
+def _check(host: Host, ssh: SshSpec, base: Path, wanted: Wanted) -> tuple[HostCheck, ...]:
     try:
         with _quiet_libraries():
-            return tuple(_checks(host, ssh, base, state, wanted))
+            return tuple(_checks(host, ssh, base, wanted))
     except Exception as fault:  # noqa: BLE001 - one host's surprise must not keep the others from being looked at
         return (HostCheck("check", False, f"could not be carried out: {fault}", "please report this"),)
 
 
-def _checks(host: Host, ssh: SshSpec, base: Path, state: str, wanted: Sequence[str]) -> Iterator[HostCheck]:
+def _checks(host: Host, ssh: SshSpec, base: Path, wanted: Wanted) -> Iterator[HostCheck]:
     connection = _connection(host, ssh, base)
     try:
         refusal = _connect(connection, host, ssh, base)
@@ -74,7 +97,7 @@ def _checks(host: Host, ssh: SshSpec, base: Path, state: str, wanted: Sequence[s
         yield HostCheck("reach", True, "reached")
         yield HostCheck("host key", True, "key known")
         yield HostCheck("login", True, "logged in")
-        yield from _look_round(connection, state, wanted)
+        yield from _look_round(connection, wanted)
     finally:
         connection.close()
 
@@ -193,15 +216,17 @@ def _unreached(fault: OSError | EOFError, host: Host, ssh: SshSpec) -> HostCheck
     return HostCheck("reach", False, words, "look at the network between")
 
 
-def _look_round(connection: Any, state: str, wanted: Sequence[str]) -> Iterator[HostCheck]:
-    """Tools, clock and disk, over the open connection."""
+def _look_round(connection: Any, wanted: Wanted) -> Iterator[HostCheck]:
+    """Tools, clock, disk, and what starts databases, over the open connection."""
     import invoke
     import paramiko
 
     try:
-        yield judge_tools(_find_tools(connection, (*_TOOLS, *wanted)), ("sh", *wanted))
+        yield judge_tools(_find_tools(connection, (*_TOOLS, *wanted.tools)), ("sh", *wanted.tools))
         yield _compare_clocks(connection)
-        yield judge_disk(state, _free_bytes(connection, state))
+        yield judge_disk(wanted.state, _free_bytes(connection, wanted.state))
+        for database in wanted.databases:
+            yield judge_restarters(parsed(_run(connection, script(database))), database)
     except (invoke.exceptions.CommandTimedOut, TimeoutError):
         words = f"a command gave no answer within {_COMMAND_SECONDS} s"
         yield HostCheck("commands", False, words, "the host is overloaded, or a disk there hangs")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sites.quantities import format_size
+from sites.restarters import Database, Looked, spoken
 
 CLOCK_WARNING_SECONDS = 1.0  # differences above are an alarm
 CLOCK_FAULT_SECONDS = 60.0  # and above this block planned work
@@ -68,6 +69,20 @@ def judge_clock(offset_seconds: float, uncertainty_seconds: float) -> HostCheck:
     if uncertainty_seconds > CLOCK_WARNING_SECONDS:
         return HostCheck("clock", None, words, "the answer took too long to judge by; try again")
     return HostCheck("clock", True, words)
+
+
+def judge_restarters(looked: Looked, database: Database) -> HostCheck:
+    """P7: what starts a database by itself undoes a fence; behind a gate it opens nothing all the same."""
+    name = f"restarters of {database.service}"
+    blind = f"not known: {'; '.join(looked.unknown)}" if looked.unknown else ""
+    if not looked.found:
+        if blind:
+            return HostCheck(name, None, blind, "look as root; nothing but its guard may start it")
+        return HostCheck(name, True, f"nothing starts {database.service} by itself")
+    words = "; ".join(part for part in (spoken(looked.found), blind) if part)
+    remedy = "; ".join(dict.fromkeys(each.remedy for each in looked.found))
+    undoes = any(each.revives for each in looked.found) and not database.gated
+    return HostCheck(name, False if undoes else None, words, remedy)
 
 
 def judge_tools(found: Mapping[str, str], wanted: Iterable[str]) -> HostCheck:

@@ -61,6 +61,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
+TOLD_SECONDS = 0.1  # for the last word to the guards to be read
 ENDING_SECONDS = 15.0  # drivers keep their own time; one that does not is not waited for much longer
 
 
@@ -254,7 +255,8 @@ class Keeper:
             case m.Exit():
                 log.error("superseded", why=order.why)
                 self._exit_code = 1
-                self._ended.set()
+                # What the guards were told just before is to reach them.
+                asyncio.get_running_loop().call_later(TOLD_SECONDS, self._ended.set)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -34,6 +34,7 @@ _ASKS: dict[str, type] = {
         messages.RequestGiveUp,
         messages.GiveUpDead,
         messages.TakeOver,
+        messages.MayPowerOff,
         messages.Claim,
         messages.Settle,
         messages.SetPause,

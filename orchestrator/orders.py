@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.api.clock_words import wall_words
 from orchestrator.api.evidence import pause_status
+from orchestrator.api.run_words import rehearsal_status
 from orchestrator.api.shapes import (
     CertificateStatus,
     GateStatus,
@@ -27,12 +28,13 @@ from orchestrator.core.clocks import WALL_LIMIT_SECONDS, apart
 from orchestrator.core.gates import Gate, Wish, first_closed, gates, shed_for
 from orchestrator.core.messages import StartRun
 from orchestrator.core.records import ServiceRecord
-from orchestrator.core.statement import statement
+from orchestrator.core.statement import lease_counted_ns, statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
 from orchestrator.drafting import Drafter
 from orchestrator.ownership_actions import Errand
 from orchestrator.peer_certificates import PeerCertificates
+from orchestrator.power_orders import PowerOrders
 from orchestrator.quieting import Quieting, ask_keeper
 from orchestrator.reconciling import Reconciling
 from orchestrator.refusing import OrderRefused
@@ -53,7 +55,7 @@ CLEAR_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan given out, and what it was drawn from."""
+    """A plan given out, and what it was drawn from. `covers`: the services whose hosts are switched off."""
 
     request: MoveRequest
     wish: Wish
@@ -64,6 +66,7 @@ class Drawn:
     confirm_site: str
     certificate: CertificateStatus | None = None
     glass: GlassPlan | None = None
+    covers: tuple[str, ...] = ()
 
 
 def gate_status(gate: Gate) -> GateStatus:
@@ -78,6 +81,7 @@ class Orders:
     def __init__(self, controller: Controller, certificates: CertificateDesk, store: Store) -> None:
         self._controller = controller
         self._drafter = Drafter(controller, certificates)
+        self._power = PowerOrders(controller)
         self._glass = GlassOrders(self._drafter)
         self._drawn: OrderedDict[str, Drawn] = OrderedDict()
         self.certificates = certificates
@@ -96,12 +100,13 @@ class Orders:
         if request.verb == "failover" and request.certify_down is not None and without_quorum(view):
             return self._plan_glass(request, view, service, who)
         self._owned(view, service)
-        wish = self._wish(view, service, request)
+        wish = self._power.wish(view, service, request, self._wish(view, service, request))
         kind = Kind.SWITCHOVER if wish.planned else Kind.FAILOVER
         record = service.record
         if record is None or wish.from_site is None:
             raise OrderRefused("unclaimed", f"nobody has ever been primary for {request.service}")
         frame = _frame(wish, record)
+        covers = self._power.covers(view, service) if wish.power_off else ()
         try:
             plan = self._controller.mover.draw(
                 kind,
@@ -113,6 +118,8 @@ class Orders:
                 reason=request.reason,
                 known=known_of(view, service),
                 shed=shed_for(service, wish),
+                switched_off=self._power.hosts(covers),
+                switching_seconds=self._power.longest_seconds(covers),
             )
         except PlanRefused as refused:
             raise OrderRefused(refused.code, str(refused)) from refused
@@ -125,8 +132,9 @@ class Orders:
         certificate = None
         if wish.certified_down:
             certificate = self._drafter.draft_down(request, view, service, plan.epoch, who)
-        drawn = Drawn(request, wish, plan, revision, words, bound, confirm, certificate)
-        return self._shown(drawn, answers, service)
+        drawn = Drawn(request, wish, plan, revision, words, bound, confirm, certificate, covers=covers)
+        power_off = self._power.words(view, service, covers) if wish.power_off else ()
+        return self._shown(drawn, answers, service, power_off)
 
     def _plan_glass(self, request: MoveRequest, view: View, service: ServiceView, who: str) -> MovePlan:
         """P31: the store does not answer, and a person certifies the other site."""
@@ -144,7 +152,9 @@ class Orders:
         )
         return self._shown(drawn, glass.gates, service)
 
-    def _shown(self, drawn: Drawn, answers: tuple[Gate, ...], service: ServiceView) -> MovePlan:
+    def _shown(
+        self, drawn: Drawn, answers: tuple[Gate, ...], service: ServiceView, power_off: tuple[str, ...] = ()
+    ) -> MovePlan:
         """Keep a plan so that it can be ordered, and show it."""
         self._drawn[drawn.plan.id] = drawn
         while len(self._drawn) > PLANS_KEPT:
@@ -163,8 +173,10 @@ class Orders:
             confirm_site=drawn.confirm_site,
             plan=json.loads(drawn.plan.to_json()),
             certificate=drawn.certificate,
+            power_off=list(power_off),
             pause=pause_status(service),
             shed=list(shed_for(service, drawn.wish)),
+            rehearsed=rehearsal_status(self._controller.rehearsed.of_plan(drawn.plan)),
         )
 
     def _look(self, name: str, coming: Mapping[str, str]) -> tuple[View, ServiceView]:
@@ -232,7 +244,9 @@ class Orders:
             planned=False,
             automatic=False,
             certified_down=request.certify_down is not None,
-            holder_lives=request.certify_down is None and _only_its_database_is_down(view, service),
+            holder_lives=request.certify_down is None
+            and request.power_off is None
+            and _only_its_database_is_down(view, service),
             accept_loss_seconds=request.accept_loss_seconds,
             over_capacity=request.over_capacity,
         )
@@ -377,29 +391,43 @@ class Orders:
         self._drafter.check_idle(drawn.plan.service)
         words, bound = statement(view, service, wish)  # frozen at the moment of decision
         covers: tuple[str, ...] = ()
+        besides = ""
+        if wish.power_off:
+            covers = drawn.covers
+            self._power.check(view, service, covers)
+            besides += f"; {who} has {self._power.hosts(covers)} switched off first: {reason}"
         if drawn.certificate is not None:
             covers = tuple(drawn.certificate.body["covers"])
             self._drafter.check_covers(view, covers)
             reason = drawn.request.reason
             kept = await self.certificates.put_on_file(drawn.certificate.id, who, signature)
-            words += f"; {who} certified {wish.from_site} down: {reason} (certificate {kept.id})"
+            besides += f"; {who} certified {wish.from_site} down: {reason} (certificate {kept.id})"
             self._drafter.check_idle(drawn.plan.service)  # somebody else may have been quicker meanwhile
         if wish.accept_loss_seconds is not None:
-            words += f"; {who} accepted a loss of {wish.accept_loss_seconds:g} s: {reason}"
+            besides += f"; {who} accepted a loss of {wish.accept_loss_seconds:g} s: {reason}"
         record = self._controller.mover.record_of(
-            drawn.plan, who=who, why=reason or "ordered", statement=words, loss_bound_seconds=bound
+            drawn.plan, who=who, why=reason or "ordered", statement=words + besides, loss_bound_seconds=bound
         )
         errand = Errand(
             record,
             ordered_by_operator=True,
             certified_down=wish.certified_down,
             covers=covers,
+            loss_until_ns=lease_counted_ns(view, wish),
+            power_off=wish.power_off,
+            loss_limit_seconds=_loss_limit(service, wish),
+            besides=besides,
             accept_loss=wish.accept_loss_seconds is not None,
             who=who,
             why=reason or "ordered",
         )
         claims = service.record is not None and service.record.primary is None
         self._controller.deeds.order(drawn.plan, errand, publish=claims)
+
+
+def _loss_limit(service: ServiceView, wish: Wish) -> float:
+    accepted = wish.accept_loss_seconds
+    return service.service.max_data_loss_seconds if accepted is None else accepted
 
 
 def _only_its_database_is_down(view: View, service: ServiceView) -> bool:
@@ -415,6 +443,8 @@ def _frame(wish: Wish, record: ServiceRecord) -> str:
         return "hand-over"
     if record.primary is None:
         return "claim"
+    if wish.power_off:
+        return "power-over"
     return "shut-over" if wish.holder_lives else "take-over"
 
 

@@ -43,13 +43,16 @@ class NoArguments(Arguments):
 @dataclass(slots=True)
 class Errand:
     """One run's business with the keepers, beyond what its plan says. `by_itself`: no person ordered it, so
-    that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has;
-    `reopens`: this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was
-    done is undone. `covers`: the services of which a certificate names every host. `before_claim`: asked
-    when nobody owns the service any more and it is about to be claimed; raises StepFailed. `restate`:
-    publishes another statement of what is lost, and its bound. `report`: what to put on file of a run that
-    was done; its lines are published with the run. `gives_way`: of a drill, why it must not go on any more,
-    by who owns the service; empty when it may."""
+    that it counts for gate 6. `certificate`: the glass that it breaks (P31), `broken` once it has; `reopens`:
+    this site was the primary itself. `adopted`: from the other site; `takes_back`: only what was done is
+    undone. `covers`: the services of which a certificate names every host, or of which every host is to be
+    `power_off` first; `cut_off` once that is verified. `loss_limit_seconds`: more than that must not be lost
+    by what the old site accepted until then; what is lost is then said anew, with what stands `besides` in
+    its statement. `loss_until_ns`: the end of the old site's lease that the statement of loss reckons with.
+    `before_claim`: asked when nobody owns the service any more and it is about to be claimed; raises
+    StepFailed. `restate`: publishes another statement of what is lost, and its bound. `report`: what to put
+    on file of a run that was done; its lines are published with the run. `gives_way`: of a drill, why it must
+    not go on any more, by who owns the service; empty when it may."""
 
     record: RunRecord
     automatic: bool = False
@@ -57,6 +60,12 @@ class Errand:
     ordered_by_operator: bool = False
     certified_down: bool = False
     covers: tuple[str, ...] = ()
+    loss_until_ns: int = 0
+    power_off: bool = False
+    cut_off: bool = False
+    cut_until_ns: int = 0
+    loss_limit_seconds: float = math.inf
+    besides: str = ""
     accept_loss: bool = False
     certificate: str = ""
     broken: bool = False
@@ -67,18 +76,21 @@ class Errand:
     why: str = ""
     after_take_over: Callable[[], None] | None = None
     before_claim: Callable[[], Awaitable[None]] | None = None
-    restate: Callable[[str, float], None] | None = None
+    restate: Callable[[str, float | None], None] | None = None
     report: Callable[[Progress], Awaitable[tuple[str, ...]]] | None = None
     gives_way: Callable[[ServiceRecord], str] | None = None
 
 
 @dataclass(slots=True)
 class KeeperDesk:
-    """What the actions may use: the keeper's ear, its latest picture, and the errands of running runs."""
+    """What the actions may use: the keeper's ear, its latest picture, and the errands of running runs.
+    `power_off` has the hosts of a service switched off for a run: its evidence, and until when that counts
+    (CLOCK_BOOTTIME); or StepFailed."""
 
     ask: Callable[[Ask, float], Awaitable[Reply]]
     view: Callable[[], KeeperView | None]
     changed: asyncio.Condition
+    power_off: Callable[[str, Errand], Awaitable[tuple[str, int]]]
     errands: dict[str, Errand] = field(default_factory=dict)
 
     def record(self, service: str) -> ServiceRecord | None:
@@ -99,6 +111,9 @@ def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalo
     async def take_over(context: ActionContext, call: Call) -> Result:
         return await _take_over(desk, call)
 
+    async def power_off(context: ActionContext, call: Call) -> Result:
+        return await _power_off(desk, call)
+
     async def break_glass(context: ActionContext, call: Call) -> Result:
         return await _break_glass(desk, context, call)
 
@@ -113,6 +128,7 @@ def with_ownership(catalogue: ActionCatalogue, desk: KeeperDesk) -> ActionCatalo
 
     words = (
         ("ownership.take-over", take_over, "take a lost site's service when its lease is over"),
+        ("ownership.power-off", power_off, "switch a lost site's hosts off, and be sure that they are"),
         ("ownership.break-glass", break_glass, "serve a service by a certificate, without the store"),
         ("ownership.give-up", give_up, "have the holder close the service and give it up"),
         ("ownership.claim", claim, "claim a service that was given up"),
@@ -130,9 +146,19 @@ def _errand(desk: KeeperDesk, call: Call) -> Errand:
     return errand
 
 
+async def _power_off(desk: KeeperDesk, call: Call) -> Result:
+    """P28: what it proves is the right to take what follows."""
+    errand = _errand(desk, call)
+    evidence, errand.cut_until_ns = await desk.power_off(call.plan.service, errand)
+    errand.cut_off = True
+    return Result(evidence)
+
+
 async def _take_over(desk: KeeperDesk, call: Call) -> Result:
     errand = _errand(desk, call)
     plan = call.plan
+    if errand.power_off and not errand.cut_off:
+        raise StepFailed("its hosts are not known to be off, so nothing is taken")
     patience_seconds = call.step.timeout_seconds
     reply = await _ask(
         desk,
@@ -145,7 +171,10 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
             why=errand.why,
             certified_down=errand.certified_down,
             covers=errand.covers,
+            by_device=errand.cut_off,
+            cut_until_ns=errand.cut_until_ns,
             wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
+            loss_until_ns=errand.loss_until_ns,
         ),
         patience_seconds,
     )
@@ -269,6 +298,7 @@ async def _claim(desk: KeeperDesk, context: ActionContext, call: Call) -> Result
         Claim(
             service=plan.service,
             run=plan.id,
+            epoch=plan.epoch,
             record=errand.record if errand.automatic else None,
             received=received,
             accept_loss=errand.accept_loss,

@@ -62,8 +62,8 @@ class Publisher:
         self._record = shown(self._record, progress)
         self._changed.set()
 
-    def restate(self, statement: str, loss_bound_seconds: float) -> None:
-        """More may be lost than was said when the run was ordered."""
+    def restate(self, statement: str, loss_bound_seconds: float | None) -> None:
+        """Something else may be lost than was said when the run was ordered."""
         self._record = replace(self._record, statement=statement, loss_bound_seconds=loss_bound_seconds)
         self._changed.set()
 
@@ -74,6 +74,10 @@ class Publisher:
     def leave(self, lines: tuple[str, ...]) -> None:
         """What it leaves; written with its end."""
         self._record = replace(self._record, left=lines)
+
+    def outage(self, seconds: float | None) -> None:
+        """How long the service was not to be used; written with the run's end."""
+        self._record = replace(self._record, outage_seconds=seconds)
 
     def look(self) -> None:
         """The record in the store has changed: see whether there is something for us."""

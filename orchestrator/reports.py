@@ -8,11 +8,21 @@ from orchestrator.journal import SqliteJournal
 from orchestrator.journal_tables import JournalEvent
 from orchestrator.mover import BROKEN_EVENT
 from orchestrator.reconciling import RECONCILED_EVENT
+from orchestrator.switched_off import BACK_EVENT, ENDED_EVENT, ORDERED_EVENT
 from runbooks.errors import RunbooksError
 
 EVENTS_READ = 500
 SHOWN_OF_EACH = 5
-KINDS = (APPROVED_EVENT, CERTIFICATE_EVENT, BROKEN_EVENT, RECONCILED_EVENT, EVENT)
+KINDS = (
+    APPROVED_EVENT,
+    CERTIFICATE_EVENT,
+    BROKEN_EVENT,
+    RECONCILED_EVENT,
+    EVENT,
+    ORDERED_EVENT,
+    ENDED_EVENT,
+    BACK_EVENT,
+)
 
 
 async def keep_report(journal: SqliteJournal, record: RunRecord) -> None:

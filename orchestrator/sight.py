@@ -9,16 +9,18 @@ from orchestrator.clock import boottime_ns
 from orchestrator.core.capacity import Hosting, Owned
 from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
 from orchestrator.core.clocks import ClockWord
+from orchestrator.core.gates import flap_left_seconds
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
-from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Pause, RunRecord, ServiceRecord
+from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Mode, Pause, RunRecord, ServiceRecord
 from orchestrator.core.view import ServiceView, View
+from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.link import KeeperLink
 from orchestrator.mind import ServiceMind
 from orchestrator.ownership_actions import KeeperDesk
 from runbooks.model import Kind
-from sites.model import Estate, Service
+from sites.model import Estate, FailoverPolicy, Service
 from sites.replication.words import ReplicationDriver
 
 HANDED_OVER_SECONDS = 600.0  # a hand-over that came to nothing is not tried again at once
@@ -40,6 +42,7 @@ class Sight:
         desk: KeeperDesk,
         minds: Mapping[str, ServiceMind],
         run_records: Mapping[str, RunRecord],
+        devices: Devices,
     ) -> None:
         self._estate = estate
         self._site = site
@@ -50,6 +53,7 @@ class Sight:
         self._desk = desk
         self._minds = minds
         self._run_records = run_records
+        self._devices = devices
         self._capacities = {
             name: site.capacity for name, site in estate.sites.items() if site.capacity is not None
         }
@@ -60,6 +64,7 @@ class Sight:
         keeper = self._desk.view() if self._link.connected else None
         services = tuple(self._service_view(name, keeper, now_ns) for name in self._estate.services)
         services = self._with_rooms(services, keeper, now_ns)
+        services = tuple(self._with_devices(service, services, keeper) for service in services)
         reach = Reach(self._eyes.reach(self._site, now_ns), self._alive(keeper, now_ns))
         return View(
             site=self._site,
@@ -73,6 +78,19 @@ class Sight:
             peer_reached=reach.said(self._site, self._peer),
             reach=reach,
         )
+
+    def _with_devices(
+        self, service: ServiceView, everything: tuple[ServiceView, ...], keeper: KeeperView | None
+    ) -> ServiceView:
+        """The devices of a service, and who would go off with it."""
+        name = service.service.name
+        beside = self._devices.beside(name) if self._devices.equipped(name) else ()
+        along = tuple(
+            other.service.name
+            for other in everything
+            if other.service.name in beside and _may_serve_there(other, self._peer, keeper)
+        )
+        return replace(service, power=self._devices.power(name, along))
 
     def _with_rooms(
         self, services: tuple[ServiceView, ...], keeper: KeeperView | None, now_ns: int
@@ -142,7 +160,7 @@ class Sight:
             run_in_doubt=record is not None and bool(record.run) and mind.run_in_doubt == record.run,
             pause_left_seconds=self._pause_left(mind, record, now_ns),
             pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
-            flap_left_seconds=_flap_left(service, record),
+            flap_left_seconds=flap_left_seconds(service, record, time.time()),
             open_failures=sum(
                 1 for at in mind.open_failures_ns if now_ns - at <= OPEN_FAILURES_SECONDS * 1e9
             ),
@@ -220,6 +238,17 @@ class Sight:
         return max(0, service.local_restarts - lately)
 
 
+def _may_serve_there(service: ServiceView, peer: str, keeper: KeeperView | None) -> bool:
+    """It may be serving at the other site by a right that does not end with that site's lease, or nobody
+    knows. What is ours, or was given up, or is automatic there, is not: that is fenced by now (P7)."""
+    record, policy = service.record, service.service.failover
+    broke_glass = keeper is not None and keeper.peer is not None and keeper.peer.break_glass
+    if record is None or service.service.watch_only or policy is FailoverPolicy.FOLLOWED or broke_glass:
+        return True
+    paused = service.pause_left_seconds is not None
+    return record.primary == peer and (record.mode is Mode.MANUAL or paused)
+
+
 def guard_clocks(site: str, keeper: KeeperView | None) -> tuple[ClockWord, ...]:
     """How the clocks of this site's guards run, as its keeper hears them."""
     if keeper is None:
@@ -238,17 +267,6 @@ def _renews(keeper: KeeperView | None, now_ns: int) -> bool:
 
 def _pause_words(pause: Pause) -> str:
     return f"paused by {pause.who} at {pause.since} for {pause.seconds:g} s: {pause.reason}"
-
-
-def _flap_left(service: Service, record: ServiceRecord | None) -> float | None:
-    """Gate 6. The wall clock may be wrong, and then the wait is the whole time, never less."""
-    if record is None or record.last_move is None or record.last_move.acknowledged_by:
-        return None
-    passed = time.time() - record.last_move.at_unix_seconds
-    if passed < 0:
-        return service.min_time_between_failovers_seconds or None
-    left = service.min_time_between_failovers_seconds - passed
-    return left if left > 0 else None
 
 
 def is_guarded(estate: Estate, service: Service) -> bool:

@@ -14,15 +14,19 @@ from typing import Any
 
 import structlog
 
+from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.clock import boottime_ns, wall_unix_seconds
+from orchestrator.clock import boottime_ns, wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.counting import keep_counts
+from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
+from orchestrator.devices import CutHosts, Devices
 from orchestrator.drills.actions import with_drills
 from orchestrator.drills.desk import DrillDesk
 from orchestrator.drills.records import DRILLS
@@ -37,12 +41,18 @@ from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
-from orchestrator.ownership_actions import KeeperDesk, with_ownership
-from orchestrator.paths import controller_socket, keeper_socket, last_known_path
+from orchestrator.ownership_actions import Errand, KeeperDesk, with_ownership
+from orchestrator.paging.desk import PagingDesk
+from orchestrator.paging.looking import facts_of
+from orchestrator.paging.noticing import Facts, notice
+from orchestrator.paths import controller_socket, history_path, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
+from orchestrator.power_orders import carried_out
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
+from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import keep_report
+from orchestrator.run_readings import differs
 from orchestrator.sight import guard_clocks
 from orchestrator.site_orders import SiteOrders
 from orchestrator.standstill import Standstills
@@ -59,6 +69,9 @@ from runbooks.context import Sql
 from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
+from runbooks.watching import STATE, Line
+from sites.fencing.devices import cut_hosts
+from sites.identity import CertificateFiles
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
@@ -75,7 +88,7 @@ class Means:
     """What a site's controller works with. `base`: relative paths start there. `directory`: its journal and
     sockets. `start_keeper` is called when none answers; `first_keeper` has been started already;
     `store_status` when the store can tell its own; `peer_store` asks the other site what it knows of the
-    store (P33)."""
+    store (P33); `cut_hosts` and `look_at_device` work the fencing devices."""
 
     estate: Estate
     site: str
@@ -90,6 +103,8 @@ class Means:
     first_keeper: StartedKeeper | None = None
     store_status: Callable[[], Awaitable[StoreStatus]] | None = None
     peer_store: Callable[[], Awaitable[PeerWord]] | None = None
+    cut_hosts: CutHosts = cut_hosts
+    look_at_device: LookAt = look_at
 
 
 class SiteController:
@@ -99,18 +114,20 @@ class SiteController:
         """Reads every runbook that may be needed: raises RunbooksError for one that is wrong."""
         self._means = means
         self._estate, self._site = means.estate, means.site
+        self._started_ns = boottime_ns()
         self._wake = asyncio.Event()
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
         self._reports: asyncio.Queue[RunRecord] = asyncio.Queue()
-        tally = self._tally = Tally()
+        self._counted = asyncio.Event()
+        tally = self._tally = Tally(self._counted.set)
         # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
         self._starts = KeeperStarts(
             means.start_keeper, means.directory, tally.not_accepted, first=means.first_keeper
         )
         self._link = KeeperLink(keeper_socket(means.directory), self._on_view)
-        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed)
+        desk = KeeperDesk(self._ask_keeper, lambda: self._view, self._view_changed, self._power_off)
         context = context_at(
             self._estate,
             self._site,
@@ -157,12 +174,21 @@ class SiteController:
             mover=mover,
             journal=means.journal,
             tally=tally,
+            devices=Devices(
+                self._estate,
+                self._site,
+                ask=self._ask_keeper,
+                journal=means.journal,
+                wake=self._wake.set,
+                cut=means.cut_hosts,
+            ),
             wake=self._wake,
         )
         self._certificates = CertificateDesk(
             self._site, means.journal, Cabinet(means.directory), self._estate.access, means.base
         )
         self.controller.certificates = self._certificates
+        self.controller.device_patrol = DevicePatrol(self._estate, self._site, means.look_at_device)
         self.controller.store_desk = StoreDesk(
             self._estate,
             self._site,
@@ -175,6 +201,11 @@ class SiteController:
             peer_store=means.peer_store,
         )
         self._orders = Orders(self.controller, self._certificates, self._store)
+        own = means.estate.sites[means.site].tls
+        files = CertificateFiles.of(own, means.base) if own is not None else None
+        self._reports_desk = ReportDesk(self.controller, self._store, files)
+        self.controller.report_desk = self._reports_desk
+        mover.on_ended = self._reports_desk.seal
         self.controller.drills = self._drills = DrillDesk(
             self.controller,
             self._store,
@@ -186,6 +217,17 @@ class SiteController:
         )
         self.controller.drill_readings = DrillReadings(self._drills, wall_unix_seconds).readings
         self.controller.last_known = LastKnown(last_known_path(means.directory))
+        paging = self._paging = self.controller.paging = PagingDesk(
+            self._estate,
+            self._site,
+            means.base,
+            means.directory,
+            store=self._store,
+            journal=means.journal,
+        )
+        mover.on_notice = lambda plan, text: paging.tell(
+            notice(plan.id, plan.service, text, kind=str(plan.kind), at=wall_text())
+        )
         mover.on_local_run = self._take_run
         mover.run_record = self.controller.run_records.get
         mover.what_it_leaves = Leaving(self.controller).lines
@@ -226,6 +268,8 @@ class SiteController:
         async with contextlib.AsyncExitStack() as stack:
             for tried in self._probes.values():
                 stack.push_async_callback(tried.aclose)
+            await self.controller.trend.open(history_path(self._means.directory))
+            stack.push_async_callback(self.controller.trend.aclose)
             await stack.enter_async_context(api.serving(controller_socket(self._means.directory)))
             if metrics:
                 await stack.enter_async_context(self._page.serving(metrics))
@@ -239,12 +283,14 @@ class SiteController:
         store, controller = self._store, self.controller
         return (
             controller.run(),  # ended first: what a run asks for must not fail because the link has ended
+            keep_counts(self._tally, self._means.journal, self._counted),
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
             self._stills.run(),
             self._vantage.run(),
             controller.watch_settings(),
+            controller.device_patrol.run(),
             self._watch_certificates(),
             publish(store, self._site, self._eyes.observation, self._eyes.changed),
             follow(
@@ -256,7 +302,15 @@ class SiteController:
             follow(store, DRILLS, self._drills.board.take),
             self._drills.run(),
             self._keep_reports(),
+            self._paging.run(self._facts),
+            controller.trend.run(),
+            controller.books.run(),
+            self._reports_desk.run(),
         )
+
+    def _facts(self, now: float, since: float) -> Facts:
+        up_seconds = (boottime_ns() - self._started_ns) / 1e9
+        return facts_of(self.controller, now=now, since=since, up_seconds=up_seconds)
 
     async def _watch_certificates(self) -> None:
         """When this site's certificates run out, now and then: they may be renewed meanwhile."""
@@ -274,6 +328,9 @@ class SiteController:
 
     async def _ask_keeper(self, what: Ask, timeout_seconds: float) -> Reply:
         return await self._link.ask(what, timeout_seconds=timeout_seconds)
+
+    async def _power_off(self, service: str, errand: Errand) -> tuple[str, int]:
+        return await carried_out(self.controller, service, errand)
 
     def _on_eyes(self) -> None:
         self._wake.set()
@@ -332,7 +389,21 @@ class SiteController:
 
     def _on_turn(self, view: View) -> None:
         self.controller.last_known.take(view.keeper)
-        self._page.take(readings(self.controller, view, self._vantage.seen()))
+        if self._page.due(view.now_ns):
+            self._page.take(readings(self.controller, view, self._vantage.seen()))
+        self._watch_pace()
+
+    def _watch_pace(self) -> None:
+        """Whether a step of a run that is carried out here takes too long."""
+        controller = self.controller
+        for run in all_under_way(controller).values():
+            if run.executor_site != self._site:
+                continue
+            left = pace_of(controller, run).projection
+            for stall in left.stalls if left is not None else ():
+                if controller.books.stalled(run, stall):
+                    words = f"takes longer than usual: {stall_words(stall)}"
+                    controller.mover.watchers.tell(run.run, Line(stall.step, STATE, words))
 
     def _on_break(self, found: Break) -> None:
         """P33: what the store said cannot be; it stands in the journal as well."""
@@ -370,11 +441,16 @@ class SiteController:
         known = records.get(record.run)
         if known is not None and known.executor > record.executor:
             return  # adopted meanwhile: what its old executor still says of it does not count (P26)
+        if known is None or differs(known, record):
+            self.controller.run_changed_ns[record.run] = boottime_ns()
         records[record.run] = record
         self.controller.mover.look(record)
+        self.controller.books.take(record)
+        self._reports_desk.take(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]
+            self.controller.run_changed_ns.pop(oldest.run, None)
         self._wake.set()
 
     async def _keep_reports(self) -> None:

@@ -14,7 +14,9 @@ from sites.draft import (
     Catalogues,
     Draft,
     ProbeFaults,
+    ReceiverFaults,
     RunbookFaults,
+    check_receivers,
     check_runbooks,
     check_settings,
     named,
@@ -59,6 +61,7 @@ def load_estate(
     driver_settings: Catalogue | None = None,
     probe_faults: ProbeFaults | None = None,
     runbook_faults: RunbookFaults | None = None,
+    receiver_faults: ReceiverFaults | None = None,
     resolve_secrets: bool = True,
     site: str | None = None,
 ) -> Loaded:
@@ -68,7 +71,7 @@ def load_estate(
     names and settings are taken as they are. A settings model may have `check(estate, service)`, which
     yields (path within the settings, found, expected) for what is wrong in this estate; `probe_faults` is
     asked about every probe whose settings are right in themselves, and `runbook_faults` about every runbook
-    that a service names.
+    that a service names, `receiver_faults` about every receiver of messages.
 
     With `resolve_secrets` false, secrets stay placeholders, and one that is not there is a warning: for a
     machine that was never meant to have them. With `site`, the loading controller's own, secrets beneath
@@ -79,7 +82,9 @@ def load_estate(
     document, unreadable = _open(path)
     if unreadable:
         raise EstateInvalid([unreadable])
-    catalogues = Catalogues(probe_settings, driver_settings, probe_faults, runbook_faults, path.parent)
+    catalogues = Catalogues(
+        probe_settings, driver_settings, probe_faults, runbook_faults, receiver_faults, path.parent
+    )
     estate, findings = _examine(document, path.parent, catalogues, look_up=resolve_secrets, site=site)
     faults = sorted_faults((one for one in findings if not one.warning), document, str(path))
     warnings = sorted_faults((one for one in findings if one.warning), document, str(path))
@@ -143,6 +148,7 @@ def _check(
 ) -> tuple[Estate, list[Finding]]:
     findings, settings = check_settings(draft, document, catalogues)
     findings += check_runbooks(draft, catalogues)
+    findings += check_receivers(draft, catalogues)
     broken = draft.broken | {one.trail for one in findings}
     draft = replace(draft, broken=broken, drivers=settings)
     if daemon is None:  # one that starts must not wait for libraries that read calendars; it says so later

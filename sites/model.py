@@ -11,10 +11,11 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from sites.blackouts import Blackout
 from sites.drills import DrillSpec
+from sites.notify import NotifySpec, named_receivers
 from sites.noun import NAME_PATTERN, Name, Noun
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
@@ -146,6 +147,66 @@ class StoreSpec(Noun):
     )
 
 
+_AGENT = re.compile(r"^(/[^\x00-\x1f\x7f]*)?fence_[A-Za-z0-9_]+$")
+
+
+def _check_agent(text: str) -> str:
+    if not _AGENT.match(text):
+        raise ValueError("expected the name of a fence agent, such as fence_ipmilan, or its absolute path")
+    return text
+
+
+AgentName = Annotated[
+    str,
+    AfterValidator(_check_agent),
+    WithJsonSchema({"type": "string", "pattern": _AGENT.pattern, "examples": ["fence_ipmilan"]}),
+]
+
+
+def _option_text(value: Any) -> str:
+    """An agent's option as it goes over its line; yes and no as the agents take them."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError("expected text, a number, or yes or no")
+
+
+OptionText = Annotated[
+    str,
+    BeforeValidator(_option_text),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+
+
+class FenceDevice(Noun):
+    """A device that switches the host off, by its packaged fence agent, for the other site to use."""
+
+    agent: AgentName = Field(
+        description="the agent: its name, such as fence_ipmilan, or its absolute path",
+    )
+    from_site: str = Field(
+        alias="from",
+        description="the data site whose controller uses it: the other one, which must reach it when this"
+        " host's own site is dark",
+    )
+    level: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="devices of one level are used together, and all of them must confirm (two power"
+        " supplies); the next level is tried when they do not",
+    )
+    options: dict[str, OptionText] = Field(
+        default_factory=dict,
+        repr=False,
+        description="the agent's own options, as its `-o metadata` names them; secrets by !file or !env only",
+    )
+    timeout_seconds: AboveZeroSeconds = Field(
+        60.0, alias="timeout", description="longest wait until it is off, and known to be"
+    )
+
+
 class Host(Noun):
     """A machine reached by SSH. Its key in the file is its role, the same at both sites."""
 
@@ -154,6 +215,9 @@ class Host(Noun):
     address: str = Field(description="IP address, or a name that needs no other site to be resolved")
     port: int = Field(22, ge=1, le=65535, description="port of its SSH server")
     user: str = Field("twinsite", description="account to sign on with")
+    fence: list[FenceDevice] = Field(
+        default_factory=list, description="devices by which the other site switches it off"
+    )
     known_as: str | None = Field(
         None,
         min_length=1,
@@ -345,6 +409,11 @@ class GuardSpec(Noun):
     )
 
 
+def is_gated(guard: GuardSpec) -> bool:
+    """Whether clients reach the service through a gate that the guard closes, whatever starts behind it."""
+    return guard.proxy is not None or guard.nftables is not None
+
+
 class Service(Noun):
     """What users know by one name, with its database, application tier and address."""
 
@@ -483,8 +552,16 @@ class Estate(Noun):
     blackouts: dict[Name, Blackout] = Field(
         default_factory=dict, description="when no drill begins by itself, by name"
     )
-    notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
+    notify: list[NotifySpec] = Field(default_factory=list, description="who is told of what")
+    docs_url: str | None = Field(
+        None, description="where people read these docs: links in messages begin with it"
+    )
     access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
+
+    @property
+    def receivers(self) -> dict[str, NotifySpec]:
+        """Who is told of what, by name, in the order of the list."""
+        return named_receivers(self.notify)
 
     def owner_of(self, who: str) -> str:
         """Whom `login@site` answers to; "" when nothing says so."""

@@ -43,30 +43,56 @@ def resolve(
 
     With `look_up` a secret that is not there is a fault. Without, every secret stays a placeholder, and
     one that is not there is a warning: this may be a machine that was never meant to have it.
-    With `site`, those beneath other sites stay placeholders without a word: no site holds another's.
+    Those of `notify` always stay placeholders, and one that is not there is a warning: they are looked up
+    when something is sent, and a site must not stand still because nobody could be told of it.
+    With `site`, those that are not its own stay placeholders without a word: no site holds another's. Its
+    own are those beneath it, but for the devices that switch its hosts off, which the other site uses.
     `base` is the folder where relative paths start.
     """
     data = copy.deepcopy(document.data)
-    findings = [Finding(trail, found=_TYPED, warning=True) for trail in document.typed_secrets]
+    findings = [_typed(trail) for trail in document.typed_secrets]
     for secret in document.secrets:
-        if site is not None and secret.trail[:1] == ("sites",) and secret.trail[1:2] != (site,):
+        if site is not None and not _is_for(secret.trail, site, document.data):
             continue
         try:
             value = _fetch(secret, base)
         except _NotThere as error:
             found = f"{secret.text}, {error}"
-            if look_up:
+            if secret.trail[:1] == ("notify",):
+                findings.append(Finding(secret.trail, found=f"{found}; {_NOBODY_TOLD}", warning=True))
+            elif look_up:
                 findings.append(Finding(secret.trail, _WANTED[secret.source], found))
             else:
                 sentence = f"{found}; the controller will refuse to start without it"
                 findings.append(Finding(secret.trail, found=sentence, warning=True))
             continue
-        if look_up:
+        if look_up and secret.trail[:1] != ("notify",):
             _put(data, secret.trail, value)
     return data, findings
 
 
+def _is_for(trail: Trail, site: str, data: Any) -> bool:
+    if trail[:1] != ("sites",):
+        return True
+    if not _is_of_a_device(trail):
+        return trail[1:2] == (site,)
+    own = data["sites"].get(site)
+    return trail[1:2] != (site,) and isinstance(own, dict) and not own.get("witness")
+
+
+def _is_of_a_device(trail: Trail) -> bool:
+    return trail[:1] == ("sites",) and trail[2:3] == ("hosts",) and trail[4:5] == ("fence",)
+
+
+def _typed(trail: Trail) -> Finding:
+    """Who has the secret of a device can switch a host off: that is no matter for a warning."""
+    if _is_of_a_device(trail):
+        return Finding(trail, "!env NAME or !file PATH, and another secret in the device")
+    return Finding(trail, found=_TYPED, warning=True)
+
+
 _TYPED = "a secret stands here in plain text; write !env NAME or !file PATH and change the secret"
+_NOBODY_TOLD = "without it this receiver is told of nothing"
 _WANTED = {"env": "a variable that is set and not empty", "file": "a text file that can be read here"}
 
 

@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
 from orchestrator.api.drill_shapes import DrillList, DrillOrder
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
+from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -19,6 +21,7 @@ from orchestrator.api.shapes import (
     CertificateStatus,
     CertifyRequest,
     Explanation,
+    Figures,
     History,
     MoveAccepted,
     MoveOrder,
@@ -111,6 +114,14 @@ class Controller:
         """See Client.acknowledge."""
         return self._run(self._client.acknowledge(request))
 
+    def paging(self) -> PagingState:
+        """See Client.paging."""
+        return self._run(self._client.paging())
+
+    def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
+        """See Client.test_paging."""
+        return self._run(self._client.test_paging(request, within_seconds=within_seconds))
+
     def certify(self, request: CertifyRequest) -> CertificateStatus:
         """See Client.certify."""
         return self._run(self._client.certify(request))
@@ -158,6 +169,27 @@ class Controller:
     def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """See Client.history."""
         return self._run(self._client.history(service=service, kind=kind, limit=limit))
+
+    def figures(
+        self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0, steps: bool = False
+    ) -> Figures:
+        """See Client.figures."""
+        found = self._client.figures(
+            service=service, limit=limit, since_unix_seconds=since_unix_seconds, steps=steps
+        )
+        return self._run(found)
+
+    def report(self, run: str) -> ReportAnswer:
+        """See Client.report."""
+        return self._run(self._client.report(run))
+
+    def chain(self, run: str) -> ChainStatus:
+        """See Client.chain."""
+        return self._run(self._client.chain(run))
+
+    def countersign(self, request: CountersignRequest) -> ReportAnswer:
+        """See Client.countersign."""
+        return self._run(self._client.countersign(request))
 
     def follow(self, run: str) -> Iterator[RunDetail]:
         """See Client.follow."""

@@ -17,6 +17,8 @@ import aiohttp
 from pydantic import ValidationError
 
 from orchestrator.api.drill_shapes import DrillList, DrillOrder
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
+from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -25,6 +27,7 @@ from orchestrator.api.shapes import (
     CertificateStatus,
     CertifyRequest,
     Explanation,
+    Figures,
     History,
     MoveAccepted,
     MoveOrder,
@@ -205,10 +208,40 @@ class Client:
         """Have exactly that count, and trust the store from now on."""
         return await self._act("/v1/store/accept", order, Acted)
 
+    async def paging(self) -> PagingState:
+        """Who is told of what, what goes on, and what waits to be sent."""
+        return await self._read("/v1/paging", PagingState)
+
+    async def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
+        """Send test messages, and say what came of each."""
+        path = "/v1/paging/test"
+        return await self._ask("POST", path, request, TriedReceivers, within_seconds, changes=True)
+
     async def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """What is on file, newest first."""
         asked = f"limit={limit}&service={quote(service, safe='')}&kind={quote(kind, safe='')}"
         return await self._read(f"/v1/history?{asked}", History)
+
+    async def figures(
+        self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0, steps: bool = False
+    ) -> Figures:
+        """Past runs and months."""
+        asked = f"limit={limit}&service={quote(service, safe='')}&since={since_unix_seconds}"
+        asked += f"&steps={int(steps)}"
+        return await self._read(f"/v1/figures?{asked}", Figures)
+
+    async def report(self, run: str) -> ReportAnswer:
+        """Draw a run's report up, and have it signed. It changes no run: it may be asked for again."""
+        path = f"/v1/runs/{quote(run, safe='')}/report"
+        return await self._ask("POST", path, None, ReportAnswer, ACT_DEADLINE_SECONDS, changes=False)
+
+    async def chain(self, run: str) -> ChainStatus:
+        """A run's chain as the journal has it now."""
+        return await self._read(f"/v1/runs/{quote(run, safe='')}/chain", ChainStatus)
+
+    async def countersign(self, request: CountersignRequest) -> ReportAnswer:
+        """Have a report that exists signed by who has not signed it yet."""
+        return await self._act("/v1/countersign", request, ReportAnswer, changes=False)
 
     async def follow(self, run: str) -> AsyncIterator[RunDetail]:
         """The run at each change, until it has ended; the first one is as it stands now. Goes on over a

@@ -59,6 +59,24 @@ def _accepted(data: Mapping[str, Any]) -> str:
     return "; ".join(data.get("lines", []))
 
 
+def _power_off(data: Mapping[str, Any]) -> str:
+    hosts = ", ".join(data.get("hosts", {}))
+    return f"{hosts} to be switched off, by {data.get('who')}: {data.get('why')}"
+
+
+def _powered_off(data: Mapping[str, Any]) -> str:
+    said = [
+        f"{name} {'is off' if each.get('off') else each.get('code')}: {each.get('evidence')}"
+        for name, each in data.get("hosts", {}).items()
+    ]
+    verified = "verified cut" if data.get("verified") else "NOT verified"
+    return f"{verified}: {'; '.join(said)}"
+
+
+def _power_back(data: Mapping[str, Any]) -> str:
+    return f"{data.get('host')}, which was switched off from here, answers again"
+
+
 def _not_trusted(data: Mapping[str, Any]) -> str:
     found = f"; found was cluster {data['cluster_id']}" if data.get("cluster_id") else ""
     at = f" at revision {data['revision']}" if found and data.get("revision") else ""
@@ -73,6 +91,31 @@ def _store_accepted(data: Mapping[str, Any]) -> str:
         f"{data.get('who')} accepted the store by {data.get('certificate')}: cluster "
         f"{data.get('cluster_id')} at revision {data.get('revision')}; {certified}"
     )
+
+
+def _message(data: Mapping[str, Any]) -> str:
+    late = f" after {data['tries']} tries" if int(data.get("tries") or 0) > 1 else ""
+    return f"{data.get('receiver')} ({data.get('reason')}): {data.get('title')}: {data.get('outcome')}{late}"
+
+
+def _acknowledged(data: Mapping[str, Any]) -> str:
+    return f"{data.get('who')} acknowledged {', '.join(data.get('events') or [])}: {data.get('reason')}"
+
+
+def _loss(data: Mapping[str, Any]) -> str:
+    kept = f"; kept at {data['kept_at']}" if data.get("kept_at") else ""
+    return f"{data.get('run')}: {data.get('words')}{kept}"
+
+
+def _stalled(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data.get('run')}: {data.get('step')} has been running for {data.get('running_seconds', 0):.0f} s, "
+        f"and took at most {data.get('p75_seconds', 0):.1f} s three times out of four"
+    )
+
+
+def _sealed(data: Mapping[str, Any]) -> str:
+    return f"{data.get('run')}: {data.get('records')} records, chained to {str(data.get('head'))[:16]}"
 
 
 def _drill_began(data: Mapping[str, Any]) -> str:
@@ -104,6 +147,11 @@ def _drill_not_cleaned(data: Mapping[str, Any]) -> str:
 
 
 _WORDS = {
+    "message": _message,
+    "acknowledged": _acknowledged,
+    "loss-reconciled": _loss,
+    "step-stalled": _stalled,
+    "run-sealed": _sealed,
     "drill-began": _drill_began,
     "drill-refused": _drill_refused,
     "drill-missed": _drill_missed,
@@ -116,6 +164,9 @@ _WORDS = {
     "broken-glass": _broken,
     "reconciled": _reconciled,
     "accepted": _accepted,
+    "power-off": _power_off,
+    "powered-off": _powered_off,
+    "power-back": _power_back,
     "store-not-trusted": _not_trusted,
     "store-accepted": _store_accepted,
 }

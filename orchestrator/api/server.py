@@ -21,11 +21,16 @@ from orchestrator.api import answers
 from orchestrator.api.drill_shapes import DrillOrder
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.output_stream import output_of
+from orchestrator.api.paging_shapes import TryRequest
+from orchestrator.api.paging_words import paging_state, tested
+from orchestrator.api.report_shapes import CountersignRequest
+from orchestrator.api.run_words import month_figures, run_figures, with_proof
 from orchestrator.api.shapes import (
     AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertifyRequest,
+    Figures,
     History,
     MoveAccepted,
     MoveOrder,
@@ -44,7 +49,9 @@ from orchestrator.controller import Controller
 from orchestrator.drills.desk import DrillDesk
 from orchestrator.drills.telling import drill_list
 from orchestrator.orders import Orders
+from orchestrator.paging.desk import PagingDesk
 from orchestrator.refusing import OrderRefused
+from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import on_file
 from orchestrator.site_orders import SiteOrders
 from orchestrator.state_folder import told_of
@@ -57,7 +64,10 @@ FOLLOW_LOOK_SECONDS = 0.05
 FOLLOW_SAY_SECONDS = 2.0
 REQUEST_LIMIT_BYTES = 1 << 20
 HISTORY_LIMIT = 1000
+FIGURES_LIMIT = 5000
 GOING_ON = ("running", "waiting")
+GROWING = {"duration_seconds", "pause", "clock", "projected"}
+"""Of a run's detail what changes by time alone: worth no line of its own."""
 
 Asked = TypeVar("Asked", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -119,12 +129,18 @@ class LocalApi:
                 web.post("/v1/certificates/{id}/use", self._use),
                 web.post("/v1/reconcile", self._reconcile),
                 web.get("/v1/history", self._history),
+                web.get("/v1/figures", self._figures),
+                web.post("/v1/runs/{run}/report", self._report),
+                web.get("/v1/runs/{run}/chain", self._chain),
+                web.post("/v1/countersign", self._countersign),
                 web.get("/v1/drills", self._drills),
                 web.post("/v1/drills/run", self._drill_run),
                 web.post("/v1/drills/abandon", self._drill_abandon),
                 web.get("/v1/store", self._store),
                 web.post("/v1/store/plan", self._store_plan),
                 web.post("/v1/store/accept", self._store_accept),
+                web.get("/v1/paging", self._paging),
+                web.post("/v1/paging/test", self._paging_test),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -160,7 +176,8 @@ class LocalApi:
         if record is None:
             raise OrderRefused("unknown-run", f"no run {name!r} is known here", wrong=True)
         pause = answers.pauses(self._controller).get(record.service)
-        return answers.run_detail(record, self._controller.mover.progress.get(name), pause)
+        detail = answers.run_detail(record, self._controller.mover.progress.get(name), pause)
+        return with_proof(self._controller, detail, record)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
         return _json(self._detail(request))
@@ -176,7 +193,7 @@ class LocalApi:
         loop = asyncio.get_running_loop()
         while True:
             detail = self._detail(request)
-            key = detail.model_dump_json(exclude={"duration_seconds", "pause"})
+            key = detail.model_dump_json(exclude=GROWING)
             if key != said or loop.time() - said_at > FOLLOW_SAY_SECONDS:
                 said, said_at = key, loop.time()
                 await response.write(detail.model_dump_json().encode() + b"\n")
@@ -258,6 +275,35 @@ class LocalApi:
         events = await self._controller.journal.events(limit, service=service, kind=kind)
         return _json(History(entries=[history_entry(event) for event in events]))
 
+    def _report_desk(self) -> ReportDesk:
+        desk = self._controller.report_desk
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller draws up no reports", wrong=True)
+        return desk
+
+    async def _report(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().draw(request.match_info["run"]))
+
+    async def _chain(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().chain(request.match_info["run"]))
+
+    async def _countersign(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().countersign(await _body(request, CountersignRequest)))
+
+    async def _figures(self, request: web.Request) -> web.StreamResponse:
+        limit = max(1, min(_number(request, "limit", 50), FIGURES_LIMIT))
+        service, trend = request.query.get("service") or None, self._controller.trend
+        since = float(_number(request, "since", 0))
+        found = await trend.runs(limit, service=service, since_unix_seconds=since)
+        months = await trend.months(service=service)
+        return _json(
+            Figures(
+                runs=[run_figures(one, steps=request.query.get("steps") == "1") for one in found],
+                months=[month_figures(one) for one in months],
+                problem=trend.problem,
+            )
+        )
+
     def _drill_desk(self) -> DrillDesk:
         desk = self._controller.drills
         if desk is None:
@@ -293,6 +339,18 @@ class LocalApi:
     async def _store_accept(self, request: web.Request) -> web.StreamResponse:
         order = await _body(request, StoreOrder)
         return _json(await self._store_desk().accept(order, self._who(request)))
+
+    def _paging_desk(self) -> PagingDesk:
+        desk = self._controller.paging
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller tells nobody of anything", wrong=True)
+        return desk
+
+    async def _paging(self, request: web.Request) -> web.StreamResponse:
+        return _json(paging_state(self._paging_desk(), self._controller.site))
+
+    async def _paging_test(self, request: web.Request) -> web.StreamResponse:
+        return _json(await tested(self._paging_desk(), await _body(request, TryRequest)))
 
     def _who(self, request: web.Request) -> str:
         return f"{caller(request)}@{self._controller.site}"

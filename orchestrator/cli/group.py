@@ -17,7 +17,14 @@ from orchestrator.cli.options import Settings
 
 # By section, in the order in which somebody needs them: the files, and the verbs in each.
 FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
-    ("Look", (("look", ("status", "explain", "lag", "runs")), ("history", ("history",)))),
+    (
+        "Look",
+        (
+            ("look", ("status", "explain", "lag", "runs")),
+            ("history", ("history",)),
+            ("report", ("report",)),
+        ),
+    ),
     ("Move", (("move", ("plan", "switchover", "failover", "failback")),)),
     (
         "Last resort",
@@ -29,11 +36,11 @@ FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
         ),
     ),
     ("Rehearse", (("drill", ("drill",)),)),
-    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")),)),
+    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")), ("notify", ("notify",)))),
     (
         "Set up",
         (
-            ("setup", ("config", "hosts", "completion")),
+            ("setup", ("config", "hosts", "fence", "completion")),
             ("runbook", ("runbook",)),
             ("driver", ("driver",)),
             ("certs", ("certs",)),

@@ -53,7 +53,7 @@ _OVER = click.option(
 
 def _failover_options(function: Function) -> Function:
     for option in (
-        reason_option("Why; kept with the run. Needed with --certify-down, --accept-loss, --over-capacity."),
+        reason_option("Why; kept with the run. Needed with whatever accepts, certifies or switches off."),
         _OVER,
         click.option(
             "--accept-loss",
@@ -67,6 +67,12 @@ def _failover_options(function: Function) -> Function:
             type=SITE,
             metavar="SITE",
             help="Certify that SITE is off, or cut off from its users. If it is not, two sites may write.",
+        ),
+        click.option(
+            "--power-off",
+            type=SITE,
+            metavar="SITE",
+            help="Have devices switch SITE's hosts of SERVICE off first, and go on only if all are off.",
         ),
         _where_options("SITE is lost: move all its services."),
     ):
@@ -97,6 +103,7 @@ def _request(
     *,
     to_site: str | None = None,
     certify_down: str | None = None,
+    power_off: str | None = None,
     accept_loss_seconds: float | None = None,
     over_capacity: bool = False,
     reason: str = "",
@@ -112,6 +119,12 @@ def _request(
         raise wrong(
             "--certify-down needs --reason: how do you know that the site is off? It is kept on file."
         )
+    if power_off is not None and certify_down is not None:
+        raise wrong("Either you certify the site down, or devices switch it off: give one of the two.")
+    if power_off is not None and not reason:
+        raise wrong("--power-off needs --reason: why are the hosts switched off? It is kept on file.")
+    if power_off is not None and whole_site is not None:
+        raise wrong("Hosts are switched off service by service: say which SERVICE instead of --site.")
     if accept_loss_seconds is not None and not reason:
         raise wrong("--accept-loss needs --reason: who accepts it and why? It is kept on file.")
     if over_capacity and not reason:
@@ -123,6 +136,7 @@ def _request(
             service=service,
             to_site=to_site,
             certify_down=certify_down,
+            power_off=power_off,
             accept_loss_seconds=accept_loss_seconds,
             over_capacity=over_capacity,
             reason=reason,
@@ -172,7 +186,7 @@ def _lost(settings: "Settings", request: "MoveRequest | SiteMoveRequest") -> str
     if request.verb != "failover":
         return None
     if isinstance(request, MoveRequest):
-        return request.certify_down or primary_of(settings, request.service)
+        return request.certify_down or request.power_off or primary_of(settings, request.service)
     return request.site
 
 
@@ -188,6 +202,8 @@ def _order(request: "MoveRequest | SiteMoveRequest") -> str:
         line += ["--site", request.site]
     if request.certify_down is not None:
         line += ["--certify-down", request.certify_down]
+    if isinstance(request, MoveRequest) and request.power_off is not None:
+        line += ["--power-off", request.power_off]
     if request.accept_loss_seconds is not None:
         loss = "any" if isinf(request.accept_loss_seconds) else format_duration(request.accept_loss_seconds)
         line += ["--accept-loss", loss]
@@ -337,11 +353,15 @@ def failover(
     second person is asked for where the estate says so. Without a quorum the same breaks the glass: the
     service opens on your word alone, SITE must stay off, and `reconcile` ends it once the store is back.
 
+    With --power-off devices do what you would certify: SITE's hosts of the service are switched off at once,
+    without a shutdown, and nothing is taken unless each is known to be off. They stay off.
+
     \b
     Examples:
       twinsite failover ebs
       twinsite failover --site morpeth
       twinsite failover ebs --certify-down morpeth --reason "power is off, seen by J. Bell"
+      twinsite failover crm --power-off durham --reason "hangs, no console answers"
       twinsite failover ebs --accept-loss 38s --reason "agreed with the finance director"
     """
     request = _request("failover", service, whole_site, **given)

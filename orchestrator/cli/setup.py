@@ -1,4 +1,4 @@
-"""Verbs for setting up: check the estate file, its schema, hosts, and shell completion."""
+"""Verbs for setting up: check the estate file, its schema, hosts, fencing devices, and shell completion."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.connect import estate_path, site_in
-from orchestrator.cli.failures import FAILED, WRONG, Failure
-from orchestrator.cli.options import Settings, pass_settings
+from orchestrator.cli.failures import FAILED, WRONG, Failure, wrong
+from orchestrator.cli.options import SITE, Settings, pass_settings
 from orchestrator.cli.output import wrapped
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def load_checked(path: Path, site: str | None) -> "Loaded":
 
     A secret that is not there is a fault only for the machine of `site`, which needs its own.
     """
+    from orchestrator.paging.writing import receiver_faults
     from probes.catalogue import SETTINGS as PROBES
     from probes.catalogue import faults as probe_faults
     from runbooks.faults import faults as runbook_faults
@@ -38,6 +39,7 @@ def load_checked(path: Path, site: str | None) -> "Loaded":
             driver_settings=DRIVERS,
             probe_faults=probe_faults,
             runbook_faults=runbook_faults,
+            receiver_faults=receiver_faults,
             resolve_secrets=site is not None,
             site=site,
         )
@@ -68,8 +70,9 @@ def check(settings: Settings, path: Path | None) -> None:
     """Check the estate file; every fault at once, with line and column.
 
     Also checked: the settings of each probe and driver, the rule that keeps the lease's timings safe, and
-    that every runbook named exists and is sound. Warnings do not fail the check. A secret that is not here
-    is only a warning, unless --site before the verb says that this is the machine that needs it.
+    that every runbook named exists and is sound, and so is every template of a message. Warnings do not fail
+    the check. A secret that is not here is only a warning, unless --site before the verb says that this is
+    the machine that needs it.
 
     \b
     Examples:
@@ -120,13 +123,15 @@ def hosts() -> None:
 def check_every_host(settings: Settings) -> None:
     """Try every host over SSH, one after another.
 
-    Reaches it, checks its key, logs in, and looks at its tools, its clock and its disk. Changes nothing and
-    adds nothing to known_hosts. A line for each host: ok, look (works, but somebody should look), or FAULT.
+    Reaches it, checks its key, logs in, and looks at its tools, its clock, its disk, and at what would start
+    a database there by itself. Changes nothing and adds nothing to known_hosts. A line for each host: ok,
+    look (works, but somebody should look), or FAULT.
 
     \b
     Example:
       twinsite hosts check
     """
+    from orchestrator.databases_of import databases_of
     from orchestrator.hosts_check import check_hosts
     from orchestrator.hosts_report import HostReport, render_line
 
@@ -136,13 +141,61 @@ def check_every_host(settings: Settings) -> None:
         click.echo("\n".join(wrapped(render_line(report), then="      ")))
 
     reports = check_hosts(
-        loaded.estate, loaded.path.absolute().parent, on_report=tell, tools=_tools_of(loaded.estate)
+        loaded.estate,
+        loaded.path.absolute().parent,
+        on_report=tell,
+        tools=_tools_of(loaded.estate),
+        databases=databases_of(loaded.estate),
     )
     faults = [report for report in reports if report.ok is False]
     if faults:
         raise Failure(f"{len(faults)} of {len(reports)} hosts have faults.", FAILED)
     if not reports:
         click.echo(f"{loaded.path}: no hosts are named there.")
+
+
+@click.group()
+def fence() -> None:
+    """Try the devices that switch hosts off.
+
+    \b
+    Example:
+      twinsite fence check --site morpeth
+    """
+
+
+@fence.command("check")
+@click.option("--site", "here", type=SITE, metavar="SITE", help="The site that this machine belongs to.")
+@pass_settings
+def check_every_device(settings: Settings, here: str | None) -> None:
+    """Ask every fencing device that this site uses; switches nothing.
+
+    To be run at the site that uses them: it has their secrets, and its way to them is the one that counts.
+    Each agent says which options it has, and whether its machine is on. A line for each device: ok, look, or
+    FAULT; one that says off while its host answers speaks of another machine.
+
+    \b
+    Example:
+      twinsite fence check --site morpeth
+    """
+    from orchestrator.fence_check import check_devices
+    from orchestrator.hosts_report import HostReport, render_line
+
+    site = here or settings.site
+    if site is None:
+        raise wrong("Say which site this machine belongs to: --site SITE")
+    loaded = load_checked(estate_path(settings), site)
+    site_in(loaded.estate, site)
+
+    def tell(report: HostReport) -> None:
+        click.echo("\n".join(wrapped(render_line(report), then="      ")))
+
+    reports = check_devices(loaded.estate, site, on_report=tell)
+    faults = [report for report in reports if report.ok is False]
+    if faults:
+        raise Failure(f"{len(faults)} of {len(reports)} devices have faults.", FAILED)
+    if not reports:
+        click.echo(f"{loaded.path}: {site} uses no devices.")
 
 
 def _tools_of(estate: "Estate") -> dict[tuple[str, str], list[str]]:
@@ -176,4 +229,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     click.echo(kind(ctx.find_root().command, {}, "twinsite", "_TWINSITE_COMPLETE").source())
 
 
-COMMANDS: tuple[click.Command, ...] = (config, hosts, completion)
+COMMANDS: tuple[click.Command, ...] = (config, hosts, fence, completion)

@@ -5,7 +5,7 @@
 transaction and handles its answer.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrator.core.lease import has_passed, seconds
 from orchestrator.core.messages import (
@@ -16,6 +16,7 @@ from orchestrator.core.messages import (
     Claim,
     GiveUpDead,
     GiveUpPlanned,
+    MayPowerOff,
     Reconcile,
     RequestGiveUp,
     ServiceItem,
@@ -25,47 +26,14 @@ from orchestrator.core.messages import (
     StartRun,
     TakeOver,
 )
+from orchestrator.core.power import cut_off_everywhere, may_power_off
 from orchestrator.core.records import LastMove, Mode, Movement, RunRecord, ServiceRecord
 from orchestrator.core.state import OwnershipState, PendingAsk, Phase
+from orchestrator.core.verdicts import Do, Done, ReadPeerFirst, Refuse, Verdict, Wait
 from sites.replication.positions import bytes_short, reached
 from sites.replication.words import Position
 
 SERVICES_PER_TRANSACTION = 30  # etcd takes 128 operations; three keys a service and room to spare
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """No, with the reason's code."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Not yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPeerFirst:
-    """P8: read the peer's key once more, linearizably, before P10."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """It is so already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Do:
-    """Write these services (by name), these runs, and revoke the peer's key if `revoke_peer`."""
-
-    services: tuple[tuple[str, ServiceRecord], ...]
-    runs: tuple[RunRecord, ...] = ()
-    revoke_peer: bool = False
-
-
-Verdict = Refuse | Wait | ReadPeerFirst | Done | Do
 
 
 def examine(state: OwnershipState, pending: PendingAsk, now_ns: int) -> Verdict:
@@ -75,6 +43,8 @@ def examine(state: OwnershipState, pending: PendingAsk, now_ns: int) -> Verdict:
         return Refuse("superseded", "another controller of this site has taken over its key")
     if isinstance(what, TakeOver):
         return _take_over(state, pending, what, now_ns)
+    if isinstance(what, MayPowerOff):
+        return may_power_off(state, pending, what, now_ns)
     if isinstance(what, CertifyPeer):
         return Done()
     service = state.services.get(what.service)
@@ -243,6 +213,11 @@ def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verd
         return Done()
     if record.primary is not None:
         return Refuse("owned", f"{record.primary} is primary at epoch {record.epoch}")
+    if record.epoch + 1 != what.epoch:
+        return Refuse(
+            "changed-since-plan",
+            f"{what.service} was given up at epoch {record.epoch}, not {what.epoch - 1}; plan again",
+        )
     final, received = record.final_position, what.received
     if final is not None and not what.accept_loss:
         there = reached(received, final)
@@ -335,13 +310,23 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
             continue
         if item.record.primary != state.peer:
             return Refuse("not-the-peers", f"{name} is not {state.peer}'s any more")
-        if item.record.mode is Mode.MANUAL and not what.certified_down:
+        cut_off = what.by_device and name in what.covers
+        if item.record.mode is Mode.MANUAL and not (what.certified_down or cut_off):
             return Refuse(
-                "manual", f"{name} moves only on a give-up or a certificate that {state.peer} is down"
+                "manual",
+                f"{name} moves only on a give-up, on a verified cut of all its hosts, or on a "
+                f"certificate that {state.peer} is down",
             )
         left.append((name, item))
     if not left:
         return Done()
+    holds = state.peer_item is not None and state.peer_item.record.hold
+    relied_on = holds or any(item.record.mode is Mode.MANUAL for _, item in left)
+    if what.by_device and relied_on and has_passed(what.cut_until_ns, now_ns):
+        return Refuse(
+            "device-cut-too-old",
+            f"{state.peer}'s hosts were cut off too long ago to be sure that they still are",
+        )
     if state.word_needed:
         return _wait_or(
             what, now_ns, "peer-word-missing", f"{state.peer} has not said that no glass was broken there"
@@ -358,35 +343,21 @@ def _take_over(state: OwnershipState, pending: PendingAsk, what: TakeOver, now_n
     return Do(writes, tuple(runs[name] for name, _ in batch), revoke_peer=True)
 
 
-def _cut_off_everywhere(state: OwnershipState, what: TakeOver) -> Verdict | None:
-    """P28: this takes hold out, by which the peer may be serving all that is its own without any contact. One
-    that was drawn up before it held may not say enough."""
-    for name, service in state.services.items():
-        if not service.known:
-            return Wait()
-        peers = service.item is not None and service.item.record.primary == state.peer
-        if peers and name not in what.covers:
-            return Refuse(
-                "peer-holds",
-                f"{state.peer} holds and is primary for {name} too, which the certificate does not cover; "
-                "order it anew",
-            )
-    return None
-
-
 def _lease_still_held(
     state: OwnershipState, pending: PendingAsk, what: TakeOver, only_manual: bool, now_ns: int
 ) -> Verdict | None:
-    """P9's conditions; None when all hold. A certificate (P28) stands in for the wait where the wait proves
-    nothing: for manual services, and while the peer holds. Automatic ones wait for the lease all the same."""
+    """P9's conditions; None when all hold. A certificate or a verified cut (P28) stands in for the wait where
+    the wait proves nothing: for manual services, and while the peer holds. Automatic ones wait for the lease
+    all the same."""
     peer = state.peer_item
     if peer is None:
         return _wait_or(
             what, now_ns, "peer-never-seen", f"{state.peer}'s key has not been seen since our start"
         )
-    if what.certified_down and peer.record.hold:
-        return _cut_off_everywhere(state, what)
-    if what.certified_down and only_manual:
+    certain = what.certified_down or what.by_device
+    if certain and peer.record.hold:
+        return cut_off_everywhere(state, what)
+    if certain and only_manual:
         return None
     if peer.record.hold:
         return Refuse(
@@ -396,6 +367,11 @@ def _lease_still_held(
         if not what.ordered_by_operator:
             return Refuse("peer-back", f"{state.peer} renewed its lease meanwhile")
         pending.peer_revision_at_start = peer.revision
+    over_ns = state.may_take_at(0)
+    if what.loss_until_ns and over_ns is not None and over_ns > what.loss_until_ns:
+        return Refuse(
+            "peer-back", f"{state.peer}'s lease goes on, so more could be lost than was said; order it anew"
+        )
     hold_down_ns = 0 if what.ordered_by_operator else what.hold_down_ns
     earliest = state.may_take_at(hold_down_ns)
     if earliest is None or not has_passed(earliest, now_ns):

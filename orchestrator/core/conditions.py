@@ -6,6 +6,7 @@ A condition is true or false of what is known; what is not known never counts as
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.core.devices import Device
 from orchestrator.core.records import Mode
 from orchestrator.core.view import ServiceView, View
 from sites.model import FailoverPolicy
@@ -83,6 +84,13 @@ def _within_hold_down(view: View, service: ServiceView) -> bool:
 def _standby_missing(view: View, service: ServiceView) -> bool:
     standby = service.samples.get(view.peer)
     return standby is None or standby.role is not Role.STANDBY
+
+
+def _devices_help(view: View, service: ServiceView) -> bool:
+    """Its own host was asked first, over SSH. Hold is no lease: what is known then may be of any age."""
+    power = service.power
+    usable = power.equipped and not power.takes_along and power.device in (Device.IDLE, Device.AT_WORK)
+    return usable and service.fence_confirmed is False and view.lease_left_ns > 0
 
 
 ALWAYS = When("", lambda v, s: True)
@@ -171,6 +179,12 @@ TAKE_BACK_BESIDE_WRITABLE = When(
 )
 NOT_THE_HOLDER = When(
     "the other site owns it", lambda v, s: s.record is not None and s.record.primary != v.site
+)
+DEVICES_HELP = When(
+    "every host of it there has a device that this site uses, no other service that may rightly be served "
+    "there goes off with them, the devices have not failed lately, its own host could not be made to cut it "
+    "off over SSH, and this site has its own lease",
+    _devices_help,
 )
 HOLD_DOWN = When("the site has been silent for no longer than the service's `hold_down`", _within_hold_down)
 

@@ -16,16 +16,29 @@ TABLE: tuple[Rule, ...] = MOVES + INSTANCES
 
 def decide(view: View, service: ServiceView, diagnosis: Diagnosis) -> Decision:
     """The first rule of this diagnosis whose condition holds, its gates examined where it is gated."""
-    rule = next(
-        rule for rule in TABLE if rule.diagnosis in (None, diagnosis) and rule.when.holds(view, service)
-    )
     answers: tuple[Gate, ...] = ()
-    if rule.gated:
-        answers = gates(view, service, wish_of(rule.act, view, service))
-        closed = first_closed(answers)
-        if closed is not None:
-            return Decision(rule.row, Act.REFUSE, closed.code, f"{closed.name}: {closed.evidence}", answers)
+    for rule in TABLE:
+        if rule.diagnosis not in (None, diagnosis) or not rule.when.holds(view, service):
+            continue
+        answers = ()
+        if rule.gated or rule.opens:
+            answers = gates(view, service, wish_of(rule.act, view, service))
+        if not rule.opens or opens_all(rule, answers):
+            break
+    closed = first_closed(answers) if rule.gated else None
+    if closed is not None:
+        return Decision(rule.row, Act.REFUSE, closed.code, f"{closed.name}: {closed.evidence}", answers)
     return Decision(rule.row, rule.act, rule.code, rule.why, answers)
+
+
+def opens_all(rule: Rule, answers: tuple[Gate, ...]) -> bool:
+    """A gate is closed, and the rule's act may open every one that is."""
+    some = False
+    for gate in answers:
+        if not gate.open and gate.number not in rule.opens:
+            return False
+        some = some or not gate.open
+    return some
 
 
 def wish_of(act: Act, view: View, service: ServiceView) -> Wish:
@@ -42,4 +55,14 @@ def automatic_wish(view: View, service: ServiceView) -> Wish:
     return Wish(to_site=view.site, from_site=from_site, planned=False, automatic=True)
 
 
-__all__ = ["ACTS_ON_THE_WORLD", "TABLE", "Act", "Decision", "Rule", "automatic_wish", "decide", "wish_of"]
+__all__ = [
+    "ACTS_ON_THE_WORLD",
+    "TABLE",
+    "Act",
+    "Decision",
+    "Rule",
+    "automatic_wish",
+    "decide",
+    "opens_all",
+    "wish_of",
+]

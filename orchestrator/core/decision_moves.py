@@ -211,6 +211,16 @@ MOVES: tuple[Rule, ...] = (
         "hold-down",
         "waiting for the site to come back",
     ),
+    # Not before hold-down is over: it is the time in which the site may come back.
+    Rule(
+        311,
+        Diagnosis.SITE_DARK,
+        when.DEVICES_HELP,
+        Act.POWER_OFF,
+        "power-off",
+        "all that is missing is that the old primary is known to be cut off: its hosts are switched off",
+        opens=frozenset({2, 8}),
+    ),
     Rule(
         312,
         Diagnosis.SITE_DARK,

@@ -7,14 +7,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.core.records import Mode
+from orchestrator.core.records import Mode, ServiceRecord
 from orchestrator.core.standstill import Still
 from orchestrator.core.view import ServiceView, View
-from sites.model import FencePolicy
+from sites.model import FencePolicy, Service
 from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
 FRESH_WORD_SECONDS = 6.0
+CUT_BELIEVED_SECONDS = 3.0  # until whoever saw it writable has looked again
 PROOF_WITHIN_SECONDS = 3.0
 
 
@@ -41,7 +42,9 @@ class Wish:
     `holder_lives`: an unplanned move away from a site whose database is down while its keeper lives, which is
     asked to shut it and give it up (P23): waiting for its lease would wait for ever. `broken_glass`: P31, by
     a certificate, without the store. `reopens`: the site was its primary itself, as far as is known.
-    `over_capacity`: somebody has accepted by name that the site may be short of capacity.
+    `power_off`: P28, a person has the old site's hosts switched off first; `not_covered`: services whose
+    hosts would have to be off too, and cannot be. `over_capacity`: somebody has accepted by name that the
+    site may be short of capacity.
     """
 
     to_site: str
@@ -52,6 +55,8 @@ class Wish:
     holder_lives: bool = False
     broken_glass: bool = False
     reopens: bool = False
+    power_off: bool = False
+    not_covered: tuple[str, ...] = ()
     accept_loss_seconds: float | None = None
     over_capacity: bool = False
 
@@ -86,27 +91,29 @@ def first_closed(answers: tuple[Gate, ...]) -> Gate | None:
     return next((gate for gate in answers if not gate.open), None)
 
 
-def loss_bound_seconds(view: View, service: ServiceView) -> float | None:
-    """At most so many seconds of writes would be lost by promoting the standby now; None: not known.
+def loss_bound_seconds(view: View, service: ServiceView, wish: Wish | None = None) -> float | None:
+    """At most so many seconds of writes would be lost by promoting the standby now; None: not known. For a
+    `wish` that waits for the old site's lease: when that is over.
 
     Once it was given up nothing was written any more, so the bound does not grow while it waits; nor does it
-    while the primary is proven dead or cut off."""
-    if service.safe_until_ns is None:
+    while the primary is proven dead or cut off. What is proven now says nothing of a wait that is to come."""
+    last_ns = written_until_ns(view, service, wish)
+    if service.safe_until_ns is None or last_ns is None:
         return None
-    last_ns = view.now_ns
     if service.record is not None and service.record.primary is None:
         last_ns -= int(service.nobody_for_seconds * 1e9)
-    still = standing_still(view, service)
+    still = standing_still(view, service, wish)
     if still is not None:
         last_ns = min(last_ns, still.since_ns)
     return max(0, last_ns - service.safe_until_ns) / 1e9
 
 
-def standing_still(view: View, service: ServiceView) -> Still | None:
+def standing_still(view: View, service: ServiceView, wish: Wish | None = None) -> Still | None:
     """The proof that nothing was written at the primary's site since then until now; None when there is none,
-    or it may have been overtaken: whatever is not certain ends it, and the bound grows again."""
+    or it may have been overtaken: whatever is not certain ends it, and the bound grows again. For a `wish`
+    that waits, until then."""
     still, record = service.still, service.record
-    if still is None or record is None:
+    if still is None or record is None or written_until_ns(view, service, wish) != view.now_ns:
         return None
     if record.primary is None:
         # Only a look begun after the give-up joins the two without a gap; after that nobody may write there.
@@ -123,6 +130,20 @@ def still_words(view: View, still: Still) -> str:
     """What the proof says, for people."""
     since_seconds = max(0, view.now_ns - still.since_ns) / 1e9
     return f"nothing was written in the last {since_seconds:.1f} s, by its own site's proof: {still.evidence}"
+
+
+def written_until_ns(view: View, service: ServiceView, wish: Wish | None) -> int | None:
+    """Until when the old primary may accept writes if this wish is carried out: a site that nobody hears from
+    may go on until its lease is over, and what it accepts meanwhile is lost too. None: not known."""
+    record = service.record
+    if wish is None or wish.planned or wish.certified_down or wish.holder_lives:
+        return view.now_ns
+    if wish.power_off and service.power.verified:
+        return view.now_ns
+    if record is None or record.primary != view.peer or view.keeper is None:
+        return view.now_ns
+    over_ns = view.keeper.peer_lease_over_ns
+    return max(view.now_ns, over_ns) if over_ns is not None else None
 
 
 def final_position(service: ServiceView) -> Position | None:
@@ -151,20 +172,33 @@ def _right(view: View, service: ServiceView, wish: Wish) -> Gate:
         return Gate(1, "right to it", True, "", f"{record.primary} gives it up, {wish.to_site} claims it")
     if record.primary is None:
         return Gate(1, "right to it", True, "", f"given up by {record.previous}, nobody is primary")
-    if record.mode is Mode.MANUAL and not wish.certified_down:
-        return Gate(
-            1, "right to it", False, "manual", "a manual service needs a certificate that its site is down"
-        )
+    if wish.power_off and wish.not_covered:
+        words = f"{view.peer} would go on serving {', '.join(wish.not_covered)}: not every host has a device"
+        return Gate(1, "right to it", False, "device-missing", words)
+    certain = wish.certified_down or wish.power_off
+    if record.mode is Mode.MANUAL and not certain:
+        words = "a manual service needs a certificate that its site is down, or a verified cut of its hosts"
+        return Gate(1, "right to it", False, "manual", words)
+    peer = view.keeper.peer if view.keeper is not None else None
+    holds = peer is not None and peer.hold
+    if wish.power_off and (holds or record.mode is Mode.MANUAL):
+        return Gate(1, "right to it", True, "", f"the run has {_hosts(service, wish)} switched off first")
     if record.mode is Mode.MANUAL:
         return Gate(1, "right to it", True, "", f"{wish.from_site} is certified down")
-    peer = view.keeper.peer if view.keeper is not None else None
-    if peer is not None and peer.hold and not wish.certified_down:
+    if wish.power_off and not view.peer_lease_over:
+        words = f"{view.peer} still has its lease, and a verified cut does not take that from it"
+        return Gate(1, "right to it", False, "lease-still-held", words)
+    if holds and not certain:
         return Gate(1, "right to it", False, "peer-holds", f"{view.peer} may be serving without any contact")
     if view.peer_lease_over:
         return Gate(1, "right to it", True, "", f"{view.peer}'s lease is over, silent {_silent(view)}")
     if not wish.automatic:
         return Gate(1, "right to it", True, "", f"the run waits until {view.peer}'s lease is over")
     return Gate(1, "right to it", False, "lease-still-held", f"{view.peer} was last seen {_silent(view)} ago")
+
+
+def _hosts(service: ServiceView, wish: Wish) -> str:
+    return f"{', '.join(service.power.hosts) or 'every host'} at {wish.from_site}"
 
 
 def _silent(view: View) -> str:
@@ -177,7 +211,9 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
 
     After a give-up, which its own keeper proved shut, only what was seen since counts: until then it was
     rightly writable. After the end of its lease nobody has proved anything: the last word of whoever saw it
-    writable stands until the same one sees it otherwise, which observers publish at once, or is too old.
+    writable stands until the same one sees it otherwise, which observers publish at once, or is too old. A
+    verified cut proves it, once everybody has had the time to look again: then only what was seen since
+    counts, and that would prove the cut wrong.
     """
     name = "old primary not writable"
     if wish.planned or wish.from_site is None:
@@ -187,6 +223,11 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
         return Gate(2, name, True, "", "it is down, and whatever is left of it is shut before it is given up")
     given_up = service.record is not None and service.record.primary is None
     since_seconds = min(FRESH_WORD_SECONDS, service.nobody_for_seconds) if given_up else FRESH_WORD_SECONDS
+    theirs = wish.from_site == view.peer
+    cut = service.power.verified and theirs
+    cut_seconds = (view.now_ns - service.power.cut_at_ns) / 1e9 if cut else 0.0
+    if cut_seconds >= CUT_BELIEVED_SECONDS:
+        since_seconds = min(since_seconds, cut_seconds)
     witnesses = []
     sample = service.samples.get(wish.from_site)
     seen_seconds = (view.now_ns - sample.taken_at_ns) / 1e9 if sample is not None else 0.0
@@ -196,8 +237,14 @@ def _old_primary(view: View, service: ServiceView, wish: Wish) -> Gate:
         fresh = word.age_seconds <= since_seconds
         if word.site == wish.from_site and word.writable and fresh and word.observer != wish.from_site:
             witnesses.append(f"{word.observer} saw it writable {word.age_seconds:.1f} s ago")
+    if witnesses and theirs and wish.power_off and view.peer_lease_over and not cut:
+        words = f"{'; '.join(witnesses)}; the run has {_hosts(service, wish)} switched off first"
+        return Gate(2, name, True, "", words)
     if witnesses:
-        return Gate(2, name, False, "old-primary-writable", "; ".join(witnesses))
+        after = f"; {cut_seconds:.1f} s ago it was said to be off: {service.power.words}" if cut else ""
+        return Gate(2, name, False, "old-primary-writable", "; ".join(witnesses) + after)
+    if cut:
+        return Gate(2, name, True, "", f"{wish.from_site}'s hosts are off: {service.power.words}")
     seen = f"{sample.role} ({sample.reason})" if sample is not None else "no answer"
     return Gate(2, name, True, "", f"{wish.from_site} from here: {seen}; nobody else sees it writable")
 
@@ -213,13 +260,13 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
     final = final_position(service)
     if final is not None:
         return _data_of_closed(view, service, wish, final)
-    bound = loss_bound_seconds(view, service)
+    bound = loss_bound_seconds(view, service, wish)
     accepted = wish.accept_loss_seconds
     if bound is None:
         if wish.any_loss_accepted:
             return Gate(3, name, True, "", "not known how much; any loss was accepted by name")
         return Gate(3, name, None, "lag-unknown", "no position of the old primary is known to be here")
-    still = standing_still(view, service)
+    still = standing_still(view, service, wish)
     proof = f" ({still_words(view, still)})" if still is not None else ""
     words = f"at most {bound:.1f} s of writes{proof}; limit {limit:g} s"
     if bound <= limit:
@@ -248,7 +295,7 @@ def _data_of_closed(view: View, service: ServiceView, wish: Wish, final: Positio
     name = "data loss within the limit"
     if reaches(service, wish.to_site, final):
         return Gate(3, name, True, "", f"closed in order at {final.text}, and all of it is at {wish.to_site}")
-    bound, accepted = loss_bound_seconds(view, service), wish.accept_loss_seconds
+    bound, accepted = loss_bound_seconds(view, service, wish), wish.accept_loss_seconds
     words = f"closed in order at {final.text}, which {wish.to_site} is not seen to have reached"
     if accepted is None:
         return Gate(3, name, False, "below-final-position", words)
@@ -299,6 +346,18 @@ def _history(view: View, service: ServiceView, wish: Wish) -> Gate:
     return Gate(4, name, True, "", position.history)
 
 
+def flap_left_seconds(service: Service, record: ServiceRecord | None, unix_seconds: float) -> float | None:
+    """How long gate 6 stays closed by itself. The time of day may be wrong, and then the wait is the whole
+    time, never less."""
+    if record is None or record.last_move is None or record.last_move.acknowledged_by:
+        return None
+    passed_seconds = unix_seconds - record.last_move.at_unix_seconds
+    if passed_seconds < 0:
+        return service.min_time_between_failovers_seconds or None
+    left_seconds = service.min_time_between_failovers_seconds - passed_seconds
+    return left_seconds if left_seconds > 0 else None
+
+
 def _capacity(view: View, service: ServiceView, wish: Wish) -> Gate:
     """Gate 5: it fits at the site, beside what is there and what goes before it from a lost site."""
     name = "room for it"
@@ -345,12 +404,18 @@ def _fenced(view: View, service: ServiceView, wish: Wish) -> Gate:
         return Gate(8, name, True, "", "no confirmation asked for")
     if wish.certified_down:
         return Gate(8, name, True, "", "certified down by an operator")
+    if service.power.verified and wish.from_site == view.peer:
+        return Gate(8, name, True, "", f"verified cut: {service.power.words}")
+    if wish.power_off:
+        return Gate(8, name, True, "", f"the run has {_hosts(service, wish)} switched off first")
     record = service.record
     if record is not None and record.primary is None:
         return Gate(8, name, True, "", f"{record.previous} gave it up after its own fence")
     if service.fence_confirmed:
         return Gate(8, name, True, "", "a fencing level has confirmed")
-    return Gate(8, name, service.fence_confirmed, "fence-not-confirmed", "no fencing level has confirmed")
+    tried = f": {service.power.words}" if service.power.words else ""
+    words = f"no fencing level has confirmed{tried}"
+    return Gate(8, name, service.fence_confirmed, "fence-not-confirmed", words)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -359,8 +424,9 @@ CHECKS: tuple[Check, ...] = (
         "right to it",
         "the move is planned, and the old site gives it up first; or it was given up; or it is automatic and "
         "the old site's lease is over (a run that a person ordered waits for that); or it is manual and a "
-        "person certified that site down; or there is no quorum here, and a person breaks the glass",
-        ("no-quorum", "manual", "lease-still-held", "peer-holds"),
+        "person certified that site down, or has all its hosts switched off and verified; or there is no "
+        "quorum here, and a person breaks the glass",
+        ("no-quorum", "manual", "lease-still-held", "peer-holds", "device-missing"),
         _right,
     ),
     Check(
@@ -368,7 +434,7 @@ CHECKS: tuple[Check, ...] = (
         "old primary not writable",
         f"neither this site nor any other observer but the old one has seen the old primary accept writes "
         f"in the last {FRESH_WORD_SECONDS:.0f} s, unless the same one has seen otherwise since (after a "
-        "give-up: since it)",
+        "give-up or a verified cut: since that)",
         ("old-primary-writable",),
         _old_primary,
     ),
@@ -376,10 +442,10 @@ CHECKS: tuple[Check, ...] = (
         3,
         "data loss within the limit",
         "what could be lost, the age of what is known counted in until the old primary is proven to stand "
-        "still, is within `max_data_loss`, or a person "
-        "accepted it by name; what was closed in order must be here to its end, or a person must say so; "
-        "for a planned move the standby must be receiving, and no further behind than `max_data_loss`; of "
-        "a service that is opened again where it was, nothing is lost",
+        "still, and whatever a site that is still to lose its lease may accept until then, is within "
+        "`max_data_loss`, or a person accepted it by name; what was closed in order must be here to its end, "
+        "or a person must say so; for a planned move the standby must be receiving, and no further behind "
+        "than `max_data_loss`; of a service that is opened again where it was, nothing is lost",
         ("lag-unknown", "lag-above-limit", "proof-awaited", "loss-not-accepted", "below-final-position"),
         _data,
     ),
@@ -413,7 +479,8 @@ CHECKS: tuple[Check, ...] = (
         8,
         "old primary fenced",
         "the service does not ask for `fence: confirm`; or its old primary was cut off to give it up, a "
-        "fencing level has confirmed, or a person certified the old site down",
+        "fencing level has confirmed (its own host over SSH, or devices that cut every host of it off), or a "
+        "person certified the old site down",
         ("fence-not-confirmed",),
         _fenced,
     ),

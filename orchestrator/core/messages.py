@@ -275,7 +275,12 @@ class GiveUpDead:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOver:
     """P9, P10: take services from the silent peer. With `certified_down`, P28: manual services too.
-    `covers`: the services of which the certificate (or verified cut) names every host at the peer."""
+    `covers`: the services of which the certificate (or verified cut) names every host at the peer.
+    `loss_until_ns`: the end of the peer's lease up to which the statement of loss counts its writes, our
+    clock; a lease that ends later loses more than was said. 0: none was counted.
+    `by_device`: fencing devices cut those hosts off, verified; it counts until `cut_until_ns`, our clock,
+    since a machine may be switched on again. That is a right as the certificate is one (P28), but no word of
+    the peer's (P32): a device knows nothing of broken glass."""
 
     services: tuple[str, ...]
     records: tuple[RunRecord, ...]
@@ -285,15 +290,33 @@ class TakeOver:
     why: str
     certified_down: bool = False
     covers: tuple[str, ...] = ()
+    by_device: bool = False
+    cut_until_ns: int = 0
     wait_until_ns: int = 0
+    loss_until_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayPowerOff:
+    """May the peer's hosts of these services be switched off now? Answered after a read of the peer's key
+    (P8); nothing is written. Not `ordered`: only where a takeover would go through but for the fence, so that
+    a site that still has any right is never switched off. `ordered`: by a person, who saw what it means.
+    `covers`: the services of which every host would be off."""
+
+    services: tuple[str, ...]
+    covers: tuple[str, ...]
+    ordered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """P24: claim a service nobody owns. `received` is how far our instance reaches."""
+    """P24: claim a service nobody owns. `received` is how far our instance reaches. `epoch`: the one to be
+    written, one above that of the record which it was decided on: the loss that was stated, and the position
+    that was compared, are those of that epoch's end, and say nothing of another's."""
 
     service: str
     run: str
+    epoch: int
     record: RunRecord | None
     received: Position | None
     accept_loss: bool
@@ -411,8 +434,8 @@ class GiveUpPlanned:
 
 
 Ask = (
-    StartRun | RequestGiveUp | GiveUpDead | TakeOver | Claim | Settle | SetPause | Acknowledge | SetMode
-    | MayAct | InstanceOpened | FenceHere | CertifyPeer | BreakGlass | Reconcile | CertifyOwner
+    StartRun | RequestGiveUp | GiveUpDead | TakeOver | MayPowerOff | Claim | Settle | SetPause | Acknowledge
+    | SetMode | MayAct | InstanceOpened | FenceHere | CertifyPeer | BreakGlass | Reconcile | CertifyOwner
     | GiveUpPlanned
 )  # fmt: skip
 

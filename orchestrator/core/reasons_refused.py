@@ -49,7 +49,8 @@ RIGHT = ReasonGroup(
         Reason(
             "peer-back",
             "The other site renewed its lease while we were about to take over.",
-            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`.",
+            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`. If it is "
+            "lost again, order the failover anew: what it would lose is more than was said.",
         ),
         Reason(
             "not-the-peers",
@@ -182,7 +183,7 @@ GATES = ReasonGroup(
         Reason(
             "fence-not-confirmed",
             "The service asks for proof that the old primary is cut off, and there is none.",
-            "Cut it off (power, network, storage) and certify the site down.",
+            "Devices are tried again by themselves; or cut it off by hand and certify the site down.",
         ),
         Reason(
             "not-drilled-since-change",
@@ -375,8 +376,18 @@ REQUESTS = ReasonGroup(
         ),
         Reason(
             "nothing-to-acknowledge",
-            "The service has made no unplanned move that waits for somebody to look at it.",
+            "Nothing waits for somebody to look at it: no unplanned move, nothing that people were told of.",
             "Nothing to do.",
+        ),
+        Reason(
+            "nobody-to-tell",
+            "The estate file names no receiver under `notify`, so nobody is told of anything.",
+            "Name one (docs/paging.md), then `twinsite config check`, and start the controllers anew.",
+        ),
+        Reason(
+            "unknown-receiver",
+            "There is no receiver of that name under `notify` in the estate file.",
+            "`twinsite notify list` lists them all.",
         ),
         Reason(
             "not-confirmed",

@@ -12,7 +12,6 @@ serving without any contact (P29). One's own key says of hold what is so, for wh
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.core.asks import Refuse
 from orchestrator.core.guarding import told_no_more
 from orchestrator.core.records import (
     SERVICES,
@@ -26,6 +25,7 @@ from orchestrator.core.records import (
     encode,
 )
 from orchestrator.core.state import OwnershipState
+from orchestrator.core.verdicts import Refuse
 from orchestrator.store.base import Compare, KeyValue, Put
 from orchestrator.store.continuity import KeySeen, Seen
 

@@ -26,6 +26,7 @@ class Act(StrEnum):
     FENCE = "fence"
     CARRY_OUT = "carry-out"
     RELEASE = "release"
+    POWER_OFF = "power-off"
 
 
 ACTS_ON_THE_WORLD = frozenset(Act) - {Act.HOLD, Act.ASK, Act.REFUSE}
@@ -46,6 +47,7 @@ ACT_WORDS = {
     Act.FENCE: "cuts the instance here off at once",
     Act.CARRY_OUT: "carries out, or goes on with, the run that a person ordered",
     Act.RELEASE: "ends a run that nobody carries out; the service stays where it is",
+    Act.POWER_OFF: "has the lost site's hosts of the service switched off; nothing is taken yet",
 }
 
 
@@ -63,7 +65,8 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row. `diagnosis` None: whatever the diagnosis is. With `gated`, the gates of the automatic
-    promotion that it leads to are examined before it acts, and a closed one makes it a refusal."""
+    promotion that it leads to are examined before it acts, and a closed one makes it a refusal. With `opens`,
+    the row is for where that promotion has no other gate closed than these, which its act may open."""
 
     row: int
     diagnosis: Diagnosis | None
@@ -72,3 +75,4 @@ class Rule:
     code: str
     why: str
     gated: bool = False
+    opens: frozenset[int] = frozenset()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from orchestrator.core.capacity import Room
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord, beyond
+from orchestrator.core.devices import Power
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.reach import Reach
 from orchestrator.core.records import Movement, ServiceRecord
@@ -43,7 +44,8 @@ class ServiceView:
     goes on when a person has said how. A planned move that waits does not count as `run_here`, so that it
     holds nothing up that cannot wait. `open_failures`: how often opening it here failed lately. `guarded`: a
     guard stands at the database host of either site, as the estate says, so that a stalled controller is
-    fenced. `rooms`: by site that states its capacity, how the service would fit there.
+    fenced. `rooms`: by site that states its capacity, how the service would fit there. `power`: the devices
+    that switch its hosts at the other site off.
     """
 
     service: Service
@@ -74,6 +76,7 @@ class ServiceView:
     client_probes: tuple[OutsideProbe, ...] = ()
     cut_off_for_seconds: float = 0.0
     handed_over_lately: bool = False
+    power: Power = field(default_factory=Power)
     rooms: Mapping[str, Room] = field(default_factory=dict)
 
     @property

@@ -29,7 +29,8 @@ def would_have_to_change(
     """A line for each thing that stands in the way; nothing for a decision to act."""
     if decision.act in ACTS_ON_THE_WORLD:
         return ()
-    rules = [rule for rule in TABLE if rule.diagnosis in (None, diagnosis)]
+    # Rows that only open a gate come on the way to the one behind them.
+    rules = [rule for rule in TABLE if rule.diagnosis in (None, diagnosis) and not rule.opens]
     ahead = [rule for rule in rules if rule.row >= decision.row and rule.when.holds(view, service)]
     acting = next((rule for rule in ahead if rule.act in ACTS_ON_THE_WORLD), None)
     if acting is not None:

@@ -232,6 +232,7 @@ _DATA_SITE = """
     state: {state}
     hosts:                         # by role, the same names at both sites, so that runbooks work both ways
       {host}: {{address: {address}, port: {ssh}, user: {user}}}
+    capacity: {{cpu: 8, memory: 32GiB}}   # everything fits at either site
     store_member: {member}
     store:                         # this site's own certificate and user
       endpoints: [{endpoints}]
@@ -285,6 +286,7 @@ _SERVICE = """
     objectives: {{rto: 30s, rpo: 10s}}
     max_data_loss: 10s
     rank: {rank}
+    load: {{cpu: 2, memory: 8GiB}}
     guard:                         # the dead man's switch on its database host: ends its processes
       state: {guard_state}
 {gate}    replication:

@@ -62,11 +62,42 @@ def test_a_plan_is_shown_with_its_loss_and_the_command_that_carries_it_out(
             "service": "ebs",
             "to_site": None,
             "certify_down": None,
+            "power_off": None,
             "accept_loss_seconds": 38.0,
             "over_capacity": False,
             "reason": "it's agreed",
         }
     ]
+    assert durham.bodies("/v1/moves") == []
+
+
+OFF_FIRST = """\
+
+Switched off first
+  morpeth/ebs-db is switched off, at once and without a shutdown (fence_ipmilan)
+  nothing is taken unless every one of them is known to be off
+"""
+
+
+def test_what_devices_switch_off_first_is_shown_and_stays_in_the_command(
+    durham: FakeController, twinsite: Command
+) -> None:
+    lines = [line.strip() for line in OFF_FIRST.splitlines()[2:]]
+    durham.says("POST", "/v1/plan", canned.plan(power_off=lines))
+    answer = twinsite("plan", "failover", "ebs", "--power-off", "morpeth", "--reason", "hangs")
+    assert answer.exit_code == 0
+    assert OFF_FIRST in answer.stdout
+    assert answer.stdout.endswith("twinsite failover ebs --power-off morpeth --reason hangs\n")
+    (asked,) = durham.bodies("/v1/plan")
+    assert (asked["power_off"], asked["certify_down"]) == ("morpeth", None)
+
+
+def test_nothing_is_switched_off_unless_the_sites_name_is_typed(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.plan(confirm_site="morpeth"))
+    answer = twinsite("failover", "ebs", "--power-off", "morpeth", "--reason", "hangs")
+    assert answer.exit_code != 0
     assert durham.bodies("/v1/moves") == []
 
 
@@ -215,6 +246,17 @@ def test_an_order_that_may_have_arrived_is_never_sent_twice(
         (["failover"], "a SERVICE, or --site SITE"),
         (["failover", "ebs", "--site", "morpeth"], "a SERVICE, or --site SITE"),
         (["failover", "ebs", "--certify-down", "morpeth"], "--certify-down needs --reason"),
+        (["failover", "ebs", "--power-off", "morpeth"], "--power-off needs --reason"),
+        (
+            ["failover", "ebs", "--power-off", "morpeth", "--certify-down", "morpeth", "--reason", "x"],
+            "give one of the two",
+        ),
+        (["failover", "--site", "morpeth", "--power-off", "morpeth", "--reason", "x"], "service by service"),
+        (["failover", "--power-off", "morpeth", "--reason", "x"], "a SERVICE, or --site SITE"),
+        (["failover", "ebs", "--power-off"], "requires an argument"),
+        (["plan", "failover", "ebs", "--power-off", "morpeth"], "--power-off needs --reason"),
+        (["switchover", "ebs", "--power-off", "morpeth", "--reason", "x"], "No such option '--power-off'"),
+        (["failback", "ebs", "--power-off", "morpeth", "--reason", "x"], "No such option '--power-off'"),
         (["failover", "ebs", "--accept-loss", "38s"], "--accept-loss needs --reason"),
         (["failover", "ebs", "--accept-loss", "38", "--reason", "x"], "a duration with its unit"),
         (

@@ -15,6 +15,7 @@ from orchestrator.last_words import StartedKeeper
 from sites.inventory import EstateInvalid
 from tests.cli import canned
 from tests.cli.conftest import Command
+from tests.sites.fencing import machines
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = """\
@@ -184,3 +185,33 @@ def test_a_host_that_refuses_is_a_line_with_what_to_do(estate: Path, twinsite: C
     assert "connection refused" in answer.stdout
     assert answer.stdout.count("FAULT") == 1
     assert answer.stderr == "1 of 1 hosts have faults.\n"
+
+
+def test_the_devices_that_a_site_uses_are_asked_and_nothing_is_switched(
+    estate: Path, twinsite: Command, tmp_path: Path
+) -> None:
+    agent, machine = machines.agent(tmp_path), machines.machine(tmp_path, "crm-db-power")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        options = f"{{machine: {machine}, password: !env HOME}}"
+        device = f"{{agent: {agent}, from: morpeth, options: {options}}}"
+        host = f"{{address: 127.0.0.1, port: {taken.getsockname()[1]}, fence: [{device}]}}"
+        estate.write_text(
+            canned.ESTATE.replace("state: durham}", f"state: durham, hosts: {{crm-db: {host}}}}}")
+        )
+        answer = twinsite("fence", "check", "--site", "morpeth")
+        assert (answer.exit_code, answer.stderr) == (0, "")
+        assert answer.stdout == "ok    durham/crm-db fence_test (level 1) | options known, on\n"
+        machine.write_text("off\n")
+        answer = twinsite("fence", "check", "--site", "morpeth")
+        assert answer.stdout.startswith("look  durham/crm-db fence_test (level 1) | power: off; switch it on")
+        estate.write_text(estate.read_text().replace("machine:", "mashine:"))
+        answer = twinsite("fence", "check", "--site", "morpeth")
+    assert answer.exit_code == 1
+    assert (
+        "FAULT durham/crm-db fence_test (level 1) | options: unknown to the agent: mashine" in answer.stdout
+    )
+    assert answer.stderr == "1 of 1 devices have faults.\n"
+    assert twinsite("fence", "check", "--site", "durham").stdout.endswith("durham uses no devices.\n")
+    assert twinsite("fence", "check").exit_code == 2
+    assert set(Path(f"{machine}.asked").read_text().split()) == {"status"}

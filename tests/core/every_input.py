@@ -23,6 +23,7 @@ from typing import Any, cast
 from orchestrator.core.capacity import Room
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
+from orchestrator.core.devices import Device, Power
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.gates import CHECKS, Check, Gate, Wish
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
@@ -77,7 +78,13 @@ VALUES: dict[str, tuple[Any, ...]] = {
         }.items()
     },
     "dead_here": ("", "refused"),
-    "outside": ((), (word("w", "y"),), (word("w", "y", age_seconds=60.0),), (word("y", "y"),)),
+    "outside": (
+        (),
+        (word("w", "y"),),
+        (word("w", "y", age_seconds=5.0),),
+        (word("w", "y", age_seconds=60.0),),
+        (word("y", "y"),),
+    ),
     "client_probes": (
         (),
         (probe("y"), probe("x", "y")),
@@ -85,6 +92,11 @@ VALUES: dict[str, tuple[Any, ...]] = {
     ),
     "cut_off_for_seconds": (0.0, 31.0),
     "handed_over_lately": YES_NO,
+    "equipped": YES_NO,
+    "takes_along": ((), ("t",)),
+    "device": tuple(Device),
+    # Not believed yet, and believed: after and before what was seen of the old primary.
+    "cut_seconds_ago": (0.5, 3.5, 90.0),
     "peer_reached": (True, False, None),
     "clocks": (
         (),
@@ -283,9 +295,24 @@ def _peer_lease_over_ns(pick: Choices) -> int | None:
     return NOW_NS - 1 if pick("peer_lease_over") else NOW_NS + SECOND_NS
 
 
+def _power(pick: Choices) -> Double:
+    return Double(
+        Power,
+        {
+            "hosts": lambda: ("db",),
+            "equipped": lambda: pick("equipped"),
+            "takes_along": lambda: pick("takes_along"),
+            "device": lambda: pick("device"),
+            "words": lambda: "",
+            "cut_at_ns": lambda: NOW_NS - int(pick("cut_seconds_ago") * SECOND_NS),
+        },
+    )
+
+
 def doubles(pick: Choices) -> tuple[View, ServiceView]:
     """A View and a ServiceView whose values are chosen when they are read."""
     held, noun, keeper, samples = _held(pick), _noun(pick), _keeper(pick), Samples(pick)
+    power = _power(pick)
 
     def picked(name: str) -> Callable[[], Any]:
         return lambda: pick(name)
@@ -301,6 +328,7 @@ def doubles(pick: Choices) -> tuple[View, ServiceView]:
             "final_primary_history": picked("history_seen"),
             "pause_left_seconds": lambda: 600.0 if pick("paused") else None,
             "pause_words": lambda: "paused by somebody",
+            "power": lambda: power,
             **{
                 name: picked(name)
                 for name in (

@@ -9,10 +9,11 @@ import pytest
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.conditions import ALWAYS
 from orchestrator.core.decision import ACTS_ON_THE_WORLD, TABLE, Act, Rule, automatic_wish
+from orchestrator.core.devices import Device
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.reasons import REASONS
 from orchestrator.core.rules import ACT_WORDS
-from sites.model import FailoverPolicy
+from sites.model import FailoverPolicy, FencePolicy
 from tests.core.views import (
     DOWN,
     GIVEN_AWAY,
@@ -32,6 +33,7 @@ from tests.core.views import (
     at,
     probe,
     still,
+    word,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +62,9 @@ class Case:
     code: str
     scene: Scene
 
+
+# Lost whole: its own host cannot be made to cut it off, and every host of it has a device.
+DEVICES = LOST.but(fence=FencePolicy.CONFIRM, fence_confirmed=False, equipped=True)
 
 CASES: dict[str, Case] = {
     # --- whose it is ---
@@ -231,6 +236,40 @@ CASES: dict[str, Case] = {
     "without a guard a person takes over": Case(308, Act.ASK, "guard-missing", LOST.but(**UNGUARDED)),
     "a lost site is given its time to come back": Case(
         310, Act.HOLD, "hold-down", LOST.but(peer_silent_seconds=30.0)
+    ),
+    "a lost site whose fence is not confirmed over SSH is switched off by its devices": Case(
+        311, Act.POWER_OFF, "power-off", DEVICES
+    ),
+    "one that is being switched off is left to its devices": Case(
+        311, Act.POWER_OFF, "power-off", DEVICES.but(device=Device.AT_WORK)
+    ),
+    "a lost site that is still seen writable is switched off, though it asked for no confirmation": Case(
+        311,
+        Act.POWER_OFF,
+        "power-off",
+        DEVICES.but(fence=FencePolicy.ATTEMPT, outside=(word("w", "y"),)),
+    ),
+    "nothing is switched off that opens no gate": Case(
+        312, Act.TAKE_OVER, "take-over", DEVICES.but(fence=FencePolicy.ATTEMPT)
+    ),
+    "nothing is switched off while another gate is closed": Case(
+        312, Act.REFUSE, "lag-unknown", DEVICES.but(safe_seconds_ago=None)
+    ),
+    "nothing is switched off before hold-down is over": Case(
+        310, Act.HOLD, "hold-down", DEVICES.but(peer_silent_seconds=29.0)
+    ),
+    "nothing is switched off that holds": Case(312, Act.REFUSE, "peer-holds", DEVICES.but(peer_holds=True)),
+    "nothing is switched off by who goes on by hold alone": Case(
+        312, Act.REFUSE, "fence-not-confirmed", DEVICES.but(lease_left_seconds=0.0, hold_relied=True)
+    ),
+    "nothing is switched off on a machine that others need": Case(
+        312, Act.REFUSE, "fence-not-confirmed", DEVICES.but(takes_along=("payroll",))
+    ),
+    "devices that failed are tried again later": Case(
+        312, Act.REFUSE, "fence-not-confirmed", DEVICES.but(device=Device.FAILED)
+    ),
+    "what its devices have cut off is taken over": Case(
+        312, Act.TAKE_OVER, "take-over", DEVICES.but(device=Device.CUT)
     ),
     "a lost site's service is taken over": Case(312, Act.TAKE_OVER, "take-over", LOST),
     "a lost site's service is taken over though a run was to bring it here": Case(

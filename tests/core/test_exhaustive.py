@@ -5,15 +5,16 @@ How they are gone through is told in `tests.core.every_input`.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 import pytest
 
 from orchestrator.core import decision as deciding
 from orchestrator.core.clients import ENOUGH_OBSERVERS, cut_off_by
-from orchestrator.core.decision import TABLE, Act, automatic_wish, wish_of
+from orchestrator.core.decision import TABLE, Act, Decision, Rule, automatic_wish, opens_all, wish_of
+from orchestrator.core.devices import Device
 from orchestrator.core.diagnosis import TABLE as NAMES
 from orchestrator.core.gates import CHECKS, Check, Gate, Wish, gates
 from orchestrator.core.reasons import REASONS
@@ -72,7 +73,9 @@ def _broken(way: Way) -> Iterator[str]:
     first = next(
         rule
         for rule in deciding.TABLE
-        if rule.diagnosis in (None, way.row.diagnosis) and rule.when.holds(view, service)
+        if rule.diagnosis in (None, way.row.diagnosis)
+        and rule.when.holds(view, service)
+        and (not rule.opens or opens_all(rule, _answers(rule, view, service)))
     )
     if decision.row != first.row:
         yield "another row than the first that fits"
@@ -89,9 +92,15 @@ def _broken(way: Way) -> Iterator[str]:
             yield "refuses with another code than that of the first closed gate"
     elif decision.act is not first.act or decision.code != first.code:
         yield "does something else than its row says"
+    if decision.act is Act.POWER_OFF:
+        yield from _cuts_off_too_much(view, service, decision)
     yield from _without_right(view, service, decision.act)
     if decision.act in BY_ITSELF:
         yield from _against_policy(view, service)
+
+
+def _answers(rule: Rule, view: View, service: ServiceView) -> tuple[Gate, ...]:
+    return deciding.gates(view, service, wish_of(rule.act, view, service))
 
 
 def _without_right(view: View, service: ServiceView, act: Act) -> Iterator[str]:
@@ -142,6 +151,29 @@ def _without_right(view: View, service: ServiceView, act: Act) -> Iterator[str]:
     yield from _too_eagerly(view, service, act)
     if act is Act.REJOIN and (not theirs or service.writable_at(view.site) is True):
         yield "makes a standby of its own primary, or of what accepts writes"
+
+
+def _cuts_off_too_much(view: View, service: ServiceView, decision: Decision) -> Iterator[str]:
+    """What a site may lose its machines for: nothing but a takeover that lacks only that."""
+    record, keeper, silent = service.record, view.keeper, view.peer_silent_seconds
+    closed = {gate.number for gate in decision.gates if not gate.open}
+    if not closed or not closed <= {2, 8}:
+        yield "switches off though that opens no gate, or another would stay closed"
+    if record is None or record.primary != view.peer or record.mode is not Mode.AUTOMATIC:
+        yield "switches off for what is not the other site's, or is manual"
+    if not view.peer_lease_over or silent is None or silent <= service.service.hold_down_seconds:
+        yield "switches a site off that has a lease, or may still come back"
+    if keeper is None or keeper.deadline_ns <= view.now_ns or view.word_needed:
+        yield "switches off without a lease of its own"
+    if service.pause_left_seconds is not None or not (service.guarded or view.lab):
+        yield "switches off for a move that is paused, or not allowed without a person"
+    if service.run_here or view.clocks_beyond:
+        yield "switches off beside a run, or by clocks that are not to be trusted"
+    power = service.power
+    if not power.equipped or power.takes_along or power.device in (Device.FAILED, Device.CUT):
+        yield "switches off what cannot be, what others need, or what is off already"
+    if service.fence_confirmed is not False:
+        yield "switches off before the gentler way was tried"
 
 
 def _too_eagerly(view: View, service: ServiceView, act: Act) -> Iterator[str]:
@@ -196,7 +228,13 @@ def _real_types_decide_otherwise(way: Way, number: int) -> Iterator[str]:
     row, decision = scene.decide()
     real = (NAMES.index(row), decision.row)
     gated = next(rule for rule in TABLE if rule.row == decision.row).gated
-    if real != (NAMES.index(way.row), way.decision.row) or (not gated and decision != way.decision):
+    opening = [rule for rule in TABLE if rule.opens and rule.row in (decision.row, way.decision.row)]
+    if opening:  # which of the two rows it is depends on the gates, and these are the real ones
+        view, service = scene.see()
+        fits = opens_all(opening[0], gates(view, service, wish_of(opening[0].act, view, service)))
+        if fits is not (decision.row == opening[0].row) or row is not way.row:
+            yield f"{way.decision} and {decision} of {scene}"
+    elif real != (NAMES.index(way.row), way.decision.row) or (not gated and decision != way.decision):
         yield f"{way.decision} and {decision} of {scene}"
     if gated and (decision.act in PROMOTES) is not all(gate.open for gate in decision.gates):
         yield f"{decision} of {scene}"
@@ -247,7 +285,13 @@ def test_a_table_without_one_of_its_rows_is_found_out(row: int, monkeypatch: pyt
 
 # --- the gates ------------------------------------------------------------------------------------------
 
-WISHES = {"here": Act.TAKE_OVER, "at the other site": Act.HAND_OVER}
+WISHES: dict[str, Callable[[View, ServiceView], Wish]] = {
+    "here": automatic_wish,
+    "at the other site": lambda view, service: wish_of(Act.HAND_OVER, view, service),
+    "when its hosts are switched off": lambda view, service: replace(
+        automatic_wish(view, service), automatic=False, power_off=True
+    ),
+}
 
 
 @pytest.mark.parametrize("where", WISHES)
@@ -256,7 +300,7 @@ def test_a_gate_opens_only_for_what_it_says_and_refuses_with_its_codes(check: Ch
     combinations, seen, broken = 0, set(), []
     for pick in every_choice():
         view, service = doubles(pick)
-        wish = wish_of(WISHES[where], view, service)
+        wish = WISHES[where](view, service)
         gate = check.look(view, service, wish)
         if gate.open:
             broken += [f"{why}: {pick.chosen}" for why in _opened_wrongly(view, service, wish, gate)]
@@ -277,10 +321,20 @@ def _opened_wrongly(view: View, service: ServiceView, wish: Wish, gate: Gate) ->
             yield "ownership is not known"
         elif not wish.planned and not given_up:
             peer = view.keeper.peer if view.keeper is not None else None
-            if record.mode is Mode.MANUAL or not view.peer_lease_over or (peer is not None and peer.hold):
+            proves_nothing = record.mode is Mode.MANUAL or (peer is not None and peer.hold)
+            if wish.power_off:
+                if not proves_nothing and not view.peer_lease_over:
+                    yield "a lease that runs, which a verified cut does not end"
+            elif proves_nothing or not view.peer_lease_over:
                 yield "a manual service, a lease that runs, or a site that holds"
     if gate.number == 2 and not wish.planned and wish.from_site is not None:
+        off_first = wish.power_off and wish.from_site == view.peer and view.peer_lease_over
+        if off_first and not service.power.verified:
+            return  # the cut comes before anything is promoted
         fresh_seconds = min(6.0, _shut_for_seconds(view, service, given_up=given_up))
+        if service.power.verified and wish.from_site == view.peer:
+            cut_seconds = (view.now_ns - service.power.cut_at_ns) / 1e9
+            fresh_seconds = min(fresh_seconds, cut_seconds) if cut_seconds >= 3.0 else fresh_seconds
         sample = service.samples.get(wish.from_site)
         writable = sample is not None and service.writable_at(wish.from_site)
         if writable and sample and (view.now_ns - sample.taken_at_ns) / 1e9 <= fresh_seconds:
@@ -301,7 +355,8 @@ def _opened_wrongly(view: View, service: ServiceView, wish: Wish, gate: Gate) ->
     if gate.number == 7 and service.pause_left_seconds is not None:
         yield "it is paused"
     asked = gate.number == 8 and service.service.fence is FencePolicy.CONFIRM and not wish.planned
-    if asked and not given_up and service.fence_confirmed is not True:
+    cut = service.power.verified and wish.from_site == view.peer
+    if asked and not given_up and service.fence_confirmed is not True and not cut and not wish.power_off:
         yield "no fencing level has confirmed"
 
 

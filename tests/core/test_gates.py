@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from orchestrator.core.capacity import Room
+from orchestrator.core.devices import Device
 from orchestrator.core.gates import (
     CHECKS,
     Check,
@@ -40,6 +41,7 @@ ITSELF = Wish(to_site="x", from_site="y", planned=False, automatic=True)
 BY_A_PERSON = replace(ITSELF, automatic=False)
 CERTIFIED = replace(BY_A_PERSON, certified_down=True)
 ANY_LOSS = replace(BY_A_PERSON, accept_loss_seconds=math.inf)
+POWER_OFF = replace(BY_A_PERSON, power_off=True)
 PLANNED = replace(BY_A_PERSON, planned=True)
 MANUAL = {"policy": FailoverPolicy.MANUAL}
 
@@ -64,6 +66,7 @@ UNKNOWN_LOSS = {"safe_seconds_ago": None}
 SHORT = Instance(position=at(900))
 NOWHERE = Instance(position=Position("", HISTORY, None))
 FORKED = Instance(position=at(2000, "cluster/2"))
+CUT = Device.CUT
 FULL = {"x": Room(False, "12 of 10 cores")}
 CONFIRM = {"fence": FencePolicy.CONFIRM}
 
@@ -99,6 +102,22 @@ CASES: dict[str, Case] = {
         1, False, "peer-holds", LOST.but(peer_holds=True), BY_A_PERSON
     ),
     "a certificate moves what a holding site served": Case(1, True, "", LOST.but(peer_holds=True), CERTIFIED),
+    "a person may have a manual service's hosts switched off": Case(
+        1, True, "", LOST.but(**MANUAL, equipped=True), POWER_OFF
+    ),
+    "a person may have what holds switched off": Case(
+        1, True, "", LOST.but(peer_holds=True, equipped=True), POWER_OFF
+    ),
+    "what cannot be switched off with it keeps it from being taken": Case(
+        1,
+        False,
+        "device-missing",
+        LOST.but(peer_holds=True, equipped=True),
+        replace(POWER_OFF, not_covered=("payroll",)),
+    ),
+    "a verified cut takes no lease from a site": Case(
+        1, False, "lease-still-held", THEIRS.but(equipped=True), POWER_OFF
+    ),
     # --- 2: the old primary ---
     "an old primary that answers as writable forbids a second one": Case(
         2, False, "old-primary-writable", LOST.but(there=PRIMARY)
@@ -127,6 +146,27 @@ CASES: dict[str, Case] = {
     ),
     "after a give-up what was seen since counts": Case(
         2, False, "old-primary-writable", GIVEN_UP.but(there=replace(PRIMARY, age_seconds=0.2))
+    ),
+    "what was seen before a verified cut is cleared by it": Case(
+        2, True, "", LOST.but(outside=(word("w", "y", age_seconds=5.0),), device=CUT, cut_seconds_ago=4.0)
+    ),
+    "what was seen since a verified cut proves it wrong": Case(
+        2,
+        False,
+        "old-primary-writable",
+        LOST.but(outside=(word("w", "y", age_seconds=3.0),), device=CUT, cut_seconds_ago=4.0),
+    ),
+    "a cut of just now is not believed before everybody could look again": Case(
+        2,
+        False,
+        "old-primary-writable",
+        LOST.but(outside=(word("w", "y", age_seconds=5.0),), device=CUT, cut_seconds_ago=1.0),
+    ),
+    "a person may have switched off what goes on after its lease": Case(
+        2, True, "", LOST.but(there=PRIMARY), POWER_OFF
+    ),
+    "what answers as writable under a lease is for a switchover": Case(
+        2, False, "old-primary-writable", THEIRS, POWER_OFF
     ),
     # --- 3: the data ---
     "a loss within the limit is allowed": Case(3, True, "", LOST),
@@ -251,6 +291,11 @@ CASES: dict[str, Case] = {
         8, True, "", LOST.but(**CONFIRM, fence_confirmed=True)
     ),
     "a certificate stands for the confirmation": Case(8, True, "", LOST.but(**CONFIRM), CERTIFIED),
+    "a verified cut is a confirmation": Case(8, True, "", LOST.but(**CONFIRM, device=CUT)),
+    "devices at work confirm nothing yet": Case(
+        8, None, "fence-not-confirmed", LOST.but(**CONFIRM, device=Device.AT_WORK)
+    ),
+    "a run that has it switched off first confirms it": Case(8, True, "", LOST.but(**CONFIRM), POWER_OFF),
     "what was given up was fenced by its own site first": Case(8, True, "", GIVEN_UP.but(**CONFIRM)),
     "a planned move closes the old primary itself": Case(8, True, "", THEIRS.but(**CONFIRM), PLANNED),
 }
@@ -361,9 +406,17 @@ def test_the_loss_stops_growing_only_while_it_is_proven_that_nothing_is_written(
     bound_seconds, scene = LOSSES[sentence]
     view, service = scene.see()
     assert loss_bound_seconds(view, service) == pytest.approx(bound_seconds)
-    gate = _answers(scene, ITSELF)[3]
+    gate = _answers(scene, replace(ITSELF, holder_lives=True))[3]
     assert gate.open is (bound_seconds <= 60.0)
     assert ("by its own site's proof" in gate.evidence) is (standing_still(view, service) is not None)
+
+
+def test_what_is_proven_now_says_nothing_of_a_wait_that_is_to_come() -> None:
+    """A move that waits for the end of y's lease may find its database up again by then."""
+    view, service = DEAD.see()
+    waits = replace(BY_A_PERSON, holder_lives=False)
+    assert standing_still(view, service, waits) is None
+    assert loss_bound_seconds(view, service, waits) == pytest.approx(91.0)
 
 
 def test_what_would_be_lost_is_unknown_without_a_common_position() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.core import messages as m
-from orchestrator.core.records import Mode
+from orchestrator.core.records import Mode, SiteRecord
 from sites.replication.words import Position
 from tests.core.alone import MS, SECOND, TIMING, Alone, record_of, transactions
 
@@ -225,3 +225,35 @@ def test_a_guard_is_never_told_without_an_end_when_its_service_is_automatic(mode
     assert answer is not None
     assert answer.manual == (mode is Mode.MANUAL)
     assert 0 < answer.remaining_ns <= T
+
+
+# --- a successor -------------------------------------------------------------------------------------------
+
+
+def test_p4_a_superseded_keeper_tells_its_guards_before_it_ends_and_cuts_nothing_off() -> None:
+    """P21: whichever of the two a guard hears first, nothing of the older one counts from then on."""
+    keeper = owner()
+    assert keeper.guard_asks() is not None
+    theirs = SiteRecord(incarnation=keeper.state.incarnation + 3, beat=1, keeper="spare", lease_duration_ns=T)
+    renew = keeper.renewal(keeper.wait(TIMING.renew_every_ns))
+    own = m.SiteItem(keeper.revision + 1, theirs)
+    refused = m.RenewalAnswered(
+        renew.record.incarnation, renew.record.beat, False, keeper.revision + 1, own, keeper.peer
+    )
+    orders = keeper.tell(refused)
+    assert [type(order) for order in orders] == [m.OrderGuard, m.Exit]
+    (told,) = keeper.guard_orders(orders, "learn")
+    assert (told.service, told.incarnation) == ("s", theirs.incarnation)
+    assert keeper.guard_asks(is_open=True) is None
+    assert not [order for order in keeper.wait(T) if isinstance(order, m.FenceInstance)]
+
+
+def test_p4_a_superseded_keeper_does_not_wait_for_guards_that_are_not_there() -> None:
+    keeper = Alone({"s": record_of("x")}).enter()
+    theirs = SiteRecord(incarnation=99, beat=1, keeper="spare", lease_duration_ns=T)
+    renew = keeper.renewal(keeper.wait(TIMING.renew_every_ns))
+    own = m.SiteItem(keeper.revision + 1, theirs)
+    orders = keeper.tell(
+        m.RenewalAnswered(renew.record.incarnation, renew.record.beat, False, own.revision, own, keeper.peer)
+    )
+    assert [type(order) for order in orders] == [m.Exit]

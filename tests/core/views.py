@@ -12,6 +12,7 @@ from orchestrator.core.capacity import Room
 from orchestrator.core.clients import OutsideProbe
 from orchestrator.core.clocks import ClockWord
 from orchestrator.core.decision import Decision, decide
+from orchestrator.core.devices import Device, Power
 from orchestrator.core.diagnosis import Row, diagnose
 from orchestrator.core.keeper_view import KeeperView, ServiceHeld
 from orchestrator.core.records import Mode, Movement, ServiceRecord, SiteRecord
@@ -129,6 +130,11 @@ class Scene:
     nobody_for_seconds: float = 0.0
     not_a_standby_for_seconds: float = 0.0
     rejoin_wait_seconds: float = 0.0
+    # the devices
+    equipped: bool = False
+    takes_along: tuple[str, ...] = ()
+    device: Device = Device.IDLE
+    cut_seconds_ago: float = 0.5
     rooms: Mapping[str, Room] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> "Scene":
@@ -224,6 +230,13 @@ class Scene:
             client_probes=self.client_probes,
             cut_off_for_seconds=self.cut_off_for_seconds,
             handed_over_lately=self.handed_over_lately,
+            power=Power(
+                hosts=("db",),
+                equipped=self.equipped,
+                takes_along=self.takes_along,
+                device=self.device,
+                cut_at_ns=NOW_NS - int(self.cut_seconds_ago * SECOND_NS),
+            ),
         )
 
     def _keeper(self, held: ServiceHeld | None) -> KeeperView:

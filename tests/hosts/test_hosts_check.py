@@ -11,6 +11,7 @@ import pytest
 from orchestrator.hosts_check import check_hosts
 from orchestrator.hosts_report import HostCheck, HostReport
 from sites.model import Estate
+from sites.restarters import Database
 from tests.sites.ssh.servers import LOOPBACK, Served, free_port, lab_process, openssh
 
 pytestmark = pytest.mark.slow
@@ -55,6 +56,15 @@ def test_a_host_where_all_is_well_has_every_check(place: Served) -> None:
     assert checks["clock"].ok is True
     assert f"free at {place.base}/not/made/yet" in checks["disk"].detail
     assert not (place.base / "not").exists(), "nothing is made"
+
+
+def test_what_starts_a_database_there_is_looked_at(place: Served) -> None:
+    database = Database("crm", "/nonexistent/twinsite/data")
+    look = estate(place.host.port)
+    (report,) = check_hosts(look, place.base, databases={("durham", "host0"): [database]})
+    check = {each.name: each for each in report.checks}["restarters of crm"]
+    assert check.ok is not False
+    assert "did not come to its end" not in check.detail
 
 
 def test_openssh_is_checked_alike(tmp_path: Path) -> None:

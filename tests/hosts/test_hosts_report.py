@@ -2,7 +2,16 @@
 
 import pytest
 
-from orchestrator.hosts_report import HostCheck, HostReport, judge_clock, judge_disk, judge_tools, render_line
+from orchestrator.hosts_report import (
+    HostCheck,
+    HostReport,
+    judge_clock,
+    judge_disk,
+    judge_restarters,
+    judge_tools,
+    render_line,
+)
+from sites.restarters import Database, parsed
 
 ALL = {"sh": "/bin/sh", "flock": "/bin/flock", "setsid": "/bin/setsid", "perl": "", "ps": "/bin/ps"}
 
@@ -73,3 +82,23 @@ def test_a_host_where_all_is_well_is_ok_and_one_that_was_not_looked_at_is_not() 
     well = HostReport("crm-db", "durham", "x", (HostCheck("reach", True, "reached"),))
     assert render_line(well) == "ok    durham/crm-db x | reached"
     assert HostReport("crm-db", "durham", "x", ()).ok is None
+
+
+@pytest.mark.parametrize(
+    ("said", "gated", "ok", "told"),
+    [
+        ("", False, True, "nothing starts crm by itself"),
+        ("found=systemd-restart|pg.service|Restart=always\n", False, False, "systemd's pg.service"),
+        ("found=systemd-restart|pg.service|Restart=always\n", True, None, "systemd's pg.service"),
+        ("found=systemd-boot|pg.service|enabled\n", False, None, "it starts at boot"),
+        ("unknown=systemd does not answer\n", False, None, "not known: systemd does not answer"),
+        ("found=manager|patroni|\nunknown=docker does not answer\n", False, False, "not known: docker"),
+    ],
+)
+def test_p7_what_starts_a_database_by_itself_is_a_fault_unless_it_opens_nothing(
+    said: str, gated: bool, ok: bool | None, told: str
+) -> None:
+    found = judge_restarters(parsed(said + "done=yes\n"), Database("crm", "/srv/crm", gated=gated))
+    assert found.ok is ok
+    assert told in found.detail
+    assert (found.remedy == "") is (ok is True)

@@ -31,13 +31,13 @@ from orchestrator.certified import (
 from orchestrator.core.keeper_view import GuardHeld, KeeperView, ServiceHeld
 from orchestrator.core.notes import Glass
 from orchestrator.core.records import Mode, Movement, ServiceRecord
-from orchestrator.hosts_of import database_hosts_of, hosts_of
 from orchestrator.journal import SqliteJournal
 from orchestrator.journal_tables import JournalEvent
 from orchestrator.last_known import LastKnown
 from orchestrator.refusing import OrderRefused
 from orchestrator.signing import KeyUnusable, PassphraseNeeded, signed, signer_of, signing_key
 from sites.fencing import guard
+from sites.hosts_of import database_hosts_of, hosts_of
 from sites.inventory import load_estate
 from sites.model import Access
 from sites.replication.words import Position, Role, Sample

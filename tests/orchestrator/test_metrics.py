@@ -9,22 +9,27 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator import readings as module
-from orchestrator import readings_of
+from orchestrator import readings_of, run_readings
 from orchestrator.core.clocks import ClockWord
 from orchestrator.drills import telling
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
 from orchestrator.readings import (
     CertificateReading,
+    DeviceReading,
     DisagreementReading,
     DrillReading,
     FindingReading,
+    HeadroomReading,
     InstanceReading,
     LagReading,
+    LeaderReading,
     MoveReading,
     ProbeReading,
     ReachReading,
     Readings,
+    ReceiverReading,
+    RunReading,
     ServiceReading,
     SiteReading,
     StoreReading,
@@ -55,8 +60,7 @@ SHAPES = {
     for name, shape in vars(module).items()
     if is_dataclass(shape) and (name == "Readings" or name.endswith("Reading"))
 }
-# No site's clock is compared with another's.
-NOBODY_KNOWS = {"SiteReading.clock_divergence_seconds"}
+NOBODY_KNOWS: set[str] = set()
 
 
 def tally() -> Tally:
@@ -78,6 +82,8 @@ def known() -> Readings:
         version="twinsite 0.1.0",
         turned_at_ns=100 * S,
         loop_delay_seconds=0.002,
+        started_unix_seconds=1_789_000_000.0,
+        lease_duration_seconds=10.0,
         store=StoreReading(
             answered_at_ns=99 * S,
             round_trip_seconds=0.004,
@@ -85,6 +91,20 @@ def known() -> Readings:
             quota_bytes=2**31,
             trusted=True,
         ),
+        receivers=(
+            ReceiverReading(
+                receiver='on "call"\n',
+                waiting=2,
+                troubled=True,
+                oldest_unix_seconds=1_800_000_000.0,
+                last_sent_unix_seconds=1_799_999_000.0,
+                outcomes={"sent": 5, "failed": 3},
+            ),
+        ),
+        unacknowledged={"critical": 1, "warning": 0, "info": 0},
+        devices=(DeviceReading(site="durham", host="crm-db", agent="fence_ipmilan", answers=True),),
+        hosts_off={"durham": 1},
+        power_cuts={"verified": 1},
         certificates=(CertificateReading(identity="twinsite:controller/durham", ends_unix_seconds=1.8e9),),
         clocks=(
             ClockWord(observer="durham", about="morpeth", rate=0.0001, wall_ahead_seconds=-0.5),
@@ -97,6 +117,8 @@ def known() -> Readings:
                 lease_until_ns=108 * S,
                 hold=False,
                 word_missing=False,
+                lease_lowest_seconds=7.5,
+                maintenance=True,
             ),
             SiteReading(
                 site="morpeth",
@@ -104,6 +126,7 @@ def known() -> Readings:
                 hold=True,
                 promised_until_ns=101 * S,
             ),
+            SiteReading(site="derwentside", witness=True),
         ),
         services=(
             ServiceReading(
@@ -124,7 +147,16 @@ def known() -> Readings:
                 protected=False,
                 unprotected_since_unix_seconds=1_790_000_000.0,
                 drill_last_success_unix_seconds=1_780_000_000.0,
-                last_move=MoveReading(ended_unix_seconds=1_790_000_001.0, outage_seconds=3.1),
+                drill_of_todays_plan=False,
+                last_move=MoveReading(
+                    ended_unix_seconds=1_790_000_001.0,
+                    outage_seconds=3.1,
+                    loss_bound_seconds=38.0,
+                    stages={"detect": 0.4, "decide": 1.1, "execute": 2.0, "verify": None},
+                    used_seconds=3.4,
+                    lost_seconds=0.4,
+                    lost_bytes=12288,
+                ),
             ),
         ),
         instances=(
@@ -165,6 +197,24 @@ def known() -> Readings:
             DisagreementReading(service="ebs", site="morpeth", disagree=False),
         ),
         findings=(FindingReading(finding="link down", about="derwentside-morpeth"),),
+        runs=(
+            RunReading(
+                service="ebs",
+                kind="failover",
+                changed_at_ns=94 * S,
+                started_unix_seconds=1_790_000_000.0,
+                finish_unix_seconds=1_790_000_060.0,
+                cautious_unix_seconds=1_790_000_090.0,
+                used_seconds=12.0,
+                within_rto=True,
+                stalled=True,
+                steps={"done": 2, "waiting": 3},
+            ),
+        ),
+        headrooms=(
+            HeadroomReading(from_site="morpeth", to_site="durham", cpu_cores=-4.0, memory_bytes=64 * 2**30),
+        ),
+        leaders=(LeaderReading(member="durham", leads=True),),
         drills=(
             DrillReading(
                 drill="ebs quarterly",
@@ -238,8 +288,9 @@ def test_every_metric_has_a_series_when_everything_is_known() -> None:
 
 def test_everything_that_a_metric_reads_is_filled_from_what_the_controller_knows() -> None:
     filled: dict[str, set[str]] = {}
-    made_in = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in (readings_of, telling)]
-    for node in ast.walk(ast.parse("\n".join(made_in))):
+    made_in = (readings_of, run_readings, telling)
+    sources = [Path(each.__file__ or "").read_text(encoding="utf-8") for each in made_in]
+    for node in (found for source in sources for found in ast.walk(ast.parse(source))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHAPES:
             filled.setdefault(node.func.id, set()).update(word.arg for word in node.keywords if word.arg)
     missing = {
@@ -270,6 +321,8 @@ def test_what_is_not_known_has_no_series_and_is_never_a_zero() -> None:
         "twinsite_store_answer_age_seconds",
         "twinsite_turn_age_seconds",
         "twinsite_build_info",
+        "twinsite_service_info",
+        "twinsite_site_info",
     }
 
 

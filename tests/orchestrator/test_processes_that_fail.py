@@ -1,6 +1,7 @@
 """Keeper, controller, store and disk fail, one at a time: who is fenced, who goes on, and what is told."""
 
 from orchestrator.api.shapes import MoveRequest, QuietRequest
+from orchestrator.core.messages import OrderGuard
 from orchestrator.core.reasons import REASONS
 from orchestrator.core.records import SITES, SiteRecord, decode
 from tests.orchestrator.looking import look, refusal_of
@@ -149,6 +150,21 @@ async def test_a_second_keeper_of_the_same_site_supersedes_the_first_which_ends(
         assert 1 in (first.poll(), other.poll())
         await world.until(lambda: world.steady(at=DURHAM))
         assert world.owned().epoch == 1
+
+
+async def test_a_superseded_keeper_has_told_its_guards_of_its_successor_by_the_time_it_ends() -> None:
+    async with two_sites(estate(guards=True)) as world:
+        told: dict[str, list[OrderGuard]] = {}
+        pair = [world.durham.keepers[-1], world.durham.start_keeper()]
+        for running in pair:
+            keeper = running.keeper
+            told[keeper._state.keeper] = []
+            keeper._doors.order_guard = told[keeper._state.keeper].append  # type: ignore[method-assign]
+        await world.until(lambda: any(running.poll() is not None for running in pair))
+        ended = next(running.keeper for running in pair if running.poll() is not None)
+        last = told[ended._state.keeper][-1]
+        assert (last.kind, last.service) == ("learn", "crm")
+        assert last.incarnation >= ended._state.incarnation
 
 
 # --- the controller --------------------------------------------------------------------------------------

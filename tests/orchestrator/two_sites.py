@@ -46,6 +46,7 @@ from sites.replication.words import ReplicationDriver, Role
 from sites.transport import Completed
 from tests.support.fake_doors import TICK_SECONDS, FakeDoors, FakeGuard, FakeLink
 from tests.support.fake_driver import FakeDriver, FakePair
+from tests.support.fake_power import FakePower, hosts_with_devices
 
 DURHAM, MORPETH, DERWENTSIDE = "durham", "morpeth", "derwentside"
 PATIENCE_SECONDS = 30.0
@@ -60,15 +61,22 @@ def estate(
     lab: bool = True,
     lease: str = "1s",
     guards: bool = False,
+    devices: tuple[str, ...] = (),
+    bare: tuple[str, ...] = (),
     drills: Sequence[Mapping[str, Any]] = (),
     blackouts: Mapping[str, Any] | None = None,
     **everywhere: Any,
 ) -> Estate:
     """Two sites and a witness. `services`: what differs from an automatic service that is at home in Durham
     and may move at once; `everywhere`: what differs for every service. `guards`: a guard at every host, and a
-    way between the keepers."""
+    way between the keepers. `devices`: hosts at each site that the other one can switch off, but for those
+    that are `bare`; a service is on all of them unless its replication names some."""
     if guards:
         everywhere.setdefault("guard", {})
+    hosts = {
+        site: hosts_with_devices(site, other, *devices, bare=bare)
+        for site, other in ((DURHAM, MORPETH), (MORPETH, DURHAM))
+    }
     return Estate.model_validate(
         {
             "lab": lab,
@@ -85,8 +93,18 @@ def estate(
                 "round_trip": "10ms",
             },
             "sites": {
-                DURHAM: {"name": DURHAM, "title": "Durham", **(GUARDED if guards else {})},
-                MORPETH: {"name": MORPETH, "title": "Morpeth", **(GUARDED if guards else {})},
+                DURHAM: {
+                    "name": DURHAM,
+                    "title": "Durham",
+                    "hosts": hosts[DURHAM],
+                    **(GUARDED if guards else {}),
+                },
+                MORPETH: {
+                    "name": MORPETH,
+                    "title": "Morpeth",
+                    "hosts": hosts[MORPETH],
+                    **(GUARDED if guards else {}),
+                },
                 DERWENTSIDE: {"name": DERWENTSIDE, "title": "Derwentside", "witness": True},
             },
             "services": {
@@ -216,6 +234,8 @@ class Site:
             sql={},
             start_keeper=self.start_keeper,
             peer_store=self._ask_peer,
+            cut_hosts=self._world.power.cut,
+            look_at_device=self._world.power.look,
         )
         self._process = SiteController(means)
         self._task = asyncio.create_task(self._process.run(self._ended))
@@ -320,6 +340,7 @@ class TwoSites:
             for name, service in of.services.items()
             if not service.watch_only
         }
+        self.power = FakePower(self.pairs)
         self.link = FakeLink()
         self.sites = {name: Site(self, name) for name in of.data_sites}
         self._background: list[asyncio.Task[None]] = []

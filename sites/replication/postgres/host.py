@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from sites import restarters
 from sites.errors import DriverTrouble
 from sites.model import Host
 from sites.replication.postgres.config import Instance
 from sites.replication.postgres.control import parse_said
+from sites.restarters import Database, Looked
 from sites.transport import Completed, Transport
 
 Values = Mapping[str, str | int]
@@ -31,6 +33,7 @@ WORDS_OF: Mapping[str, tuple[str, ...]] = {
 }
 # What the script is given to end by itself, beyond the time that its work may take.
 GRACE_SECONDS = 3.0
+DEBIAN = "/etc/postgresql/"
 
 
 class WrongData(DriverTrouble):
@@ -60,6 +63,13 @@ class Said:
         return self.values.get(key) == "yes"
 
 
+def cluster_of(instance: Instance) -> str:
+    """As Debian's tools call it, such as 16-main, by where its settings lie; "" where they do not."""
+    parts = (instance.config or "").removeprefix(DEBIAN).split("/")
+    debian = (instance.config or "").startswith(DEBIAN) and len(parts) > 2
+    return f"{parts[0]}-{parts[1]}" if debian else ""
+
+
 @cache
 def _shell(name: str) -> str:
     return (files(__package__) / "shell" / f"{name}.sh").read_text(encoding="utf-8")
@@ -85,9 +95,12 @@ class DatabaseHost:
         transport: Transport,
         *,
         guarded: bool = False,
+        gated: bool = False,
     ) -> None:
-        """`guarded`: a guard runs on the host, and nothing is opened there without its permit (P19)."""
+        """`guarded`: a guard runs on the host, and nothing is opened there without its permit (P19); `gated`:
+        it closes a gate before the server, so that one that somebody restarts is not reached."""
         self.site = site
+        self.database = Database(service, instance.data, cluster_of(instance), instance.owner or "", gated)
         self.guarded = guarded
         self._instance = instance
         self._host = host
@@ -117,12 +130,22 @@ class DatabaseHost:
         """
         given = self._common | {"task": name} | dict(values or {})
         command = script(name, given)
-        if self._instance.owner is not None:
-            command = f"exec sudo -n -u {self._instance.owner} -- /bin/sh -c {shlex.quote(command)}"
+        command = self._as_owner(command)
         done = await self._transport.run(self._host, command, timeout_seconds=timeout_seconds, stdin=stdin)
         if done.exit_status != 0:
             raise self._trouble(name, done)
         return Said(parse_said(done.stdout), done.stdout)
+
+    def _as_owner(self, command: str) -> str:
+        if self._instance.owner is None:
+            return command
+        return f"exec sudo -n -u {self._instance.owner} -- /bin/sh -c {shlex.quote(command)}"
+
+    async def restarters(self, *, timeout_seconds: float) -> Looked:
+        """P7: what starts the server by itself, as far as its owner sees. Raises as the transport does."""
+        command = self._as_owner(restarters.script(self.database))
+        done = await self._transport.run(self._host, command, timeout_seconds=timeout_seconds)
+        return restarters.parsed(done.stdout)
 
     def _trouble(self, name: str, done: Completed) -> DriverTrouble:
         kind = _TROUBLES.get(done.exit_status, DriverTrouble)

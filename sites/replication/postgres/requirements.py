@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sites.errors import SitesTrouble
 from sites.replication.postgres.config import PostgresSettings
 from sites.replication.postgres.server import Server, application_name
+from sites.restarters import Looked
 
 MOST_RETRY_MILLISECONDS = 100
 LOOK_SECONDS = 10.0
@@ -194,6 +195,11 @@ async def findings_of(
         pass  # the comparison is made when both answer
     found += await _privileges(server, settings)
     found += await _host(server)
+    found += judge_restarters(
+        server.site,
+        await server.host.restarters(timeout_seconds=LOOK_SECONDS),
+        gated=server.host.database.gated,
+    )
     expected = application_name(service, peer.site)
     names = ours.get("synchronous_standby_names", "")
     if settings.synchronous and not await _in_recovery(server) and expected not in names:
@@ -207,6 +213,30 @@ async def findings_of(
             )
         )
     return sorted(found, key=lambda finding: not finding.must)
+
+
+def judge_restarters(site: str, looked: Looked, *, gated: bool) -> list[Finding]:
+    """P7: what starts the server by itself. Behind a gate it opens nothing. `start.conf` is the host's own
+    question, and told there. Pure."""
+    found = [
+        Finding(
+            site,
+            "restarters",
+            f"{each.what}: {each.how}",
+            "nothing that starts the server by itself",
+            f"a fence that ends it would be undone; {each.remedy}",
+            must=each.revives and not gated,
+        )
+        for each in looked.found
+        if not each.what.endswith("/start.conf")
+    ]
+    if looked.unknown:
+        why = "what could not be looked at may start the server by itself"
+        expected = "all that starts programs there, to be looked at"
+        found.append(
+            Finding(site, "restarters", f"not known: {'; '.join(looked.unknown)}", expected, why, must=False)
+        )
+    return found
 
 
 async def _settings_of(server: Server) -> dict[str, str]:

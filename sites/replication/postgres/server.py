@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from sites.model import Estate, Service
+from sites.model import Estate, Service, is_gated
 from sites.replication.postgres.config import (
     Instance,
     PostgresSettings,
@@ -71,7 +71,15 @@ def server_of(
         address=address,
         instance=instance,
         link=link,
-        host=DatabaseHost(service.name, site, host, instance, transport, guarded=service.guard is not None),
+        host=DatabaseHost(
+            service.name,
+            site,
+            host,
+            instance,
+            transport,
+            guarded=service.guard is not None,
+            gated=service.guard is not None and is_gated(service.guard),
+        ),
     )
 
 

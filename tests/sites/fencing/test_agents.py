@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from sites.fencing import agents
-from sites.fencing.agents import AgentMisuse, AgentSettings, can_reach, cut_power
+from sites.fencing.agents import (
+    FAILED,
+    MISSING,
+    STILL_ON,
+    TIMED_OUT,
+    AgentMisuse,
+    AgentSettings,
+    can_reach,
+    cut_power,
+    look,
+    metadata,
+)
 
 OPTIONS = {"ip": "10.0.0.9", "username": "fence", "password": "hunter2 = s3cret", "plug": "3"}
 
@@ -19,20 +30,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def agent(folder: Path, body: str) -> AgentSettings:
-    """An agent whose `$action` is what it was asked; its input is kept in `asked`."""
+    """An agent whose `$action` is what it was asked; its input is kept in `asked`. `on` and `off` say it as
+    the packaged ones do."""
     path = folder / "fence_test"
     path.write_text(
         f"#!/bin/sh\ninput=$(cat)\nprintf '%s\\n--\\n' \"$input\" >>{folder}/asked\n"
-        f"action=$(printf '%s\\n' \"$input\" | sed -n 's/^action=//p')\ncd {folder}\n{body}\n"
+        f"action=$(printf '%s\\n' \"$input\" | sed -n 's/^action=//p')\ncd {folder}\n"
+        f"on() {{ echo 'Status: ON'; exit 0; }}\noff() {{ echo 'Status: OFF'; exit 2; }}\n{body}\n"
     )
     path.chmod(stat.S_IRWXU)
     return AgentSettings(str(path), OPTIONS, within_seconds=20)
 
 
 async def test_off_is_confirmed_by_status_and_options_go_by_standard_input(tmp_path: Path) -> None:
-    settings = agent(
-        tmp_path, "case $action in off) : >off; exit 0;; status) [ -e off ] && exit 2; exit 0;; esac"
-    )
+    settings = agent(tmp_path, "case $action in off) : >off; exit 0;; status) [ -e off ] && off; on;; esac")
     cut = await cut_power(settings)
     assert cut.confirmed
     assert cut.evidence == "fence_test off: ended with 0; status: off"
@@ -42,28 +53,52 @@ async def test_off_is_confirmed_by_status_and_options_go_by_standard_input(tmp_p
 
 
 async def test_an_agent_that_says_done_while_the_machine_is_on_is_not_believed(tmp_path: Path) -> None:
-    cut = await cut_power(agent(tmp_path, "exit 0"))
-    assert not cut.confirmed
+    cut = await cut_power(agent(tmp_path, "[ $action = status ] && on"))
+    assert (cut.confirmed, cut.code) == (False, STILL_ON)
     assert "status: ended with 0" in cut.evidence
 
 
 async def test_a_machine_that_takes_a_while_to_go_off_is_waited_for(tmp_path: Path) -> None:
-    body = 'case $action in status) echo x >>looks; [ "$(wc -l <looks)" -ge 4 ] && exit 2;; esac; exit 0'
+    body = 'case $action in status) echo x >>looks; [ "$(wc -l <looks)" -ge 4 ] && off; on;; esac; exit 0'
     assert (await cut_power(agent(tmp_path, body))).confirmed
 
 
 async def test_a_machine_that_was_off_already_counts_though_switching_failed(tmp_path: Path) -> None:
-    cut = await cut_power(
-        agent(tmp_path, "case $action in off) echo no plug; exit 1;; status) exit 2;; esac")
-    )
+    cut = await cut_power(agent(tmp_path, "case $action in off) echo no plug; exit 1;; status) off;; esac"))
     assert cut.confirmed
     assert "off: ended with 1 (no plug)" in cut.evidence
 
 
 @pytest.mark.parametrize("status", [0, 1, 3, 127])
 async def test_any_other_status_says_nothing(tmp_path: Path, status: int) -> None:
-    cut = await cut_power(agent(tmp_path, f"case $action in off) exit 1;; status) exit {status};; esac"))
-    assert not cut.confirmed
+    body = f"case $action in off) exit 1;; status) echo 'Status: OFF'; exit {status};; esac"
+    cut = await cut_power(agent(tmp_path, body))
+    assert (cut.confirmed, cut.code) == (False, FAILED)
+
+
+@pytest.mark.parametrize("said", ["", "usage: fence_test [-h] [--ip IP]", "Status: ON"])
+async def test_a_number_that_programs_end_with_when_called_wrongly_is_not_taken_for_off(
+    tmp_path: Path, said: str
+) -> None:
+    settings = agent(tmp_path, f"echo '{said}'; exit 2")
+    cut = await cut_power(settings)
+    assert (cut.confirmed, cut.code) == (False, FAILED)
+    assert (await look(settings)).on is None
+
+
+@pytest.mark.parametrize(("body", "on"), [("on", True), ("off", False), ("exit 0", None), ("exit 1", None)])
+async def test_a_look_says_on_off_or_that_it_is_not_known(tmp_path: Path, body: str, on: bool | None) -> None:
+    settings = agent(tmp_path, f"[ $action = status ] || exit 9; {body}")
+    found = await look(settings)
+    assert (found.on, found.code) == (on, "" if on is not None else FAILED)
+    assert "action=off" not in (tmp_path / "asked").read_text()
+
+
+async def test_an_agent_tells_of_itself_without_being_given_any_secret(tmp_path: Path) -> None:
+    body = '[ $action = metadata ] && echo \'<?xml version="1.0" ?><resource-agent name="fence_test"/>\''
+    assert await metadata(agent(tmp_path, body)) == '<resource-agent name="fence_test"/>'
+    assert "hunter2" not in (tmp_path / "asked").read_text()
+    assert await metadata(agent(tmp_path, "exit 1")) is None
 
 
 async def test_passwords_do_not_get_into_the_evidence(tmp_path: Path) -> None:
@@ -74,11 +109,27 @@ async def test_passwords_do_not_get_into_the_evidence(tmp_path: Path) -> None:
     assert "hunter2" not in repr(agent(tmp_path, ""))
 
 
+async def test_a_secret_under_a_key_that_is_spelt_wrongly_does_not_get_into_the_evidence_either(
+    tmp_path: Path,
+) -> None:
+    body = 'printf "Ignoring unknown option: %s" "$(printf "%s" "$input" | grep ^pswd)"; exit 1'
+    settings = agent(tmp_path, body)
+    settings = AgentSettings(settings.agent, {"ip": "10.0.0.9", "pswd": "hunter2"}, within_seconds=20)
+    cut = await cut_power(settings)
+    assert "Ignoring unknown option: pswd=***" in cut.evidence
+
+
+async def test_an_agent_is_not_given_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_PASSWORD", "hunter2")
+    await cut_power(agent(tmp_path, "env >environment"))
+    assert "hunter2" not in (tmp_path / "environment").read_text()
+
+
 async def test_one_that_hangs_is_ended_with_everything_it_started(tmp_path: Path) -> None:
     settings = agent(tmp_path, "sleep 1000 & echo $! >child; wait")
     settings = AgentSettings(settings.agent, OPTIONS, within_seconds=0.5)
     cut = await cut_power(settings)
-    assert not cut.confirmed
+    assert (cut.confirmed, cut.code) == (False, TIMED_OUT)
     assert "not known to be off within 0.5 s" in cut.evidence
     child = int((tmp_path / "child").read_text()) if (tmp_path / "child").exists() else None
     for _ in range(200):
@@ -114,7 +165,7 @@ async def test_one_that_does_not_read_its_options_says_so_itself(tmp_path: Path)
 
 async def test_one_that_is_not_installed_or_may_not_run_is_named(tmp_path: Path) -> None:
     cut = await cut_power(AgentSettings("fence_of_nowhere", within_seconds=5))
-    assert not cut.confirmed
+    assert (cut.confirmed, cut.code) == (False, MISSING)
     assert "package fence-agents" in cut.evidence
     path = tmp_path / "fence_locked"
     path.write_text("")
@@ -137,6 +188,10 @@ async def test_the_device_can_be_tried_without_switching_anything(tmp_path: Path
         ("fence_x", {"action": "on"}, 5.0, "not yours to set"),
         ("fence_x", {"ip": "1\naction=on"}, 5.0, "does not fit a line"),
         ("fence_x", {"a=b": "1"}, 5.0, "does not fit a line"),
+        ("fence_x", {"password": '"quoted"'}, 5.0, "does not fit a line"),
+        ("fence_x", {"password": "ends with a space "}, 5.0, "does not fit a line"),
+        ("fence_x", {"#password": "1"}, 5.0, "does not fit a line"),
+        ("fence_ack_manual", {}, 5.0, "a person's word"),
         ("fence_x", {}, 0.0, "above zero"),
     ],
 )

@@ -297,3 +297,22 @@ def test_a_fault_in_what_an_anchor_repeats_is_told_once(tmp_path: Path) -> None:
     ).replace("derwentside: {witness: true}", "derwentside: {witness: true, store: {endpoints: *etcd}}")
     fault = only_fault(written(tmp_path, text))
     assert fault.where == "store.endpoints[0]"
+
+
+def test_the_secret_of_a_device_is_the_other_sites_who_uses_it(tmp_path: Path) -> None:
+    """Neither the site whose host it switches off needs it, nor the witness, which moves nothing."""
+    (tmp_path / "bmc-durham").write_text("hunter2", encoding="utf-8")
+    device = "fence: [{agent: fence_ipmilan, from: %s, options: {ip: 10.9.0.%d, password: !file bmc-%s}}]"
+    text = VALID.replace("10.0.1.1}", "10.0.1.1, " + device % ("morpeth", 1, "durham") + "}")
+    text = text.replace("10.0.2.1}", "10.0.2.1, " + device % ("durham", 2, "morpeth") + "}")
+    path = written(tmp_path, text)
+
+    def passwords(site: str) -> list[str]:
+        sites = load(path, site=site).estate.sites
+        hosts = [sites[name].hosts["db"] for name in ("durham", "morpeth")]
+        return [host.fence[0].options["password"] for host in hosts]
+
+    assert passwords("morpeth") == ["hunter2", "<!file bmc-morpeth>"]
+    assert passwords("derwentside") == ["<!file bmc-durham>", "<!file bmc-morpeth>"]
+    assert only_fault(path, site="durham").where == "sites.morpeth.hosts.db.fence[0].options.password"
+    assert "hunter2" not in repr(load(path, site="morpeth").estate)

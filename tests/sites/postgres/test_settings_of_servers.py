@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from sites.replication.postgres.requirements import NOT_LOWER, REQUIREMENTS, judge, judge_pair
+from sites.replication.postgres.requirements import (
+    NOT_LOWER,
+    REQUIREMENTS,
+    judge,
+    judge_pair,
+    judge_restarters,
+)
 from sites.replication.words import Role
+from sites.restarters import parsed
 from tests.sites.postgres.pairs import DURHAM, MORPETH, Pair
 
 GOOD = {
@@ -64,12 +71,40 @@ def test_a_standby_with_lower_limits_than_its_primary_is_found() -> None:
     assert (finding.what, finding.found) == ("max_connections", "9")
 
 
+RESTART = "found=systemd-restart|pg.service|Restart=always\n"
+AT_BOOT = "found=systemd-boot|pg.service|enabled\n"
+START_CONF = "found=startconf|/etc/postgresql/16/main/start.conf|auto\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "gated", "found"),
+    [
+        (RESTART, False, [("systemd's pg.service", True)]),
+        (RESTART, True, [("systemd's pg.service", False)]),
+        (AT_BOOT, False, [("systemd's pg.service", False)]),
+        (START_CONF, False, []),
+        ("unknown=docker does not answer\n", False, [("not known", False)]),
+        ("", False, []),
+    ],
+)
+def test_p7_what_starts_a_server_again_undoes_its_fence_unless_a_gate_stands_before_it(
+    said: str, gated: bool, found: list[tuple[str, bool]]
+) -> None:
+    findings = judge_restarters(DURHAM, parsed(said + "done=yes\n"), gated=gated)
+    assert [(each.found.partition(":")[0], each.must) for each in findings] == found
+
+
 @pytest.mark.slow
 async def test_a_pair_made_for_the_lab_is_set_up_as_failover_needs_it(pair: Pair) -> None:
     await pair.driver.settled()
     for site in (DURHAM, MORPETH):
         found = await pair.driver.check_settings(site)
-        assert [finding.what for finding in found] == ["fsync"], "the tests do without"
+        assert [finding.what for finding in found if finding.must] == []
+        told = {finding.what for finding in found} - {"restarters"}
+        assert told == {"fsync"}, "the tests do without"
+        assert not [
+            finding for finding in found if "known" not in finding.found and finding.what == "restarters"
+        ]
 
 
 @pytest.mark.slow
