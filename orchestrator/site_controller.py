@@ -200,12 +200,12 @@ class SiteController:
             store_status=means.store_status,
             peer_store=means.peer_store,
         )
+        self._orders = Orders(self.controller, self._certificates, self._store)
         own = means.estate.sites[means.site].tls
         files = CertificateFiles.of(own, means.base) if own is not None else None
         self._reports_desk = ReportDesk(self.controller, self._store, files)
         self.controller.report_desk = self._reports_desk
         mover.on_ended = self._reports_desk.seal
-        self._orders = Orders(self.controller, self._certificates, self._store)
         self.controller.drills = self._drills = DrillDesk(
             self.controller,
             self._store,
