@@ -17,7 +17,6 @@ from orchestrator.chain import SEALED, seal_of, seals_broken
 from orchestrator.clock import unix_seconds_of, wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.records import RUNS, RecordUnreadable, ReportSeal, RunRecord, Signature, decode, encode
-from orchestrator.countersigning import fault_of, signature
 from orchestrator.evidence import Sources, evidence
 from orchestrator.journal_tables import JournalEvent
 from orchestrator.made_from import PLAN
@@ -25,7 +24,6 @@ from orchestrator.refusing import OrderRefused
 from orchestrator.rehearsed import VERSION
 from orchestrator.report_file import NotAReport, ReportFile, merged, statement_of, with_signatures
 from orchestrator.report_page import page
-from orchestrator.signing import KeyUnusable
 from orchestrator.store.base import Compare, Put, Store, StoreError
 from runbooks.errors import RunbooksError
 from runbooks.planned import Plan, PlanUnreadable
@@ -128,6 +126,9 @@ class ReportDesk:
         """Our signature, or why there is none."""
         if self._files is None:
             return f"{self._controller.site} has no certificate (`sites.{self._controller.site}.tls`)"
+        from orchestrator.countersigning import signature
+        from orchestrator.signing import KeyUnusable
+
         try:
             return await asyncio.to_thread(
                 signature, statement, self._controller.site, wall_text(), self._files
@@ -359,6 +360,7 @@ class ReportDesk:
         if self._files is None:
             return f"{self._controller.site} has no certificate"
         from orchestrator.certificates.reading import read_certificates
+        from orchestrator.countersigning import fault_of
 
         try:
             authorities = await asyncio.to_thread(read_certificates, self._files.ca)
