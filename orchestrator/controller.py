@@ -5,6 +5,7 @@ It never decides ownership by itself: it asks the keeper, whose word is the stor
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -24,19 +25,27 @@ from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
+from orchestrator.lately import Lately
 from orchestrator.link import KeeperGone, KeeperLink
-from orchestrator.mind import Judgement, ServiceMind
+from orchestrator.mind import NO_TROUBLE, Judgement, ServiceMind, Trouble
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
+from orchestrator.pace import Paces
 from orchestrator.pauses import Pauses
 from orchestrator.readings import Tally
+from orchestrator.rehearsed import Rehearsed
+from orchestrator.run_books import RunBooks
 from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
 from orchestrator.store_desk import StoreDesk
+from orchestrator.trend import Trend
 from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
 from sites.replication.words import ChecksSettings, ReplicationDriver
+
+if TYPE_CHECKING:
+    from orchestrator.report_desk import ReportDesk
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +55,19 @@ FENCE_MEANWHILE = frozenset({"hold-down", "fence-not-confirmed", "old-primary-wr
 SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
 POLICY_EVERY_SECONDS = 0.5
+CLOCKS_APART_SECONDS = 60.0
+# Users are without the service, as far as is known here: from the first of these on the RTO counts.
+DOWN = frozenset(
+    {
+        Diagnosis.CUT_OFF_FROM_CLIENTS,
+        Diagnosis.HANDED_OVER,
+        Diagnosis.ISOLATED,
+        Diagnosis.PRIMARY_CLOSED,
+        Diagnosis.PRIMARY_DEAD,
+        Diagnosis.PRIMARY_UNKNOWN,
+        Diagnosis.SITE_DARK,
+    }
+)
 
 
 class Controller:
@@ -81,7 +103,9 @@ class Controller:
         self.store_status: StoreStatus | None = None
         self.own_certificate_ends: dict[str, float] = {}
         self.keeper_problem = ""
-        self.loop_delay_seconds = 0.0
+        self.run_changed_ns: dict[str, int] = {}
+        self.loop_delay = Lately(max)
+        self.lease_left = Lately(min)
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
         self._pauses = Pauses(journal, self.minds)
@@ -114,10 +138,20 @@ class Controller:
             look=self.view,
         )
         self.deeds.on_report = self.put_on_file
+        self.trend = Trend()
+        self.paces = Paces(self.trend)
+        self.rehearsed = Rehearsed(
+            estate, site, mover=mover, eyes=eyes, trend=self.trend, runs=self.run_records
+        )
+        self.books = RunBooks(estate, self.trend, self.run_records, journal)
+        mover.trouble = lambda service: self.minds[service].trouble
+        mover.made_from = self.rehearsed.made_from
+        mover.outage = self._outage
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
         self.device_patrol = DevicePatrol(estate, site)
+        self.report_desk: ReportDesk | None = None
 
     # --- the turn ------------------------------------------------------------------------------------
 
@@ -134,7 +168,7 @@ class Controller:
                     async with asyncio.timeout(wait_seconds):
                         await self._wake.wait()
                 except TimeoutError:
-                    self.loop_delay_seconds = max(0.0, loop.time() - due)
+                    self.loop_delay.note(max(0.0, loop.time() - due), boottime_ns())
                 self._wake.clear()
                 await self._turn()
         finally:
@@ -152,6 +186,8 @@ class Controller:
 
     async def _turn(self) -> None:
         view = self.view()
+        if view.registered:
+            self.lease_left.note(view.lease_left_ns / 1e9, view.now_ns)
         for service in view.services:
             await self._consider(view, service)
         await self._pauses.keep()
@@ -170,6 +206,7 @@ class Controller:
         row = diagnose(view, service)
         decision = decide(view, service, row.diagnosis)
         self._note_protection(mind, row.diagnosis)
+        self._note_trouble(mind, service, row.diagnosis)
         before = mind.judgement
         changed = before is None or (before.row, before.decision.act, before.decision.code) != (
             row,
@@ -236,6 +273,34 @@ class Controller:
             mind.unprotected_since_unix_seconds = None
         elif mind.unprotected_since_unix_seconds is None:
             mind.unprotected_since_unix_seconds = wall_unix_seconds()
+
+    def _note_trouble(self, mind: ServiceMind, service: ServiceView, diagnosis: Diagnosis) -> None:
+        """When it was detected: what its move is held against begins there. A move under way ends nothing."""
+        if diagnosis in DOWN:
+            if mind.trouble.detected_unix_seconds is None:
+                record, name = service.record, service.service.name
+                primary = (record.primary or record.previous) if record is not None else None
+                seen = self.eyes.handovers.last_unix_seconds(name, primary) if primary is not None else None
+                mind.trouble = Trouble(wall_unix_seconds(), seen)
+        elif diagnosis is not Diagnosis.MOVING:
+            mind.trouble = NO_TROUBLE
+
+    async def _outage(self, record: RunRecord) -> float | None:
+        """Of a move that this controller has carried out: as it saw the two instances."""
+        await self.eyes.look(record.service, self.site)
+        return self.outage_seconds(record, wall_unix_seconds())
+
+    def outage_seconds(self, record: RunRecord, ended_unix_seconds: float) -> float | None:
+        """From when this controller last saw the old primary accept writes until it first saw the new one do
+        so; None where it did not see both."""
+        return self.eyes.handovers.outage_seconds(
+            record.service,
+            record.from_site,
+            record.to_site,
+            # The run's instants are by the clock of the site that carried it out.
+            record.started_unix_seconds - CLOCKS_APART_SECONDS,
+            ended_unix_seconds + CLOCKS_APART_SECONDS,
+        )
 
     @property
     def certificate_ends(self) -> dict[str, float]:

@@ -28,7 +28,7 @@ from orchestrator.core.messages import (
 )
 from orchestrator.core.modes import mode_of
 from orchestrator.core.records import Mode, Movement, RunRecord, ServiceRecord
-from orchestrator.core.statement import statement
+from orchestrator.core.statement import lease_counted_ns, statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
@@ -165,6 +165,7 @@ class Deeds:
             Claim(
                 service=service.service.name,
                 run="",
+                epoch=1,
                 record=None,
                 received=None,
                 accept_loss=False,
@@ -266,6 +267,7 @@ class Deeds:
             Claim(
                 service=name,
                 run=record.run,
+                epoch=record.epoch + 1,
                 record=None,
                 received=record.final_position,
                 accept_loss=False,
@@ -381,7 +383,8 @@ class Deeds:
         )
         who = f"controller of {self._site}"
         run_record = self._mover.record_of(plan, who=who, why=why, statement=words, loss_bound_seconds=bound)
-        errand = Errand(run_record, automatic=True, who=who, why=why)
+        loss_until_ns = lease_counted_ns(view, automatic_wish(view, service))
+        errand = Errand(run_record, automatic=True, loss_until_ns=loss_until_ns, who=who, why=why)
         if frame == "take-over":
             errand.after_take_over = lambda: self.fences.behind(service, plan.id)
         mind = self._minds[service.service.name]
@@ -482,6 +485,15 @@ class Deeds:
         run = self._run_records.get(record.run) if record is not None else None
         if record is None or run is None or record.movement is not Movement.MOVING:
             return
+        if await self._mover.on_file(run.run):
+            # P26: gone on with after a restart; what was started before it on a host and has not got there
+            # yet must find a higher number.
+            try:
+                taken = await self._mover.adopt(run.run)
+            except (StoreError, ValueError) as fault:
+                log.warning("run-not-gone-on-with", run=run.run, problem=str(fault))
+                return
+            run = taken or run  # of one that is over nothing but its service's record is left to do
         plan = Plan.from_json(json.dumps(run.plan))
         run = replace(run, state="running", outcome="", ended="")  # it may stand as stopped: it goes on now
         errand = Errand(run, ordered_by_operator=True, by_itself=run.automatic, who=run.who, why=run.why)

@@ -25,6 +25,7 @@ class Handovers:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, int]] = {}
+        self._last_unix: dict[str, float] = {}
         self._seen: dict[str, deque[Handover]] = {}
 
     def writable(self, service: str, site: str, at_ns: int, unix_seconds: float) -> None:
@@ -33,9 +34,15 @@ class Handovers:
         if at_ns < before_ns:
             return
         self._last[service] = (site, at_ns)
+        self._last_unix[service] = unix_seconds
         if before_site != site:
             seen = self._seen.setdefault(service, deque(maxlen=KEPT))
             seen.append(Handover(before_site, site, (at_ns - before_ns) / 1e9, unix_seconds))
+
+    def last_unix_seconds(self, service: str, site: str) -> float | None:
+        """When the service was last seen to accept writes, if that was there."""
+        there = service in self._last and self._last[service][0] == site
+        return self._last_unix[service] if there else None
 
     def outage_seconds(
         self, service: str, from_site: str | None, to_site: str, began_unix: float, ended_unix: float

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
+from orchestrator.chain import links
 from orchestrator.clock import boottime_ns, wall_unix_seconds
 from orchestrator.journal_file import Reserve, WriterLock, errors_named, opened
 from orchestrator.journal_tables import EVENTS_KEPT, RUNS_KEPT, JournalEvent, Tables
@@ -97,6 +98,10 @@ class SqliteJournal:
     async def read(self, run_id: str) -> Sequence[Record]:
         """See Journal."""
         return await self._in_thread(lambda: self._tables.read(run_id))
+
+    async def chain(self, run_id: str) -> tuple[str, ...]:
+        """The links of a run's chain, one for each record; none for a run that is not known. See `chain`."""
+        return await self._in_thread(lambda: links(run_id, self._tables.raw(run_id)))
 
     async def runs(self, limit: int) -> Sequence[RunSummary]:
         """See Journal."""

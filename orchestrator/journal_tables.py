@@ -42,6 +42,8 @@ KEPT_FOR_EVER = (
     "power-off",
     "powered-off",
     "power-back",
+    "loss-reconciled",
+    "run-sealed",
 )
 
 
@@ -131,6 +133,16 @@ class Tables:
             (run_id,),
         )
         return tuple(self._record(row) for row in rows)
+
+    def raw(self, run_id: str) -> tuple[str, ...]:
+        """Every record of a run in order, each as the text that a chain is made of: as it stands on the
+        disk."""
+        rows = self._connection.execute(
+            "SELECT sequence, wall_seconds, boottime_ns, event FROM records WHERE run_id = ? "
+            "ORDER BY sequence",
+            (run_id,),
+        )
+        return tuple(f"{sequence} {wall!r} {boottime} {event}" for sequence, wall, boottime, event in rows)
 
     def _record(self, row: tuple[str, int, float, int, str]) -> Record:
         try:

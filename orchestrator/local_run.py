@@ -36,6 +36,7 @@ def steps_of(progress: Progress) -> tuple[StepRecord, ...]:
             last_attempt=state.last_attempt,
             ended_record=state.ended_record,
             started_unix_seconds=state.started_wall_seconds,
+            ended_unix_seconds=state.ended_wall_seconds,
         )
         for step, state in ((step, progress.steps[step.id]) for step in steps)
     )
@@ -115,6 +116,7 @@ def seen_in(record: RunRecord) -> RunSeen:
             step.ended_record,
             step.duration_seconds,
             step.started_unix_seconds,
+            step.ended_unix_seconds,
         )
         for step in record.steps
     )
@@ -155,6 +157,10 @@ class LocalRun:
     def leave(self, lines: tuple[str, ...]) -> None:
         """What it leaves."""
         self._record = replace(self._record, left=lines)
+
+    def outage(self, seconds: float | None) -> None:
+        """How long the service was not to be used."""
+        self._record = replace(self._record, outage_seconds=seconds)
 
     async def run(self, *, create: bool) -> None:
         """There is nothing to do in the background."""

@@ -1,60 +1,42 @@
 """`/metrics`: the table of metrics, rendered from the controller's latest readings.
 
 Rendering is arithmetic on an immutable value: no network, no lock, no clock of its own. What is not known
-has no series. Which metrics there are is `orchestrator.metrics_table`'s.
+has no series. Which metrics there are is `orchestrator.metrics_table`'s. The lines are written here, and not
+by way of a registry, because that takes several times as long with a few hundred services.
 """
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
-from orchestrator.metrics_table import METRICS, Kind, MetricRow
+from orchestrator.metrics_table import METRICS, MetricRow
 from orchestrator.readings import Durations, Readings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class ReadingsCollector(Collector):
-    """Prometheus' view of one Readings value at one instant."""
-
-    def __init__(self, readings: Readings, now_ns: int) -> None:
-        self._readings = readings
-        self._now_ns = now_ns
-
-    def collect(self) -> Iterator[Metric]:
-        """One family per row of the table, in its order; a family without series still has its help."""
-        for row in METRICS:
-            yield _family(row, self._readings, self._now_ns)
-
-
-def _family(row: MetricRow, readings: Readings, now_ns: int) -> Metric:
-    labels = (*row.labels, "observer")
-    family: GaugeMetricFamily | CounterMetricFamily | SummaryMetricFamily
-    if row.kind is Kind.SUMMARY:
-        family = SummaryMetricFamily(row.name, row.text, labels=labels)
-    elif row.kind is Kind.COUNTER:
-        family = CounterMetricFamily(row.name, row.text, labels=labels)
-    else:
-        family = GaugeMetricFamily(row.name, row.text, labels=labels)
-    for values, value in row.read(readings, now_ns):
-        if value is None:
-            continue
-        named = [*values, readings.observer]
-        if isinstance(value, Durations):
-            assert isinstance(family, SummaryMetricFamily)
-            family.add_metric(named, count_value=value.count, sum_value=value.sum_seconds)
-        else:
-            assert not isinstance(family, SummaryMetricFamily)
-            family.add_metric(named, float(value))
-    return family
+_IN_LABELS = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
 def render(readings: Readings, *, now_ns: int) -> bytes:
     """The exposition (text format 0.0.4, see CONTENT_TYPE) of `readings` as of `now_ns`, an instant of the
-    same CLOCK_BOOTTIME that the readings were taken by."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(ReadingsCollector(readings, now_ns))
-    return generate_latest(registry)
+    same CLOCK_BOOTTIME that the readings were taken by. Every metric has its help, also without a series."""
+    lines: list[str] = []
+    for row in METRICS:
+        lines.append(f"# HELP {row.name} {row.text.translate(_IN_HELP)}\n# TYPE {row.name} {row.kind}\n")
+        lines += _series(row, readings, now_ns)
+    return "".join(lines).encode()
+
+
+def _series(row: MetricRow, readings: Readings, now_ns: int) -> Iterator[str]:
+    observer = f'observer="{readings.observer.translate(_IN_LABELS)}"'
+    names = row.labels
+    for values, value in row.read(readings, now_ns):
+        if value is None:
+            continue
+        labels = ",".join(
+            f'{name}="{text.translate(_IN_LABELS)}"' for name, text in zip(names, values, strict=True)
+        )
+        braces = f"{{{labels},{observer}}}" if labels else f"{{{observer}}}"
+        if isinstance(value, Durations):
+            yield f"{row.name}_count{braces} {value.count}\n"
+            yield f"{row.name}_sum{braces} {value.sum_seconds!r}\n"
+        else:
+            yield f"{row.name}{braces} {float(value)!r}\n"

@@ -130,6 +130,18 @@ _OWNERSHIP = MetricGroup(
     "Who is primary",
     (
         _gauge(
+            "service_info",
+            "service home standby failover",
+            lambda r, _: (((x.service, *x.sites, x.failover), 1) for x in r.services),
+            "Always 1; the labels tell where the service belongs and who may move it when a site is lost.",
+        ),
+        _gauge(
+            "site_info",
+            "site kind",
+            lambda r, _: (((x.site, "witness" if x.witness else "data"), 1) for x in r.sites),
+            "Always 1; `kind` is `data` for a site that has a controller and services, or `witness`.",
+        ),
+        _gauge(
             "role",
             "service site",
             lambda r, _: (((x.service, x.site), _ROLE_NUMBERS[x.role]) for x in r.instances),
@@ -173,6 +185,19 @@ _OWNERSHIP = MetricGroup(
             "How long the site's right to act still lasts as far as is known here; 0 when it has run out.",
         ),
         _gauge(
+            "lease_remaining_lowest_seconds",
+            "site",
+            lambda r, _: (((x.site,), x.lease_lowest_seconds) for x in r.sites),
+            "The least that was left of this site's own lease in the last minute; near the lease's length "
+            "while renewals are in time.",
+        ),
+        _gauge(
+            "lease_duration_seconds",
+            "",
+            lambda r, _: (((), r.lease_duration_seconds),),
+            "How long one renewal entitles a site (`ownership.lease_duration`).",
+        ),
+        _gauge(
             "hold",
             "site",
             lambda r, _: (((x.site,), x.hold) for x in r.sites),
@@ -203,6 +228,13 @@ _OWNERSHIP = MetricGroup(
             "service diagnosis",
             lambda r, _: (((x.service, x.diagnosis), 1) for x in r.services if x.diagnosis is not None),
             "1 for what the service's situation is called now; the other names are absent.",
+        ),
+        _gauge(
+            "maintenance",
+            "site",
+            lambda r, _: (((x.site,), x.maintenance) for x in r.sites),
+            "1 while automatic moves of every service that is primary at the site are paused, as "
+            "`pause --site` does, 0 while they are not; absent where none is primary, or it is not known.",
         ),
         _gauge(
             "paused",
@@ -322,6 +354,65 @@ _ACTING = MetricGroup(
             "Steps of runs that ended: how many, and how long they took together.",
         ),
         _gauge(
+            "run_active",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), 1) for x in r.runs),
+            "1 for the service's newest run while it is not over; an empty `service` is a whole site's run.",
+        ),
+        _gauge(
+            "run_started_timestamp_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.started_unix_seconds) for x in r.runs),
+            "Unix time at which the run that is not over was started.",
+        ),
+        _gauge(
+            "run_change_age_seconds",
+            "service kind",
+            lambda r, now: (((x.service, x.kind), _age_seconds(x.changed_at_ns, now)) for x in r.runs),
+            "Time since anything of the run that is not over was last seen to change here.",
+        ),
+        _gauge(
+            "run_steps",
+            "service kind state",
+            lambda r, _: (
+                ((x.service, x.kind, state), count) for x in r.runs for state, count in x.steps.items()
+            ),
+            "How many steps of the run that is not over are in which state.",
+        ),
+        _gauge(
+            "run_projected_finish_timestamp_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.finish_unix_seconds) for x in r.runs),
+            "Unix time at which the run ends, if its steps take as long as half of the time before; absent "
+            "where a step that is left was never timed.",
+        ),
+        _gauge(
+            "run_projected_finish_cautious_timestamp_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.cautious_unix_seconds) for x in r.runs),
+            "The same, if they take as long as three times out of four.",
+        ),
+        _gauge(
+            "run_rto_used_seconds",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.used_seconds) for x in r.runs),
+            "How much of the RTO the move under way has used, from detection on; absent of what is no move.",
+        ),
+        _gauge(
+            "run_projected_within_rto",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.within_rto) for x in r.runs),
+            "1 if the move under way is expected to end within the RTO three times out of four, 0 if not; "
+            "absent where that is not known.",
+        ),
+        _gauge(
+            "run_stalled",
+            "service kind",
+            lambda r, _: (((x.service, x.kind), x.stalled) for x in r.runs),
+            "1 while a step of the run takes more than twice as long as three times out of four before (and "
+            "more than a second), 0 if not.",
+        ),
+        _gauge(
             "last_move_timestamp_seconds",
             "service",
             lambda r, _: (((x.service,), x.last_move.ended_unix_seconds) for x in r.services if x.last_move),
@@ -335,10 +426,63 @@ _ACTING = MetricGroup(
             "writes until it first saw the new one do; absent where it did not see both.",
         ),
         _gauge(
+            "last_move_data_loss_bound_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.loss_bound_seconds) for x in r.services if x.last_move),
+            "At the service's last completed move: how much was lost at the most, by what was stated of it; "
+            "absent where no bound was known.",
+        ),
+        _gauge(
+            "last_move_stage_seconds",
+            "service stage",
+            lambda r, _: (
+                ((x.service, stage), seconds)
+                for x in r.services
+                if x.last_move
+                for stage, seconds in x.last_move.stages.items()
+            ),
+            "At the service's last completed move, how long each stretch took: `detect` (from when it was "
+            "last seen well until its trouble had a name), `decide`, `execute`, `verify`; absent where "
+            "nobody saw it.",
+        ),
+        _gauge(
+            "last_move_rto_used_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.used_seconds) for x in r.services if x.last_move),
+            "At the service's last completed move: from detection (of a planned one: from the order) until "
+            "it was verified; what is held against the RTO.",
+        ),
+        _gauge(
+            "last_move_lost_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.lost_seconds) for x in r.services if x.last_move),
+            "What the service's last completed move lost in fact, from the first lost transaction to the "
+            "last; absent while that is not known, and where the product does not tell.",
+        ),
+        _gauge(
+            "last_move_lost_bytes",
+            "service",
+            lambda r, _: (((x.service,), x.last_move.lost_bytes) for x in r.services if x.last_move),
+            "The same in bytes of history that only the old primary had.",
+        ),
+        _gauge(
             "drill_last_success_timestamp_seconds",
             "service",
             lambda r, _: (((x.service,), x.drill_last_success_unix_seconds) for x in r.services),
             "Unix time of the service's last successful drill; absent while there has been none.",
+        ),
+        _gauge(
+            "drill_due_timestamp_seconds",
+            "service",
+            lambda r, _: (((x.service,), x.drill_due_unix_seconds) for x in r.services),
+            "Unix time by which the service's next drill is to have succeeded; absent where none is planned.",
+        ),
+        _gauge(
+            "drill_of_todays_plan",
+            "service",
+            lambda r, _: (((x.service,), x.drill_of_todays_plan) for x in r.services),
+            "1 if the last successful drill was of exactly the plan that would be carried out today, 0 if "
+            "that has changed since; absent while there has been none.",
         ),
     ),
 )
@@ -364,6 +508,13 @@ _SELF = MetricGroup(
             lambda r, _: (((), x.trusted) for x in (r.store,) if x),
             "1 while the store is the one that was known all along, 0 when it went back in time or is "
             "another one: then nothing is promoted, renewed or written until a person accepts it.",
+        ),
+        _gauge(
+            "store_leader",
+            "member",
+            lambda r, _: (((x.member,), x.leads) for x in r.leaders),
+            "1 for the member of the store that leads, 0 for one that follows, by its own word. `member` is "
+            "the site where it stands, as far as the estate says, or its address.",
         ),
         _gauge(
             "store_size_bytes",
@@ -394,7 +545,13 @@ _SELF = MetricGroup(
             "event_loop_delay_seconds",
             "",
             lambda r, _: (((), r.loop_delay_seconds),),
-            "Longest time that ready work waited for its turn lately.",
+            "Longest time in the last minute that ready work of the controller waited for its turn.",
+        ),
+        _gauge(
+            "start_timestamp_seconds",
+            "",
+            lambda r, _: (((), r.started_unix_seconds),),
+            "Unix time at which the controller was started.",
         ),
         _gauge(
             "turn_age_seconds",
@@ -445,5 +602,24 @@ _SELF = MetricGroup(
     ),
 )
 
-GROUPS = (_REPLICATION, _OWNERSHIP, _SEEING, _ACTING, _SELF)
+_ROOM = MetricGroup(
+    "Room at the other site",
+    (
+        _gauge(
+            "capacity_headroom_cpu_cores",
+            "from_site to_site",
+            lambda r, _: (((x.from_site, x.to_site), x.cpu_cores) for x in r.headrooms),
+            "Processor cores that would be left at `to_site` if everything of `from_site` came there, "
+            "nothing shed; below zero it does not fit. Absent where no capacity is stated.",
+        ),
+        _gauge(
+            "capacity_headroom_memory_bytes",
+            "from_site to_site",
+            lambda r, _: (((x.from_site, x.to_site), x.memory_bytes) for x in r.headrooms),
+            "The same of memory.",
+        ),
+    ),
+)
+
+GROUPS = (_REPLICATION, _OWNERSHIP, _SEEING, _ACTING, _ROOM, _SELF)
 METRICS: tuple[MetricRow, ...] = tuple(row for group in GROUPS for row in group.rows)

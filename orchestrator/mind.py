@@ -19,6 +19,18 @@ class Judgement:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """When a service's trouble was named, and when it was last seen to accept writes before; by wall time,
+    for the clock of the move that answers it. None: not in trouble, or not seen."""
+
+    detected_unix_seconds: float | None = None
+    last_well_unix_seconds: float | None = None
+
+
+NO_TROUBLE = Trouble()
+
+
 @dataclass(slots=True)
 class ServiceMind:
     """What the controller keeps of one service between turns."""
@@ -41,6 +53,7 @@ class ServiceMind:
     fence_confirmed: bool | None = None
     fence_tried_at_ns: int = 0
     unprotected_since_unix_seconds: float | None = None
+    trouble: Trouble = NO_TROUBLE
     run_in_doubt: str = ""
     glass_gone_on: bool = False
     ways_epoch: int = -1

@@ -32,6 +32,8 @@ from orchestrator.core.records import (
 from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone
 from orchestrator.local_run import LocalRun, as_order, seen_in
+from orchestrator.made_from import hashes_of
+from orchestrator.mind import NO_TROUBLE, Trouble
 from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.publishing import Publisher
 from orchestrator.readings import Tally
@@ -130,6 +132,10 @@ class Mover:
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self.run_record: Callable[[str], RunRecord | None] = lambda run: None
         self.what_it_leaves: Callable[[Progress, RunOutcome], Awaitable[tuple[str, ...]]] = _nothing_to_say
+        self.trouble: Callable[[str], Trouble] = lambda service: NO_TROUBLE
+        self.made_from: Callable[[Plan], dict[str, str]] = lambda plan: {}
+        self.outage: Callable[[RunRecord], Awaitable[float | None]] = _not_seen
+        self.on_ended: Callable[[str], Awaitable[None]] = _nothing_more
 
     # --- plans ---------------------------------------------------------------------------------------
 
@@ -146,6 +152,13 @@ class Mover:
         if name not in self._runbooks:
             self._runbooks[name] = self._tools.library.load(name)
         return self._runbooks[name]
+
+    def hashes_of(self, name: str) -> dict[str, str]:
+        """By name, the hashes of a runbook as it is loaded here, and of what it brings along. Raises
+        RunbooksError."""
+        if name not in self._runbooks:
+            self._runbooks[name] = self._tools.library.load(name)
+        return hashes_of(self._runbooks[name])
 
     def draw(
         self,
@@ -267,6 +280,8 @@ class Mover:
         self, plan: Plan, *, who: str, why: str, statement: str, loss_bound_seconds: float | None
     ) -> RunRecord:
         """What is published of a plan before its first step."""
+        moves = plan.kind in (Kind.FAILOVER, Kind.SWITCHOVER)
+        trouble = self.trouble(plan.service) if moves else NO_TROUBLE
         return RunRecord(
             run=plan.id,
             kind=plan.kind,
@@ -283,6 +298,9 @@ class Mover:
             why=why,
             started=wall_text(),
             started_unix_seconds=wall_unix_seconds(),
+            last_well_unix_seconds=trouble.last_well_unix_seconds,
+            detected_unix_seconds=trouble.detected_unix_seconds,
+            made_from=self.made_from(plan),
             steps=tuple(StepState(step=step.id, state="waiting") for step in plan.steps),
         )
 
@@ -332,6 +350,8 @@ class Mover:
                 summary += f"; carried out as planned, though changed on the disk since: {', '.join(changed)}"
             if errand.report is not None and outcome is RunOutcome.DONE:
                 publisher.report(await errand.report(ended.progress))
+            if outcome is RunOutcome.DONE and plan.kind is not Kind.REJOIN:
+                publisher.outage(await self.outage(errand.record))
             publisher.leave(await self.what_it_leaves(ended.progress, outcome))
         finally:
             self._desk.errands.pop(plan.id, None)
@@ -341,6 +361,8 @@ class Mover:
             seconds_taken = (boottime_ns() - started_ns) / 1e9
             self._count(plan, outcome, seconds_taken)
             await publisher.finish(RUN_STATES.get(outcome, "stopped"), summary, background)
+        if outcome.final:
+            await self.on_ended(plan.id)
         log.info(
             "run-ended", run=plan.id, outcome=str(outcome), summary=summary, seconds=round(seconds_taken, 3)
         )
@@ -387,6 +409,10 @@ class Mover:
             return plan, errand
         return None
 
+    async def on_file(self, run: str) -> bool:
+        """Whether it was begun here before. Raises JournalTrouble."""
+        return bool(await self._tools.journal.read(run))
+
     async def adopt(self, run: str) -> RunRecord | None:
         """P26: raise the executor's number by compare-and-set, so that this site alone goes on with the run.
         The record as it stands then; None when it has ended, or somebody else was quicker. Raises
@@ -402,7 +428,8 @@ class Mover:
             [Compare(key, found.mod_revision)], [Put(key, encode(ours))], [key], timeout_seconds=ASK_SECONDS
         )
         if result.succeeded:
-            log.warning("run-adopted", run=run, executor=ours.executor, before=there.executor_site)
+            event = "run-gone-on-with" if there.executor_site == self._tools.site else "run-adopted"
+            log.warning(event, run=run, executor=ours.executor, before=there.executor_site)
         return ours if result.succeeded else None
 
     def _publisher(self, plan: Plan, errand: Errand) -> Publisher | LocalRun:
@@ -588,6 +615,14 @@ def _behind(plan: Plan, first: Sequence[str]) -> frozenset[str]:
         if not found.isdisjoint(step.needs):
             found.add(step.id)
     return frozenset(found.difference(first))
+
+
+async def _nothing_more(run: str) -> None:
+    """Until somebody says what."""
+
+
+async def _not_seen(record: RunRecord) -> float | None:
+    return None
 
 
 async def _nothing_to_say(progress: Progress, outcome: RunOutcome) -> tuple[str, ...]:

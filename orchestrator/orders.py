@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.api.clock_words import wall_words
 from orchestrator.api.evidence import pause_status
+from orchestrator.api.run_words import rehearsal_status
 from orchestrator.api.shapes import (
     CertificateStatus,
     GateStatus,
@@ -27,7 +28,7 @@ from orchestrator.core.clocks import WALL_LIMIT_SECONDS, apart
 from orchestrator.core.gates import Gate, Wish, first_closed, gates, shed_for
 from orchestrator.core.messages import StartRun
 from orchestrator.core.records import ServiceRecord
-from orchestrator.core.statement import statement
+from orchestrator.core.statement import lease_counted_ns, statement
 from orchestrator.core.view import ServiceView, View
 from orchestrator.deeds import known_of
 from orchestrator.drafting import Drafter
@@ -175,6 +176,7 @@ class Orders:
             power_off=list(power_off),
             pause=pause_status(service),
             shed=list(shed_for(service, drawn.wish)),
+            rehearsed=rehearsal_status(self._controller.rehearsed.of_plan(drawn.plan)),
         )
 
     def _look(self, name: str, coming: Mapping[str, str]) -> tuple[View, ServiceView]:
@@ -411,6 +413,7 @@ class Orders:
             ordered_by_operator=True,
             certified_down=wish.certified_down,
             covers=covers,
+            loss_until_ns=lease_counted_ns(view, wish),
             power_off=wish.power_off,
             loss_limit_seconds=_loss_limit(service, wish),
             besides=besides,

@@ -48,9 +48,10 @@ class Errand:
     undone. `covers`: the services of which a certificate names every host, or of which every host is to be
     `power_off` first; `cut_off` once that is verified. `loss_limit_seconds`: more than that must not be lost
     by what the old site accepted until then; what is lost is then said anew, with what stands `besides` in
-    its statement. `before_claim`: asked when nobody owns the service any more and it is about to be claimed;
-    raises StepFailed. `restate`: publishes another statement of what is lost, and its bound. `report`: what
-    to put on file of a run that was done; its lines are published with the run."""
+    its statement. `loss_until_ns`: the end of the old site's lease that the statement of loss reckons with.
+    `before_claim`: asked when nobody owns the service any more and it is about to be claimed; raises
+    StepFailed. `restate`: publishes another statement of what is lost, and its bound. `report`: what to put
+    on file of a run that was done; its lines are published with the run."""
 
     record: RunRecord
     automatic: bool = False
@@ -58,6 +59,7 @@ class Errand:
     ordered_by_operator: bool = False
     certified_down: bool = False
     covers: tuple[str, ...] = ()
+    loss_until_ns: int = 0
     power_off: bool = False
     cut_off: bool = False
     cut_until_ns: int = 0
@@ -170,6 +172,7 @@ async def _take_over(desk: KeeperDesk, call: Call) -> Result:
             by_device=errand.cut_off,
             cut_until_ns=errand.cut_until_ns,
             wait_until_ns=boottime_ns() + math.floor((patience_seconds - 1) * 1e9),
+            loss_until_ns=errand.loss_until_ns,
         ),
         patience_seconds,
     )
@@ -293,6 +296,7 @@ async def _claim(desk: KeeperDesk, context: ActionContext, call: Call) -> Result
         Claim(
             service=plan.service,
             run=plan.id,
+            epoch=plan.epoch,
             record=errand.record if errand.automatic else None,
             received=received,
             accept_loss=errand.accept_loss,

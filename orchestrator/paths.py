@@ -40,6 +40,11 @@ def journal_path(state: Path) -> Path:
     return state / "journal.sqlite"
 
 
+def history_path(state: Path) -> Path:
+    """The figures of past runs, for years (SQLite)."""
+    return state / "history.sqlite"
+
+
 def last_known_path(state: Path) -> Path:
     """Who owned what, as last known."""
     return state / "last-known.json"

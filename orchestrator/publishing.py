@@ -75,6 +75,10 @@ class Publisher:
         """What it leaves; written with its end."""
         self._record = replace(self._record, left=lines)
 
+    def outage(self, seconds: float | None) -> None:
+        """How long the service was not to be used; written with the run's end."""
+        self._record = replace(self._record, outage_seconds=seconds)
+
     def look(self) -> None:
         """The record in the store has changed: see whether there is something for us."""
         self._revision = None

@@ -20,13 +20,18 @@ Key = TypeVar("Key")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteReading:
     """One site. `lease_until_ns`: when its right to act runs out as far as is known here.
-    `promised_until_ns`: until when this site has promised not to take over from it, 0 if it has not."""
+    `promised_until_ns`: until when this site has promised not to take over from it, 0 if it has not.
+    `lease_lowest_seconds`: the least that was left of the lease in the last minute. `maintenance`: automatic
+    moves of everything that is primary there are paused."""
 
     site: str
     lease_until_ns: int | None = None
     hold: bool | None = None
     promised_until_ns: int | None = None
     word_missing: bool | None = None
+    witness: bool = False
+    lease_lowest_seconds: float | None = None
+    maintenance: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +60,31 @@ class LagReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveReading:
-    """The last move that was carried out: its outage as seen from here, None where it was not."""
+    """The last move that was carried out: its outage as seen from here, None where it was not;
+    `loss_bound_seconds`: what was said that it could lose at the most. `stages`: by name, how long each
+    stretch of its clock took. What it lost in fact is None while that is not known."""
 
     ended_unix_seconds: float
     outage_seconds: float | None = None
+    loss_bound_seconds: float | None = None
+    stages: Mapping[str, float | None] = field(default_factory=dict)
+    used_seconds: float | None = None
+    lost_seconds: float | None = None
+    lost_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceReading:
     """One service. `primary` counts only if `owner_known`: None is then nobody, after a give-up.
     `unprotected_since_unix_seconds` is None while the service is protected, `pause_until_ns` while it is not
-    paused."""
+    paused. `drill_due_unix_seconds`: by when its next drill is to have succeeded; `drill_of_todays_plan`:
+    whether the last one that did was of exactly what would be carried out today."""
 
     service: str
     sites: tuple[str, str]
     rpo_seconds: float
     rto_seconds: float
+    failover: str = "manual"
     owner_known: bool = False
     primary: str | None = None
     epoch: int | None = None
@@ -83,6 +97,8 @@ class ServiceReading:
     protected: bool | None = None
     unprotected_since_unix_seconds: float | None = None
     drill_last_success_unix_seconds: float | None = None
+    drill_due_unix_seconds: float | None = None
+    drill_of_todays_plan: bool | None = None
     last_move: MoveReading | None = None
     run_waits: bool | None = None
 
@@ -128,6 +144,42 @@ class FindingReading:
 
     finding: str
     about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReading:
+    """The newest run of a service, while it is not over. `changed_at_ns`: when anything of it was last seen
+    to change here. `finish_unix_seconds` (half of the time) and `cautious_unix_seconds` (three times out of
+    four): when it is likely to end, None where a step that is left was never timed."""
+
+    service: str
+    kind: str
+    changed_at_ns: int
+    started_unix_seconds: float
+    finish_unix_seconds: float | None = None
+    cautious_unix_seconds: float | None = None
+    used_seconds: float | None = None
+    within_rto: bool | None = None
+    stalled: bool = False
+    steps: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadroomReading:
+    """What is left at `to_site` if everything of `from_site` comes there."""
+
+    from_site: str
+    to_site: str
+    cpu_cores: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderReading:
+    """Whether a member of the store leads, by its own word."""
+
+    member: str
+    leads: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +317,9 @@ class Readings:
     observer: str
     version: str
     turned_at_ns: int
+    started_unix_seconds: float | None = None
     loop_delay_seconds: float | None = None
+    lease_duration_seconds: float | None = None
     store: StoreReading | None = None
     sites: tuple[SiteReading, ...] = ()
     services: tuple[ServiceReading, ...] = ()
@@ -279,6 +333,9 @@ class Readings:
     devices: tuple[DeviceReading, ...] = ()
     hosts_off: Mapping[str, int] = field(default_factory=dict)
     power_cuts: Mapping[str, int] = field(default_factory=dict)
+    runs: tuple[RunReading, ...] = ()
+    headrooms: tuple[HeadroomReading, ...] = ()
+    leaders: tuple[LeaderReading, ...] = ()
     clocks: tuple[ClockWord, ...] = ()
     not_accepted: Mapping[str, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)

@@ -1,20 +1,26 @@
 """Make `/metrics`' readings from what the controller knows at the end of a turn. Reads only."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from orchestrator import PRODUCT
 from orchestrator.api.evidence import disagreeing, sights
+from orchestrator.api.run_words import as_fresh, pace_of
 from orchestrator.clock import boottime_ns, unix_seconds_of, wall_unix_seconds
 from orchestrator.controller import Controller
+from orchestrator.core.capacity import Owned, headroom
 from orchestrator.core.reach import Target, findings
+from orchestrator.core.records import RunRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.readings import (
     CertificateReading,
     DeviceReading,
     DisagreementReading,
     FindingReading,
+    HeadroomReading,
     InstanceReading,
     LagReading,
+    LeaderReading,
     MoveReading,
     ProbeReading,
     ReachReading,
@@ -23,21 +29,30 @@ from orchestrator.readings import (
     SiteReading,
     StoreReading,
 )
+from orchestrator.rto_clock import clock_of
+from orchestrator.run_readings import run_readings
 from probes.model import Observation
 from runbooks.model import Kind
 
 _STARTED_NS = boottime_ns()
+_STARTED_UNIX_SECONDS = wall_unix_seconds()
 CLOCKS_APART_SECONDS = 60.0
 
 
 def readings(controller: Controller, view: View, observations: tuple[Observation, ...]) -> Readings:
     """The readings of this turn."""
     keeper = view.keeper
+    counts = controller.tally.counts()
+    runs: dict[str, list[RunRecord]] = {}
+    for run in controller.run_records.values():
+        runs.setdefault(run.service, []).append(run)
     return Readings(
         observer=controller.site,
         version=PRODUCT,
         turned_at_ns=view.now_ns,
-        loop_delay_seconds=controller.loop_delay_seconds,
+        started_unix_seconds=_STARTED_UNIX_SECONDS,
+        loop_delay_seconds=controller.loop_delay.extreme(view.now_ns),
+        lease_duration_seconds=controller.estate.ownership.lease_duration_seconds,
         store=StoreReading(
             answered_at_ns=(keeper.store_answered_ns if keeper is not None else 0) or _STARTED_NS,
             round_trip_seconds=keeper.store_round_trip_seconds if keeper is not None else None,
@@ -46,7 +61,10 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             trusted=_trusted(view),
         ),
         sites=_sites(controller, view),
-        services=tuple(_service(controller, view, service) for service in view.services),
+        services=tuple(
+            _service(controller, view, service, runs.get(service.service.name, ()))
+            for service in view.services
+        ),
         instances=tuple(found for service in view.services for found in _instances(controller, service)),
         lags=tuple(lag for service in view.services if (lag := _lag(controller, view, service)) is not None),
         probes=tuple(_probe(seen) for seen in observations),
@@ -64,8 +82,47 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
         hosts_off=Counter(host.site for host in controller.devices.off.hosts),
         power_cuts=dict(controller.devices.outcomes),
         clocks=view.clocks,
+        runs=run_readings(
+            controller.run_records.values(),
+            controller.run_changed_ns,
+            lambda run: pace_of(controller, as_fresh(run, controller.mover.progress.get(run.run))),
+            now_ns=view.now_ns,
+        ),
+        headrooms=_headrooms(controller, view),
+        leaders=_leaders(controller),
         not_accepted=_not_accepted(controller, view),
-        counts=controller.tally.counts(),
+        counts=counts,
+    )
+
+
+def _headrooms(controller: Controller, view: View) -> tuple[HeadroomReading, ...]:
+    """Both ways: what a site would have left with everything of the other one."""
+    sites = controller.estate.sites
+    capacities = {name: found for name, site in sites.items() if (found := site.capacity) is not None}
+    owned = [Owned(service.service, service.record) for service in view.services]
+    ways = ((view.site, view.peer), (view.peer, view.site))
+    rooms = [headroom(owned, capacities, *way) for way in ways if capacities]
+    return tuple(
+        HeadroomReading(
+            from_site=one.from_site, to_site=one.to_site, cpu_cores=one.cpu, memory_bytes=one.memory_bytes
+        )
+        for one in rooms
+    )
+
+
+def _leaders(controller: Controller) -> tuple[LeaderReading, ...]:
+    status = controller.store_status
+    at = {
+        site.store_member.rstrip("/"): name
+        for name, site in controller.estate.sites.items()
+        if site.store_member is not None
+    }
+    return tuple(
+        LeaderReading(
+            member=at.get(member.endpoint.rstrip("/"), member.endpoint),
+            leads=member.leader if member.reachable else None,
+        )
+        for member in (status.members if status is not None else ())
     )
 
 
@@ -107,8 +164,12 @@ def _fullest(controller: Controller) -> tuple[int | None, int | None]:
 
 def _sites(controller: Controller, view: View) -> tuple[SiteReading, ...]:
     keeper = view.keeper
+    quiet = _quiet_sites(view)
+    witness = SiteReading(site=controller.estate.witness or "", witness=True)
+    third = (witness,) if witness.site else ()
     if keeper is None:
-        return tuple(SiteReading(site=site) for site in controller.estate.data_sites)
+        sites = controller.estate.data_sites
+        return (*(SiteReading(site=site, maintenance=quiet.get(site)) for site in sites), *third)
     peer_hold = keeper.peer.hold if keeper.peer is not None else None
     return (
         SiteReading(
@@ -116,28 +177,48 @@ def _sites(controller: Controller, view: View) -> tuple[SiteReading, ...]:
             lease_until_ns=keeper.deadline_ns or None,
             hold=keeper.hold_carried,
             word_missing=keeper.word_needed,
+            lease_lowest_seconds=controller.lease_left.extreme(view.now_ns),
+            maintenance=quiet.get(view.site),
         ),
         SiteReading(
             site=view.peer,
             lease_until_ns=keeper.peer_lease_over_ns,
             hold=peer_hold,
             promised_until_ns=keeper.promised_until_ns,
+            maintenance=quiet.get(view.peer),
         ),
+        *third,
     )
 
 
-def _service(controller: Controller, view: View, service: ServiceView) -> ServiceReading:
+def _quiet_sites(view: View) -> dict[str, bool]:
+    """By site at which anything is primary: whether all of that is paused. Nothing of what is not known."""
+    movable = [service for service in view.services if not service.service.watch_only]
+    if any(service.record is None for service in movable):
+        return {}
+    paused: dict[str, bool] = {}
+    for service in movable:
+        if service.record is not None and (site := service.record.primary) is not None:
+            paused[site] = paused.get(site, True) and service.pause_left_seconds is not None
+    return paused
+
+
+def _service(
+    controller: Controller, view: View, service: ServiceView, runs: Sequence[RunRecord]
+) -> ServiceReading:
     noun = service.service
     mind = controller.minds[noun.name]
     record = service.record
     since = mind.unprotected_since_unix_seconds
     watched = noun.watch_only
     left = service.pause_left_seconds
+    rehearsal = controller.rehearsed.of_service(noun.name, record.primary if record is not None else None)
     return ServiceReading(
         service=noun.name,
         sites=noun.sites,
         rpo_seconds=noun.objectives.rpo_seconds,
         rto_seconds=noun.objectives.rto_seconds,
+        failover="watched" if watched else str(noun.failover),
         owner_known=record is not None,
         primary=record.primary if record is not None else None,
         epoch=record.epoch if record is not None else None,
@@ -149,39 +230,43 @@ def _service(controller: Controller, view: View, service: ServiceView) -> Servic
         pause_ends_unix_seconds=None if left is None else wall_unix_seconds() + left,
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
-        last_move=_last_move(controller, noun.name),
-        run_waits=None if watched else _run_waits(controller, noun.name),
+        drill_of_todays_plan=rehearsal.exactly,
+        last_move=_last_move(controller, runs),
+        # Of the runs that are known, whichever controller carries them out.
+        run_waits=None if watched else any(run.state == "waiting" for run in runs),
     )
 
 
-def _run_waits(controller: Controller, service: str) -> bool:
-    """Of the runs that are known, whichever controller carries them out."""
-    runs = controller.run_records.values()
-    return any(run.service == service and run.state == "waiting" for run in runs)
-
-
-def _last_move(controller: Controller, service: str) -> MoveReading | None:
-    """Of the runs that are known, the move of this service that was done last."""
+def _last_move(controller: Controller, runs: Sequence[RunRecord]) -> MoveReading | None:
+    """Of the runs of a service that are known, the move that was done last."""
     ended = {
         run.run: unix
-        for run in controller.run_records.values()
-        if run.service == service
-        and run.kind in (Kind.FAILOVER, Kind.SWITCHOVER)
+        for run in runs
+        if run.kind in (Kind.FAILOVER, Kind.SWITCHOVER)
         and run.state == "done"
         and (unix := unix_seconds_of(run.ended)) is not None
     }
     if not ended:
         return None
     last = controller.run_records[max(ended, key=lambda run: ended[run])]
-    outage_seconds = controller.eyes.handovers.outage_seconds(
-        service,
-        last.from_site,
-        last.to_site,
-        # The run's instants are by the clock of the site that carried it out.
-        last.started_unix_seconds - CLOCKS_APART_SECONDS,
-        ended[last.run] + CLOCKS_APART_SECONDS,
+    outage_seconds = controller.outage_seconds(last, ended[last.run])
+    clock, figures = clock_of(last), controller.trend.of(last.run)
+    return MoveReading(
+        ended_unix_seconds=ended[last.run],
+        outage_seconds=outage_seconds,
+        loss_bound_seconds=last.loss_bound_seconds,
+        stages={
+            "detect": clock.detect_seconds,
+            "decide": clock.decide_seconds,
+            "execute": clock.execute_seconds,
+            "verify": clock.verify_seconds,
+        }
+        if clock is not None
+        else {},
+        used_seconds=clock.used_seconds if clock is not None else None,
+        lost_seconds=figures.lost_seconds if figures is not None else None,
+        lost_bytes=figures.lost_bytes if figures is not None else None,
     )
-    return MoveReading(ended_unix_seconds=ended[last.run], outage_seconds=outage_seconds)
 
 
 def _instances(controller: Controller, service: ServiceView) -> list[InstanceReading]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import click
 
+from orchestrator.alert_rules import alerts_page
 from orchestrator.cli.failures import EXIT_CODES
 from orchestrator.cli.group import cli, sections
 from orchestrator.core.reasons import GROUPS as REASON_GROUPS
@@ -159,6 +160,7 @@ def _page(lines: list[str]) -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "alerts.md": lambda: _page(list(alerts_page(_MADE))),
     "commands.md": commands_page,
     "decisions.md": lambda: _page(decisions_page(_MADE)),
     "exit-codes-and-reasons.md": reasons_page,

@@ -9,6 +9,7 @@ from orchestrator.clock import boottime_ns
 from orchestrator.core.capacity import Hosting, Owned
 from orchestrator.core.clients import ENOUGH_OBSERVERS, OutsideProbe, cut_off_by
 from orchestrator.core.clocks import ClockWord
+from orchestrator.core.gates import flap_left_seconds
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
 from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Mode, Pause, RunRecord, ServiceRecord
@@ -159,7 +160,7 @@ class Sight:
             run_in_doubt=record is not None and bool(record.run) and mind.run_in_doubt == record.run,
             pause_left_seconds=self._pause_left(mind, record, now_ns),
             pause_words=_pause_words(record.pause) if record is not None and record.pause else "",
-            flap_left_seconds=_flap_left(service, record),
+            flap_left_seconds=flap_left_seconds(service, record, time.time()),
             open_failures=sum(
                 1 for at in mind.open_failures_ns if now_ns - at <= OPEN_FAILURES_SECONDS * 1e9
             ),
@@ -266,17 +267,6 @@ def _renews(keeper: KeeperView | None, now_ns: int) -> bool:
 
 def _pause_words(pause: Pause) -> str:
     return f"paused by {pause.who} at {pause.since} for {pause.seconds:g} s: {pause.reason}"
-
-
-def _flap_left(service: Service, record: ServiceRecord | None) -> float | None:
-    """Gate 6. The wall clock may be wrong, and then the wait is the whole time, never less."""
-    if record is None or record.last_move is None or record.last_move.acknowledged_by:
-        return None
-    passed = time.time() - record.last_move.at_unix_seconds
-    if passed < 0:
-        return service.min_time_between_failovers_seconds or None
-    left = service.min_time_between_failovers_seconds - passed
-    return left if left > 0 else None
 
 
 def is_guarded(estate: Estate, service: Service) -> bool:

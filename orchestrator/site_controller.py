@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
@@ -36,12 +37,14 @@ from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
 from orchestrator.ownership_actions import Errand, KeeperDesk, with_ownership
-from orchestrator.paths import controller_socket, keeper_socket, last_known_path
+from orchestrator.paths import controller_socket, history_path, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
 from orchestrator.power_orders import carried_out
 from orchestrator.readings import Tally
 from orchestrator.readings_of import readings
+from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import keep_report
+from orchestrator.run_readings import differs
 from orchestrator.sight import guard_clocks
 from orchestrator.site_orders import SiteOrders
 from orchestrator.standstill import Standstills
@@ -58,7 +61,9 @@ from runbooks.context import Sql
 from runbooks.errors import RunbooksError
 from runbooks.library import Library
 from runbooks.probing import ServiceProbes
+from runbooks.watching import STATE, Line
 from sites.fencing.devices import cut_hosts
+from sites.identity import CertificateFiles
 from sites.model import Estate
 from sites.replication.words import ReplicationDriver
 from sites.transport import Transport
@@ -185,6 +190,11 @@ class SiteController:
             store_status=means.store_status,
             peer_store=means.peer_store,
         )
+        own = means.estate.sites[means.site].tls
+        files = CertificateFiles.of(own, means.base) if own is not None else None
+        self._reports_desk = ReportDesk(self.controller, self._store, files)
+        self.controller.report_desk = self._reports_desk
+        mover.on_ended = self._reports_desk.seal
         self.controller.last_known = LastKnown(last_known_path(means.directory))
         mover.on_local_run = self._take_run
         mover.run_record = self.controller.run_records.get
@@ -223,6 +233,8 @@ class SiteController:
         async with contextlib.AsyncExitStack() as stack:
             for tried in self._probes.values():
                 stack.push_async_callback(tried.aclose)
+            await self.controller.trend.open(history_path(self._means.directory))
+            stack.push_async_callback(self.controller.trend.aclose)
             await stack.enter_async_context(api.serving(controller_socket(self._means.directory)))
             if metrics:
                 await stack.enter_async_context(self._page.serving(metrics))
@@ -252,6 +264,9 @@ class SiteController:
             ),
             follow(store, RUNS, self._on_run),
             self._keep_reports(),
+            controller.trend.run(),
+            controller.books.run(),
+            self._reports_desk.run(),
         )
 
     async def _watch_certificates(self) -> None:
@@ -331,7 +346,21 @@ class SiteController:
 
     def _on_turn(self, view: View) -> None:
         self.controller.last_known.take(view.keeper)
-        self._page.take(readings(self.controller, view, self._vantage.seen()))
+        if self._page.due(view.now_ns):
+            self._page.take(readings(self.controller, view, self._vantage.seen()))
+        self._watch_pace()
+
+    def _watch_pace(self) -> None:
+        """Whether a step of a run that is carried out here takes too long."""
+        controller = self.controller
+        for run in all_under_way(controller).values():
+            if run.executor_site != self._site:
+                continue
+            left = pace_of(controller, run).projection
+            for stall in left.stalls if left is not None else ():
+                if controller.books.stalled(run, stall):
+                    words = f"takes longer than usual: {stall_words(stall)}"
+                    controller.mover.watchers.tell(run.run, Line(stall.step, STATE, words))
 
     def _on_break(self, found: Break) -> None:
         """P33: what the store said cannot be; it stands in the journal as well."""
@@ -369,11 +398,16 @@ class SiteController:
         known = records.get(record.run)
         if known is not None and known.executor > record.executor:
             return  # adopted meanwhile: what its old executor still says of it does not count (P26)
+        if known is None or differs(known, record):
+            self.controller.run_changed_ns[record.run] = boottime_ns()
         records[record.run] = record
         self.controller.mover.look(record)
+        self.controller.books.take(record)
+        self._reports_desk.take(record)
         if len(records) > RUNS_KEPT:
             oldest = min(records.values(), key=lambda run: run.started_unix_seconds)
             del records[oldest.run]
+            self.controller.run_changed_ns.pop(oldest.run, None)
         self._wake.set()
 
     async def _keep_reports(self) -> None:

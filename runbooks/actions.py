@@ -116,14 +116,14 @@ async def _rejoin(context: ActionContext, call: Call) -> Result:
     done = await _driver(context).rejoin(
         call.step.site, primary_site=_primary(call), timeout_seconds=call.timeout_seconds
     )
-    return _rejoined(done)
+    return _rejoined(call, done)
 
 
 async def _rebuild(context: ActionContext, call: Call) -> Result:
     done = await _driver(context).rebuild(
         call.step.site, primary_site=_primary(call), timeout_seconds=call.timeout_seconds
     )
-    return _rejoined(done)
+    return _rejoined(call, done)
 
 
 def _primary(call: Call) -> str:
@@ -131,10 +131,19 @@ def _primary(call: Call) -> str:
     return call.plan.from_site if call.step.site == call.plan.to_site else call.plan.to_site
 
 
-def _rejoined(done: Rejoined) -> Result:
-    values: dict[str, Any] = {"method": done.method, "divergent_bytes": done.divergent_bytes}
+def _rejoined(call: Call, done: Rejoined) -> Result:
+    # An attempt that was cut off may have found something, and set it aside, of which nothing is left to see.
+    seen_before = call.attempt > 1 and not done.divergent_bytes
+    values: dict[str, Any] = {
+        "method": done.method,
+        "divergent_bytes": None if seen_before else done.divergent_bytes,
+    }
     if done.saved_at is not None:
         values["saved_at"] = done.saved_at
+    if done.divergent_transactions is not None:
+        values["divergent_transactions"] = done.divergent_transactions
+    if done.divergent_seconds is not None:
+        values["divergent_seconds"] = done.divergent_seconds
     return Result(done.evidence, values={"rejoined": values})
 
 

@@ -35,6 +35,7 @@ class StepSeen:
     ended_record: int = 0
     duration_seconds: float | None = None
     started_wall_seconds: float | None = None
+    ended_wall_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

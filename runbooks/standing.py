@@ -111,6 +111,7 @@ def as_seen(step: StepSeen, orders: tuple[Order, ...]) -> StepProgress:
         last_attempt=step.last_attempt,
         evidence=step.evidence,
         started_wall_seconds=step.started_wall_seconds,
+        ended_wall_seconds=step.ended_wall_seconds,
         duration_seconds=step.duration_seconds,
         ended_record=step.ended_record,
         word=words[-1] if words else None,

@@ -21,6 +21,15 @@ from orchestrator.api.right_words import (
     guard_warnings,
     right_warnings,
 )
+from orchestrator.api.run_words import (
+    all_under_way,
+    as_fresh,
+    pace_of,
+    projection_status,
+    rehearsal_status,
+    under_way,
+    with_proof,
+)
 from orchestrator.api.shapes import (
     DecisionEntry,
     Evidence,
@@ -30,6 +39,7 @@ from orchestrator.api.shapes import (
     LastKnownStatus,
     OrderStatus,
     PauseStatus,
+    ProjectionStatus,
     RunDetail,
     RunList,
     ServiceStatus,
@@ -53,7 +63,6 @@ from orchestrator.core.statement import loss_if_moved_now
 from orchestrator.core.view import ServiceView, View
 from orchestrator.core.what_if import would_have_to_change
 from orchestrator.journal_tables import JournalEvent
-from orchestrator.local_run import shown
 from orchestrator.mind import Judgement
 from orchestrator.orders import gate_status
 from probes.model import Observation
@@ -118,6 +127,17 @@ def _warnings(controller: Controller, view: View) -> list[str]:
     lines += member_warnings(controller.store_status)
     lines += [line for found in controller.setting_findings.values() for line in found]
     lines += certificate_warnings(controller.certificate_ends, wall_unix_seconds())
+    lines += _stalls(controller)
+    if controller.trend.problem:
+        lines.append(f"the figures of past runs are not kept on disk: {controller.trend.problem}")
+    return lines
+
+
+def _stalls(controller: Controller) -> list[str]:
+    lines = []
+    for run in all_under_way(controller).values():
+        found = projection_status(run, pace_of(controller, run))
+        lines += [f"STALLED: run {run.run}: {words}" for words in (found.stalls if found else ())]
     return lines
 
 
@@ -207,7 +227,18 @@ def service_status(controller: Controller, view: View, service: ServiceView) -> 
         under_glass=service.held.under_glass if service.held is not None else "",
         last_known=_last_known(controller, service),
         unprotected_seconds=max(0.0, wall_unix_seconds() - since) if since is not None else None,
+        rehearsed=None
+        if noun.watch_only
+        else rehearsal_status(
+            controller.rehearsed.of_service(noun.name, record.primary if record is not None else None)
+        ),
+        projected=_projected(controller, noun.name),
     )
+
+
+def _projected(controller: Controller, service: str) -> ProjectionStatus | None:
+    run = under_way(controller, service)
+    return projection_status(run, pace_of(controller, run)) if run is not None else None
 
 
 def _last_known(controller: Controller, service: ServiceView) -> LastKnownStatus | None:
@@ -325,6 +356,11 @@ def explanation(
         guard=guard_lines(service, view.site),
         power=power_lines(service, controller.devices),
         on_file=[history_entry(event) for event in on_file],
+        rehearsed=None
+        if service.service.watch_only
+        else rehearsal_status(
+            controller.rehearsed.of_service(name, service.record.primary if service.record else None)
+        ),
     )
 
 
@@ -413,8 +449,7 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
     }
     if record.whole_site:
         titles = {step.step: (number, "") for number, step in enumerate(record.steps, start=1)}
-    if progress is not None and not record.over and record.executor <= max(1, progress.executor):
-        record = shown(record, progress)
+    record = as_fresh(record, progress)
     titles |= {step.step: (step.number, step.title) for step in record.steps if step.title}
     states = {step.step: (step.state, step.detail, step.duration_seconds) for step in record.steps}
     asked = {wait.step for wait in record.waits if wait.kind in ("person", "approval")}
@@ -498,7 +533,11 @@ def run_list(controller: Controller, limit: int) -> RunList:
     on = pauses(controller)
     return RunList(
         runs=[
-            run_detail(record, controller.mover.progress.get(record.run), on.get(record.service))
+            with_proof(
+                controller,
+                run_detail(record, controller.mover.progress.get(record.run), on.get(record.service)),
+                record,
+            )
             for record in records[:limit]
         ],
         pauses=on,

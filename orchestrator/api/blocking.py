@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
+from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -18,6 +19,7 @@ from orchestrator.api.shapes import (
     CertificateStatus,
     CertifyRequest,
     Explanation,
+    Figures,
     History,
     MoveAccepted,
     MoveOrder,
@@ -145,6 +147,23 @@ class Controller:
     def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """See Client.history."""
         return self._run(self._client.history(service=service, kind=kind, limit=limit))
+
+    def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+        """See Client.figures."""
+        found = self._client.figures(service=service, limit=limit, since_unix_seconds=since_unix_seconds)
+        return self._run(found)
+
+    def report(self, run: str) -> ReportAnswer:
+        """See Client.report."""
+        return self._run(self._client.report(run))
+
+    def chain(self, run: str) -> ChainStatus:
+        """See Client.chain."""
+        return self._run(self._client.chain(run))
+
+    def countersign(self, request: CountersignRequest) -> ReportAnswer:
+        """See Client.countersign."""
+        return self._run(self._client.countersign(request))
 
     def follow(self, run: str) -> Iterator[RunDetail]:
         """See Client.follow."""

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import ValidationError
 
+from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
     AdoptRequest,
@@ -24,6 +25,7 @@ from orchestrator.api.shapes import (
     CertificateStatus,
     CertifyRequest,
     Explanation,
+    Figures,
     History,
     MoveAccepted,
     MoveOrder,
@@ -196,6 +198,24 @@ class Client:
         """What is on file, newest first."""
         asked = f"limit={limit}&service={quote(service, safe='')}&kind={quote(kind, safe='')}"
         return await self._read(f"/v1/history?{asked}", History)
+
+    async def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+        """Past runs and months."""
+        asked = f"limit={limit}&service={quote(service, safe='')}&since={since_unix_seconds}"
+        return await self._read(f"/v1/figures?{asked}", Figures)
+
+    async def report(self, run: str) -> ReportAnswer:
+        """Draw a run's report up, and have it signed. It changes no run: it may be asked for again."""
+        path = f"/v1/runs/{quote(run, safe='')}/report"
+        return await self._ask("POST", path, None, ReportAnswer, ACT_DEADLINE_SECONDS, changes=False)
+
+    async def chain(self, run: str) -> ChainStatus:
+        """A run's chain as the journal has it now."""
+        return await self._read(f"/v1/runs/{quote(run, safe='')}/chain", ChainStatus)
+
+    async def countersign(self, request: CountersignRequest) -> ReportAnswer:
+        """Have a report that exists signed by who has not signed it yet."""
+        return await self._act("/v1/countersign", request, ReportAnswer, changes=False)
 
     async def follow(self, run: str) -> AsyncIterator[RunDetail]:
         """The run at each change, until it has ended; the first one is as it stands now. Goes on over a

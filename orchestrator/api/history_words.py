@@ -93,7 +93,26 @@ def _store_accepted(data: Mapping[str, Any]) -> str:
     )
 
 
+def _loss(data: Mapping[str, Any]) -> str:
+    kept = f"; kept at {data['kept_at']}" if data.get("kept_at") else ""
+    return f"{data.get('run')}: {data.get('words')}{kept}"
+
+
+def _stalled(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data.get('run')}: {data.get('step')} has been running for {data.get('running_seconds', 0):.0f} s, "
+        f"and took at most {data.get('p75_seconds', 0):.1f} s three times out of four"
+    )
+
+
+def _sealed(data: Mapping[str, Any]) -> str:
+    return f"{data.get('run')}: {data.get('records')} records, chained to {str(data.get('head'))[:16]}"
+
+
 _WORDS = {
+    "loss-reconciled": _loss,
+    "step-stalled": _stalled,
+    "run-sealed": _sealed,
     "decision": _decision,
     "certificate": _certificate,
     "certificate-approved": _approved,

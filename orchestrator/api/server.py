@@ -20,11 +20,14 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.api import answers
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.output_stream import output_of
+from orchestrator.api.report_shapes import CountersignRequest
+from orchestrator.api.run_words import month_figures, run_figures, with_proof
 from orchestrator.api.shapes import (
     AdoptRequest,
     ApproveOrder,
     CertificateOrder,
     CertifyRequest,
+    Figures,
     History,
     MoveOrder,
     MoveRequest,
@@ -40,6 +43,7 @@ from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
 from orchestrator.controller import Controller
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
+from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import on_file
 from orchestrator.site_orders import SiteOrders
 from orchestrator.state_folder import told_of
@@ -52,7 +56,10 @@ FOLLOW_LOOK_SECONDS = 0.05
 FOLLOW_SAY_SECONDS = 2.0
 REQUEST_LIMIT_BYTES = 1 << 20
 HISTORY_LIMIT = 1000
+FIGURES_LIMIT = 5000
 GOING_ON = ("running", "waiting")
+GROWING = {"duration_seconds", "pause", "clock", "projected"}
+"""Of a run's detail what changes by time alone: worth no line of its own."""
 
 Asked = TypeVar("Asked", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -114,6 +121,10 @@ class LocalApi:
                 web.post("/v1/certificates/{id}/use", self._use),
                 web.post("/v1/reconcile", self._reconcile),
                 web.get("/v1/history", self._history),
+                web.get("/v1/figures", self._figures),
+                web.post("/v1/runs/{run}/report", self._report),
+                web.get("/v1/runs/{run}/chain", self._chain),
+                web.post("/v1/countersign", self._countersign),
                 web.get("/v1/store", self._store),
                 web.post("/v1/store/plan", self._store_plan),
                 web.post("/v1/store/accept", self._store_accept),
@@ -152,7 +163,8 @@ class LocalApi:
         if record is None:
             raise OrderRefused("unknown-run", f"no run {name!r} is known here", wrong=True)
         pause = answers.pauses(self._controller).get(record.service)
-        return answers.run_detail(record, self._controller.mover.progress.get(name), pause)
+        detail = answers.run_detail(record, self._controller.mover.progress.get(name), pause)
+        return with_proof(self._controller, detail, record)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
         return _json(self._detail(request))
@@ -168,7 +180,7 @@ class LocalApi:
         loop = asyncio.get_running_loop()
         while True:
             detail = self._detail(request)
-            key = detail.model_dump_json(exclude={"duration_seconds", "pause"})
+            key = detail.model_dump_json(exclude=GROWING)
             if key != said or loop.time() - said_at > FOLLOW_SAY_SECONDS:
                 said, said_at = key, loop.time()
                 await response.write(detail.model_dump_json().encode() + b"\n")
@@ -249,6 +261,35 @@ class LocalApi:
         service, kind = request.query.get("service") or None, request.query.get("kind") or None
         events = await self._controller.journal.events(limit, service=service, kind=kind)
         return _json(History(entries=[history_entry(event) for event in events]))
+
+    def _report_desk(self) -> ReportDesk:
+        desk = self._controller.report_desk
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller draws up no reports", wrong=True)
+        return desk
+
+    async def _report(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().draw(request.match_info["run"]))
+
+    async def _chain(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().chain(request.match_info["run"]))
+
+    async def _countersign(self, request: web.Request) -> web.StreamResponse:
+        return _json(await self._report_desk().countersign(await _body(request, CountersignRequest)))
+
+    async def _figures(self, request: web.Request) -> web.StreamResponse:
+        limit = max(1, min(_number(request, "limit", 50), FIGURES_LIMIT))
+        service, trend = request.query.get("service") or None, self._controller.trend
+        since = float(_number(request, "since", 0))
+        found = await trend.runs(limit, service=service, since_unix_seconds=since)
+        months = await trend.months(service=service)
+        return _json(
+            Figures(
+                runs=[run_figures(one) for one in found],
+                months=[month_figures(one) for one in months],
+                problem=trend.problem,
+            )
+        )
 
     def _store_desk(self) -> StoreDesk:
         desk = self._controller.store_desk

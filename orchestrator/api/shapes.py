@@ -20,6 +20,7 @@ UTC strings, for people only.
     POST /v1/certificates/{id}/use     CertificateOrder -> Acted              (it counts, and is acted upon)
     POST /v1/reconcile                 ReconcileRequest -> Acted
     GET  /v1/history                   History
+    GET  /v1/figures                   Figures
 
 A refusal is status 409 with a Refusal, a wrong request 400 with a Refusal, no controller: no answer.
 """
@@ -160,6 +161,8 @@ class ServiceStatus(Shape):
     pause: PauseStatus | None = None
     under_glass: str = ""
     last_known: LastKnownStatus | None = None
+    rehearsed: "RehearsalStatus | None" = None
+    projected: "ProjectionStatus | None" = None
 
 
 class Status(Shape):
@@ -256,10 +259,12 @@ class Explanation(Shape):
     guard: list[str] = []
     power: list[str] = []
     on_file: list[HistoryEntry] = []
+    rehearsed: "RehearsalStatus | None" = None
 
 
 class StepStatus(Shape):
-    """One step of a run. `asked`: people have been asked, and it waits for them."""
+    """One step of a run. `asked`: people have been asked, and it waits for them. `usual_seconds` and
+    `cautious_seconds`: how long it took before, half of the time and three times out of four."""
 
     number: int
     step: str
@@ -267,6 +272,64 @@ class StepStatus(Shape):
     state: Literal["waiting", "running", "done", "already-done", "failed", "skipped", "in-doubt", "asked"]
     detail: str
     duration_seconds: float | None
+    usual_seconds: float | None = None
+    cautious_seconds: float | None = None
+
+
+class ClockStatus(Shape):
+    """The clock of a move. `detect_seconds`, from when the service was last seen well until its trouble had a
+    name, is before it; the others and what they come to (`used_seconds`) count against `rto_seconds`. Of a
+    move that goes on, `used_seconds` grows. What nobody saw is null."""
+
+    detect_seconds: float | None
+    decide_seconds: float | None
+    execute_seconds: float | None
+    verify_seconds: float | None
+    used_seconds: float | None
+    rto_seconds: float | None
+    within_rto: bool | None
+
+
+class ProjectionStatus(Shape):
+    """What is left of a run, by how long its steps took before: `likely` half of the time, `cautious` three
+    times out of four; the least it takes where `unknown_steps` were never timed, and the finish is null then.
+    `chain`: the steps that take longest one after the other. `stalls`: what takes too long now, in words."""
+
+    likely_seconds: float
+    cautious_seconds: float
+    likely_finish: str | None
+    cautious_finish: str | None
+    within_rto: bool | None
+    chain: list[str]
+    unknown_steps: list[str]
+    stalls: list[str]
+
+
+class LossStatus(Shape):
+    """What a move lost in fact, beside what was said when it was decided. `final`: nothing further will be
+    found out."""
+
+    known: bool
+    final: bool
+    words: str
+    bytes: int | None
+    transactions: int | None
+    seconds: float | None
+    kept_at: str
+    more_than_said: bool
+
+
+class RehearsalStatus(Shape):
+    """Whether today's plan was tested. `exactly` null: not known. `run`: the newest success that tells most
+    of it, empty where there is none; `changed`: what is another since, or was not part of it."""
+
+    exactly: bool | None
+    words: str
+    run: str = ""
+    kind: str = ""
+    ended: str = ""
+    took_seconds: float | None = None
+    changed: list[str] = []
 
 
 class WaitStatus(Shape):
@@ -321,6 +384,11 @@ class RunDetail(Shape):
     last_order: int = 0
     left: list[str] = []
     whole_site: str = ""
+    clock: ClockStatus | None = None
+    projected: ProjectionStatus | None = None
+    loss: LossStatus | None = None
+    outage_seconds: float | None = None
+    made_from: dict[str, str] = {}
 
 
 class SteerRequest(Shape):
@@ -423,6 +491,7 @@ class MovePlan(Shape):
     certificate: CertificateStatus | None = None
     power_off: list[str] = []
     shed: list[str] = []
+    rehearsed: "RehearsalStatus | None" = None
 
 
 class MoveOrder(Shape):
@@ -490,3 +559,54 @@ class History(Shape):
     """What is on file, newest first."""
 
     entries: list[HistoryEntry]
+
+
+class RunFigures(Shape):
+    """The figures of a run that has ended; what is not known is null. `used_seconds`, from detection to
+    verification, is held against `rto_seconds` as it was then."""
+
+    run: str
+    service: str
+    kind: str
+    from_site: str
+    to_site: str
+    site: str
+    state: str
+    started: str
+    ended: str
+    seconds: float | None
+    outage_seconds: float | None
+    detect_seconds: float | None
+    decide_seconds: float | None
+    execute_seconds: float | None
+    verify_seconds: float | None
+    used_seconds: float | None
+    rto_seconds: float | None
+    rpo_seconds: float | None
+    said_loss_seconds: float | None
+    lost_seconds: float | None
+    lost_bytes: int | None
+    loss: str
+    steps: dict[str, float]
+
+
+class MonthFigures(Shape):
+    """A month of a service summed up: `of` is `step`, `outage`, `used` or `lost`, `name` the step or the kind
+    of run. All but `samples` are seconds."""
+
+    month: str
+    service: str
+    name: str
+    of: str
+    samples: int
+    p50_seconds: float
+    p75_seconds: float
+    longest_seconds: float
+
+
+class Figures(Shape):
+    """Past runs, newest first, and every month, oldest first. `problem`: why they are not kept on disk."""
+
+    runs: list[RunFigures]
+    months: list[MonthFigures]
+    problem: str = ""

@@ -305,7 +305,7 @@ def how_to_certify(order: Order, epoch: int) -> str:
 
 
 def _database_hosts(estate: Estate, order: Order) -> tuple[str, ...]:
-    from orchestrator.hosts_of import database_hosts_of
+    from sites.hosts_of import database_hosts_of
 
     return database_hosts_of(estate, order.service, order.to_site)
 

@@ -17,7 +17,14 @@ from orchestrator.cli.options import Settings
 
 # By section, in the order in which somebody needs them: the files, and the verbs in each.
 FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
-    ("Look", (("look", ("status", "explain", "lag", "runs")), ("history", ("history",)))),
+    (
+        "Look",
+        (
+            ("look", ("status", "explain", "lag", "runs")),
+            ("history", ("history",)),
+            ("report", ("report",)),
+        ),
+    ),
     ("Move", (("move", ("plan", "switchover", "failover", "failback")),)),
     (
         "Last resort",

@@ -16,6 +16,9 @@ KINDS = (
     "power-off",
     "powered-off",
     "power-back",
+    "loss-reconciled",
+    "step-stalled",
+    "run-sealed",
 )
 
 

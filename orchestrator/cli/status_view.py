@@ -85,6 +85,15 @@ def _closing(status: Status, columns: int) -> list[str]:
     moved = [service for service in status.services if not service.watch_only]
     for service in moved:
         out += _told(service.service, word.loss(service), columns)
+        if service.rehearsed is not None:
+            out += wrapped(
+                word.rehearsed(service.rehearsed), first="      ", then="        ", columns=columns
+            )
+    going = [service for service in moved if service.projected is not None]
+    if going:
+        out += ["", "Under way"]
+    for service in going:
+        out += _told(service.service, word.under_way(service), columns)
     if status.warnings:
         out += ["", "Warnings"]
     for warning in status.warnings:

@@ -8,7 +8,9 @@ from orchestrator.api.shapes import (
     InstanceStatus,
     LagStatus,
     PauseStatus,
+    ProjectionStatus,
     ReachStatus,
+    RehearsalStatus,
     ServiceStatus,
     SiteStatus,
     Status,
@@ -221,3 +223,27 @@ def next_steps(status: Status) -> list[tuple[str, str]]:
             reminder = "it is paused, so nothing moves it; when that is not needed any more:"
             found.append((service.service, f"{reminder} `{RESUME} {service.service}`"))
     return found
+
+
+def rehearsed(of: RehearsalStatus) -> str:
+    """Whether what would be done was done before."""
+    return f"its plan: {of.words}"
+
+
+def under_way(service: ServiceStatus) -> str:
+    """How its run gets on."""
+    of = service.projected
+    return f"run {service.run or UNKNOWN}: {projection(of) if of is not None else UNKNOWN}"
+
+
+def projection(of: ProjectionStatus) -> str:
+    """When it should end, on one line."""
+    if of.likely_finish is None:
+        named = ", ".join(of.unknown_steps[:3]) + (" and others" if len(of.unknown_steps) > 3 else "")
+        text = (
+            f"should end: {UNKNOWN}; in {duration(of.likely_seconds)} at the soonest, and {named} never timed"
+        )
+    else:
+        text = f"should end in {duration(of.likely_seconds)}, at {local_time(of.likely_finish)}; three times "
+        text += f"out of four within {duration(of.cautious_seconds)}"
+    return text + {True: "; within the RTO", False: "; LATER THAN THE RTO", None: ""}[of.within_rto]

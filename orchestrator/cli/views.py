@@ -58,6 +58,8 @@ def explanation(told: Explanation) -> list[str]:
         lines += wrapped(f"this means: {reason.meaning}", first="  ", then="    ")
         if reason.remedy != NOTHING_TO_DO:
             lines += wrapped(f"what to do: {reason.remedy}", first="  ", then="    ")
+    if told.rehearsed is not None:
+        lines += wrapped(f"today's plan: {told.rehearsed.words}", first="  ", then="    ")
     if told.pause is not None:
         lines += wrapped(word.pause(told.pause), first="  ", then="    ")
     if told.would_have_to_change:
@@ -152,6 +154,8 @@ def plan(of: MovePlan) -> list[str]:
     """What would be done, and what would be lost."""
     lines = [heading(f"Plan: {of.verb} of {of.service} {way(of.from_site, of.to_site)}"), ""]
     lines += wrapped(f"Data loss: {of.statement or UNKNOWN}", then="  ")
+    if of.rehearsed is not None:
+        lines += wrapped(f"Tested: {of.rehearsed.words}", then="  ")
     if of.pause is not None:
         lines += wrapped(f"{of.service}: {word.pause(of.pause)}", then="  ")
     lines += ["", heading("Gates"), *gates(of.gates), "", heading("Steps")]
@@ -177,6 +181,10 @@ def _own_indent(line: str) -> list[str]:
 def step_line(step: StepStatus, count: int) -> str:
     """One step's state."""
     took = f" in {duration(step.duration_seconds)}" if step.duration_seconds is not None else ""
+    if step.usual_seconds is not None and step.cautious_seconds is not None:
+        took += (
+            f" (usually {duration(step.usual_seconds)}, seldom more than {duration(step.cautious_seconds)})"
+        )
     detail = f": {step.detail}" if step.detail else ""
     named = f"{step.title} ({step.step})" if step.title else step.step
     return f"[{step.number}/{count}] {named}: {STEP_WORDS[step.state]}{took}{detail}"
@@ -196,7 +204,38 @@ def run_ended(run: RunDetail) -> list[str]:
     lines = wrapped(f"{state}{took}: {run_heading(run)}{f': {run.outcome}' if run.outcome else ''}")
     if run.statement:
         lines += wrapped(f"data loss: {run.statement}", first="  ", then="    ")
-    return lines + left(run)
+    return lines + clock(run) + left(run)
+
+
+def clock(run: RunDetail) -> list[str]:
+    """The clock of a move against its objective, and of one that goes on, when it should end."""
+    of, lines = run.clock, []
+    if of is not None:
+        verdict = {True: " (kept)", False: " (MISSED)", None: ""}[of.within_rto]
+        lines += wrapped(
+            f"against the RTO: {duration(of.used_seconds)} of {duration(of.rto_seconds)} used{verdict}: "
+            f"detect {duration(of.detect_seconds)} before it; decide {duration(of.decide_seconds)}, execute "
+            f"{duration(of.execute_seconds)}, verify {duration(of.verify_seconds)}",
+            first="  ",
+            then="    ",
+        )
+    if run.outage_seconds is not None:
+        lines.append(f"  outage as its executor saw it: {duration(run.outage_seconds)}")
+    if run.loss is not None:
+        kept = f"; kept at {run.loss.kept_at}" if run.loss.kept_at else ""
+        lines += wrapped(f"lost in fact: {run.loss.words}{kept}", first="  ", then="    ")
+    return lines + projected(run)
+
+
+def projected(run: RunDetail) -> list[str]:
+    """When a run that goes on should end."""
+    of = run.projected
+    if of is None:
+        return []
+    lines = wrapped(word.projection(of), first="  ", then="    ")
+    for stall in of.stalls:
+        lines += wrapped(f"STALLED: {stall}", first="  ", then="    ")
+    return lines
 
 
 def waits(run: RunDetail) -> list[str]:
@@ -258,7 +297,7 @@ def run_detail(run: RunDetail) -> list[str]:
         lines += wrapped(f"{run.service} is {word.pause(run.pause)}", first="  ", then="    ")
     _, _, _, started, took, _ = run_cells(run)
     lines += wrapped(f"started: {started}; took: {took}", first="  ", then="    ")
-    lines += waits(run)
+    lines += clock(run) + waits(run)
     lines += ["", heading("Steps")]
     for step in run.steps:
         lines += wrapped(step_line(step, len(run.steps)), first="  ", then="      ")

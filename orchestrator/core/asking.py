@@ -43,6 +43,7 @@ from orchestrator.core.records import (
     SITES,
     Mode,
     Movement,
+    ServiceRecord,
     encode,
 )
 from orchestrator.core.registration import (
@@ -292,10 +293,12 @@ def proceed(state: OwnershipState, now_ns: int) -> list[Order]:
                 orders.extend(_withdraw(state, ask, "it could not be shut in time"))
             continue
         verdict = examine(state, pending, now_ns)
-        if isinstance(verdict, Wait):
-            if not _too_old(pending, now_ns):
-                continue
-            verdict = Refuse("no-quorum", "the store did not answer in time, so nothing was changed")
+        again = isinstance(verdict, Do) and pending.unanswered
+        if (isinstance(verdict, Wait) or again) and _too_old(pending, now_ns):
+            unknown = "whether it was done is not known" if pending.unanswered else "nothing was changed"
+            verdict = Refuse("no-quorum", f"the store did not answer in time; {unknown}")
+        if isinstance(verdict, Wait) or (again and not has_passed(pending.again_at_ns, now_ns)):
+            continue
         if isinstance(verdict, ReadPeerFirst):
             pending.reading_peer = True
             orders.append(ReadPeer(ask))
@@ -405,12 +408,24 @@ def _transact(state: OwnershipState, ask: int, do: Do, now_ns: int) -> list[Orde
     names = tuple(name for name, _ in do.services)
     over_ns = state.may_take_at(0)
     waited = over_ns is not None and has_passed(over_ns, now_ns)
-    state.transactions[number] = Outstanding(ask, names, state.registration, writer, do.revoke_peer, waited)
+    neutral = not do.revoke_peer and all(_neutral(state, name, record) for name, record in do.services)
+    state.transactions[number] = Outstanding(
+        ask, names, state.registration, writer, do.revoke_peer, waited, neutral
+    )
     if do.revoke_peer:
         promise.takeover_sent(state)  # P15
     if ask in state.asks:
         state.asks[ask].transaction = number
     return [Transact(number, tuple(compares), tuple(puts), names)]
+
+
+def _neutral(state: OwnershipState, name: str, after: ServiceRecord) -> bool:
+    """A pause, a run's beginning or end: whoever was the owner is so still, at the same epoch and mode."""
+    item = state.services[name].item
+    if item is None:
+        return False
+    before = item.record
+    return (before.primary, before.epoch, before.mode) == (after.primary, after.epoch, after.mode)
 
 
 def transaction_answered(state: OwnershipState, message: TransactionAnswered, now_ns: int) -> list[Order]:
@@ -459,12 +474,21 @@ def _release(state: OwnershipState, ask: int) -> None:
 
 
 def transaction_lost(state: OwnershipState, message: TransactionLost, now_ns: int) -> list[Order]:
-    """P4: outcome unknown: drop the view of these services, and go through (2) to (4)."""
+    """P4: outcome unknown: drop the view of these services, and go through (2) to (4). Not for what changes
+    nobody's right: whether it was committed shows when it is sent again, and a pause that was ordered while
+    the store was being lost must not cost this site its services, nor the other one our promise."""
     outstanding = state.transactions.pop(message.transaction, None)
     if outstanding is None:
         return []
     _release(state, outstanding.ask)
-    if outstanding.registration != state.registration:
+    if outstanding.ask in state.asks:
+        pending = state.asks[outstanding.ask]
+        pending.unanswered = True
+        if outstanding.neutral:
+            # No registration delays it, and a store that refuses connections says so in no time.
+            pending.again_at_ns = now_ns + state.timing.renew_every_ns
+            pending.tries -= 1
+    if outstanding.registration != state.registration or outstanding.neutral:
         return []
     return register(state, now_ns, drop=frozenset(outstanding.services))
 

@@ -213,6 +213,11 @@ def _claim(state: OwnershipState, what: Claim, item: ServiceItem | None) -> Verd
         return Done()
     if record.primary is not None:
         return Refuse("owned", f"{record.primary} is primary at epoch {record.epoch}")
+    if record.epoch + 1 != what.epoch:
+        return Refuse(
+            "changed-since-plan",
+            f"{what.service} was given up at epoch {record.epoch}, not {what.epoch - 1}; plan again",
+        )
     final, received = record.final_position, what.received
     if final is not None and not what.accept_loss:
         there = reached(received, final)
@@ -362,6 +367,11 @@ def _lease_still_held(
         if not what.ordered_by_operator:
             return Refuse("peer-back", f"{state.peer} renewed its lease meanwhile")
         pending.peer_revision_at_start = peer.revision
+    over_ns = state.may_take_at(0)
+    if what.loss_until_ns and over_ns is not None and over_ns > what.loss_until_ns:
+        return Refuse(
+            "peer-back", f"{state.peer}'s lease goes on, so more could be lost than was said; order it anew"
+        )
     hold_down_ns = 0 if what.ordered_by_operator else what.hold_down_ns
     earliest = state.may_take_at(hold_down_ns)
     if earliest is None or not has_passed(earliest, now_ns):

@@ -120,6 +120,38 @@ class Hosting:
         return Room(True, f"{words}: {', '.join(new)} is shed there first" if new else words, new)
 
 
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """What would be left at `to_site` if everything of `from_site` came there: below zero it does not fit.
+    None: the site states no capacity of that kind."""
+
+    from_site: str
+    to_site: str
+    cpu: float | None
+    memory_bytes: int | None
+
+
+def headroom(
+    everything: Sequence[Owned], capacities: Mapping[str, Capacity], from_site: str, to_site: str
+) -> Headroom:
+    """Shedding apart: what stays even if nothing is shed. Unknown while an owner is not known of whose
+    service a load is stated."""
+    capacity = capacities.get(to_site)
+    if capacity is None or any(one.at is None and one.service.load is not None for one in everything):
+        return Headroom(from_site, to_site, None, None)
+    taken = _sum(
+        one
+        for one in everything
+        if one.at == to_site or (one.at == from_site and to_site in one.service.sites)
+    )
+    return Headroom(
+        from_site,
+        to_site,
+        capacity.cpu - taken.cpu if capacity.cpu else None,
+        capacity.memory_bytes - taken.memory_bytes if capacity.memory_bytes else None,
+    )
+
+
 def _shortage(short: _Amounts) -> str:
     cores = [f"{short.cpu:g} cores"] if short.cpu else []
     memory = [format_size(short.memory_bytes)] if short.memory_bytes else []

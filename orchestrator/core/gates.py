@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.core.records import Mode
+from orchestrator.core.records import Mode, ServiceRecord
 from orchestrator.core.standstill import Still
 from orchestrator.core.view import ServiceView, View
-from sites.model import FencePolicy
+from sites.model import FencePolicy, Service
 from sites.replication.positions import reached
 from sites.replication.words import Position, Role
 
@@ -91,27 +91,31 @@ def first_closed(answers: tuple[Gate, ...]) -> Gate | None:
     return next((gate for gate in answers if not gate.open), None)
 
 
-def loss_bound_seconds(view: View, service: ServiceView) -> float | None:
-    """At most so many seconds of writes would be lost by promoting the standby now; None: not known.
+def loss_bound_seconds(view: View, service: ServiceView, wish: Wish | None = None) -> float | None:
+    """At most so many seconds of writes would be lost by promoting the standby now; None: not known. For a
+    `wish` that waits for the old site's lease: when that is over.
 
     Once it was given up nothing was written any more, so the bound does not grow while it waits; nor does it
-    while the primary is proven dead or cut off."""
-    if service.safe_until_ns is None:
+    while the primary is proven dead or cut off. What is proven now says nothing of a wait that is to come."""
+    last_ns = written_until_ns(view, service, wish)
+    if service.safe_until_ns is None or last_ns is None:
         return None
-    last_ns = view.now_ns
     if service.record is not None and service.record.primary is None:
         last_ns -= int(service.nobody_for_seconds * 1e9)
-    still = standing_still(view, service)
+    still = standing_still(view, service, wish)
     if still is not None:
         last_ns = min(last_ns, still.since_ns)
     return max(0, last_ns - service.safe_until_ns) / 1e9
 
 
-def standing_still(view: View, service: ServiceView) -> Still | None:
+def standing_still(view: View, service: ServiceView, wish: Wish | None = None) -> Still | None:
     """The proof that nothing was written at the primary's site since then until now; None when there is none,
-    or it may have been overtaken: whatever is not certain ends it, and the bound grows again."""
+    or it may have been overtaken: whatever is not certain ends it, and the bound grows again. For a `wish`
+    that waits, until then."""
     still, record = service.still, service.record
-    if still is None or record is None:
+    if wish is not None and wish.power_off:
+        return None
+    if still is None or record is None or written_until_ns(view, service, wish) != view.now_ns:
         return None
     if record.primary is None:
         # Only a look begun after the give-up joins the two without a gap; after that nobody may write there.
@@ -128,6 +132,19 @@ def still_words(view: View, still: Still) -> str:
     """What the proof says, for people."""
     since_seconds = max(0, view.now_ns - still.since_ns) / 1e9
     return f"nothing was written in the last {since_seconds:.1f} s, by its own site's proof: {still.evidence}"
+
+
+def written_until_ns(view: View, service: ServiceView, wish: Wish | None) -> int | None:
+    """Until when the old primary may accept writes if this wish is carried out: a site that nobody hears from
+    may go on until its lease is over, and what it accepts meanwhile is lost too. None: not known. Where its
+    hosts are switched off first it is asked again when they are."""
+    record = service.record
+    if wish is None or wish.planned or wish.certified_down or wish.holder_lives or wish.power_off:
+        return view.now_ns
+    if record is None or record.primary != view.peer or view.keeper is None:
+        return view.now_ns
+    over_ns = view.keeper.peer_lease_over_ns
+    return max(view.now_ns, over_ns) if over_ns is not None else None
 
 
 def final_position(service: ServiceView) -> Position | None:
@@ -244,13 +261,13 @@ def _data(view: View, service: ServiceView, wish: Wish) -> Gate:
     final = final_position(service)
     if final is not None:
         return _data_of_closed(view, service, wish, final)
-    bound = loss_bound_seconds(view, service)
+    bound = loss_bound_seconds(view, service, wish)
     accepted = wish.accept_loss_seconds
     if bound is None:
         if wish.any_loss_accepted:
             return Gate(3, name, True, "", "not known how much; any loss was accepted by name")
         return Gate(3, name, None, "lag-unknown", "no position of the old primary is known to be here")
-    still = standing_still(view, service)
+    still = standing_still(view, service, wish)
     proof = f" ({still_words(view, still)})" if still is not None else ""
     words = f"at most {bound:.1f} s of writes{proof}; limit {limit:g} s"
     if bound <= limit:
@@ -279,7 +296,7 @@ def _data_of_closed(view: View, service: ServiceView, wish: Wish, final: Positio
     name = "data loss within the limit"
     if reaches(service, wish.to_site, final):
         return Gate(3, name, True, "", f"closed in order at {final.text}, and all of it is at {wish.to_site}")
-    bound, accepted = loss_bound_seconds(view, service), wish.accept_loss_seconds
+    bound, accepted = loss_bound_seconds(view, service, wish), wish.accept_loss_seconds
     words = f"closed in order at {final.text}, which {wish.to_site} is not seen to have reached"
     if accepted is None:
         return Gate(3, name, False, "below-final-position", words)
@@ -328,6 +345,18 @@ def _history(view: View, service: ServiceView, wish: Wish) -> Gate:
         words = f"{wish.to_site} has {position.history}, the primary had {expected}"
         return Gate(4, name, False, "history-diverged", words)
     return Gate(4, name, True, "", position.history)
+
+
+def flap_left_seconds(service: Service, record: ServiceRecord | None, unix_seconds: float) -> float | None:
+    """How long gate 6 stays closed by itself. The time of day may be wrong, and then the wait is the whole
+    time, never less."""
+    if record is None or record.last_move is None or record.last_move.acknowledged_by:
+        return None
+    passed_seconds = unix_seconds - record.last_move.at_unix_seconds
+    if passed_seconds < 0:
+        return service.min_time_between_failovers_seconds or None
+    left_seconds = service.min_time_between_failovers_seconds - passed_seconds
+    return left_seconds if left_seconds > 0 else None
 
 
 def _capacity(view: View, service: ServiceView, wish: Wish) -> Gate:
@@ -414,10 +443,10 @@ CHECKS: tuple[Check, ...] = (
         3,
         "data loss within the limit",
         "what could be lost, the age of what is known counted in until the old primary is proven to stand "
-        "still, is within `max_data_loss`, or a person "
-        "accepted it by name; what was closed in order must be here to its end, or a person must say so; "
-        "for a planned move the standby must be receiving, and no further behind than `max_data_loss`; of "
-        "a service that is opened again where it was, nothing is lost",
+        "still, and whatever a site that is still to lose its lease may accept until then, is within "
+        "`max_data_loss`, or a person accepted it by name; what was closed in order must be here to its end, "
+        "or a person must say so; for a planned move the standby must be receiving, and no further behind "
+        "than `max_data_loss`; of a service that is opened again where it was, nothing is lost",
         ("lag-unknown", "lag-above-limit", "proof-awaited", "loss-not-accepted", "below-final-position"),
         _data,
     ),

@@ -30,6 +30,7 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     guard.connected, guard.heard, guard.open = True, True, message.open
     guard.says_closed, guard.certified = not message.open, message.certified
     guard.incarnation, guard.epoch = message.incarnation, message.epoch
+    _note_word(state, guard, message, now_ns)
     _hold_was_unbroken(state, message)
     if not state.decider_lives(now_ns) or state.phase is Phase.SUPERSEDED:  # P1
         return []
@@ -45,8 +46,11 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     incarnation = state.confirmed_incarnation
     if state.entitled(message.service, now_ns):
         left_ns = max(0, state.deadline_ns - now_ns)
-        if left_ns == 0 and not message.open and not _others_open(state, message.service):
-            # P32: hold alone keeps open what is open. It opens nothing that is closed while all is.
+        by_hold = left_ns == 0 or state.undark is not None
+        if by_hold and not message.open and not _others_open(state, message.service):
+            # P32: hold alone keeps open what is open. It opens nothing that is closed while all may be.
+            if left_ns and state.in_doubt_since_ns is None:
+                state.in_doubt_since_ns = now_ns
             return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)]
         if state.hold_relied:
             left_ns = max(left_ns, state.timing.lease_duration_ns)
@@ -58,24 +62,53 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
     return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)] if no else []
 
 
+def _note_word(state: OwnershipState, guard: GuardState, message: GuardAsked, now_ns: int) -> None:
+    """What its question says of the time before it: one that is open still has not been closed meanwhile."""
+    if not message.open:
+        guard.said_closed_ns = guard.said_closed_ns or now_ns
+        return
+    guard.said_open_ns, guard.said_closed_ns = now_ns, 0
+    if state.undark is not None and message.service in state.undark and not message.certified:
+        state.undark = state.in_doubt_since_ns = None
+
+
 def _others_open(state: OwnershipState, name: str) -> bool:
-    """Another service of ours is open here, by its guard's last word over a connection that is there."""
+    """Another service of ours is open here, by a word of its guard that is later than this one's that it is
+    closed: an older one may be of a host that is off by now."""
+    guard = state.services[name].guard
+    since_ns = guard.said_closed_ns if guard is not None else 0
     return any(
-        other != name and state.names_us(other) and service.guard.connected and service.guard.open
+        other != name
+        and state.names_us(other)
+        and service.guard.connected
+        and service.guard.open
+        and service.guard.said_open_ns > since_ns
         for other, service in state.services.items()
         if service.guard is not None
     )
 
 
 def dark(state: OwnershipState, now_ns: int) -> bool:
-    """P32: all that is ours here is certain to be closed, by its guards: then somebody may truthfully have
-    certified this site as off, and broken the glass."""
-    ours = [
-        service.guard
+    """P32: hold alone entitled for a time, and at some instant of it all that is ours here may have been
+    closed: then somebody may truthfully have certified this site as off, and broken the glass. A guard that
+    says that it is open has been so all the while; of a manual one nothing else is known, since nothing
+    closes it in time. Where the lease is back and nobody has said so for its length, that time was dark."""
+    ours = {
+        name: service.guard
         for name, service in state.services.items()
-        if state.names_us(name) and service.guard is not None
-    ]
-    return bool(ours) and all(_closed(state, guard, now_ns) for guard in ours)
+        if service.guard is not None and state.names_us(name)
+    }
+    alone = now_ns >= state.deadline_ns
+    if not ours or (state.undark is None and not alone):
+        return False
+    left = ours if state.undark is None else state.undark & ours.keys()
+    state.undark = {name for name in left if not _closed(state, ours[name], now_ns)}
+    if not state.undark:
+        return True
+    doubt_ns = state.in_doubt_since_ns
+    return (
+        not alone and doubt_ns is not None and has_passed(doubt_ns + state.timing.lease_duration_ns, now_ns)
+    )
 
 
 def _closed(state: OwnershipState, guard: GuardState, now_ns: int) -> bool:

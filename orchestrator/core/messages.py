@@ -276,6 +276,8 @@ class GiveUpDead:
 class TakeOver:
     """P9, P10: take services from the silent peer. With `certified_down`, P28: manual services too.
     `covers`: the services of which the certificate (or verified cut) names every host at the peer.
+    `loss_until_ns`: the end of the peer's lease up to which the statement of loss counts its writes, our
+    clock; a lease that ends later loses more than was said. 0: none was counted.
     `by_device`: fencing devices cut those hosts off, verified; it counts until `cut_until_ns`, our clock,
     since a machine may be switched on again. That is a right as the certificate is one (P28), but no word of
     the peer's (P32): a device knows nothing of broken glass."""
@@ -291,6 +293,7 @@ class TakeOver:
     by_device: bool = False
     cut_until_ns: int = 0
     wait_until_ns: int = 0
+    loss_until_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,10 +310,13 @@ class MayPowerOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """P24: claim a service nobody owns. `received` is how far our instance reaches."""
+    """P24: claim a service nobody owns. `received` is how far our instance reaches. `epoch`: the one to be
+    written, one above that of the record which it was decided on: the loss that was stated, and the position
+    that was compared, are those of that epoch's end, and say nothing of another's."""
 
     service: str
     run: str
+    epoch: int
     record: RunRecord | None
     received: Position | None
     accept_loss: bool

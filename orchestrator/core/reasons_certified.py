@@ -74,6 +74,16 @@ CERTIFICATES = ReasonGroup(
             "Make room in the state directory, or mend its rights; then order it again.",
         ),
         Reason(
+            "report-not-ours",
+            "What is to be countersigned does not agree with what this controller knows of the run.",
+            "Draw the report up anew: `twinsite report RUN`; compare both.",
+        ),
+        Reason(
+            "report-not-signed",
+            "This controller has no certificate that it could sign a report with, or cannot read it.",
+            "`twinsite certs show` says what is where; `sites.SITE.tls` names it.",
+        ),
+        Reason(
             "nothing-to-reconcile",
             "The service is not served under a certificate at this site.",
             "`twinsite status` says where glass was broken: reconcile at that site.",

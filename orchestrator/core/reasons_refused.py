@@ -49,7 +49,8 @@ RIGHT = ReasonGroup(
         Reason(
             "peer-back",
             "The other site renewed its lease while we were about to take over.",
-            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`.",
+            "Nothing needs to be taken over; for a planned move use `twinsite switchover SERVICE`. If it is "
+            "lost again, order the failover anew: what it would lose is more than was said.",
         ),
         Reason(
             "not-the-peers",

@@ -124,6 +124,7 @@ class StepState:
     last_attempt: int = 0
     ended_record: int = 0
     started_unix_seconds: float | None = None
+    ended_unix_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,25 @@ class RunWait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """One controller's under a report: `certificate` (PEM) is the one that its key belongs to, `at` a time of
+    day, `value` in base64."""
+
+    site: str
+    at: str
+    certificate: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSeal:
+    """The last report that was drawn up of a run: what is signed, as JSON, and by whom it has been."""
+
+    statement: str
+    signatures: tuple[Signature, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """`runs/<id>`: the plan and how far it is. Never evidence that a site is not writable (P25).
 
@@ -175,7 +195,10 @@ class RunRecord:
     accepted since they parted, as far as this run found out. `waits`: what only a person can end; `orders`:
     those that were accepted; `asks`: those that the other site has put here for the executor, `answers` what
     it said to the last of them. `left`: what an end before the end leaves, and what to do next. `values`:
-    what steps left for later ones, as far as there is room.
+    what steps left for later ones, as far as there is room. `last_well_unix_seconds`: when the service was
+    last seen to accept writes before the trouble that the move answers, `detected_unix_seconds`: when that
+    was named; None where there was none, or nobody saw it. `outage_seconds`: as its executor saw it.
+    `made_from`: the hashes and versions of what it was made from, by name. `sealed`: its last report.
     """
 
     run: str
@@ -206,6 +229,11 @@ class RunRecord:
     left: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     whole_site: str = ""
+    last_well_unix_seconds: float | None = None
+    detected_unix_seconds: float | None = None
+    outage_seconds: float | None = None
+    made_from: dict[str, str] = field(default_factory=dict)
+    sealed: ReportSeal | None = None
 
     @property
     def over(self) -> bool:

@@ -159,14 +159,16 @@ def _open_since(state: OwnershipState) -> bool:
 
 
 def lease_broken(state: OwnershipState, now_ns: int) -> list[Order]:
-    """P32: the lease has ended and nothing else entitles, or hold alone does and all is closed here: open
-    nothing until the peer's word, and take a new incarnation that its word can name."""
-    if not state.registered or state.word_needed or now_ns < state.deadline_ns:
+    """P32: the lease has ended and nothing else entitles, or hold alone did and all may have been closed:
+    open nothing until the peer's word, and take a new incarnation that its word can name."""
+    if not state.registered or state.word_needed:
         return []
-    if state.hold_relied and not guarding.dark(state, now_ns):
+    ended = now_ns >= state.deadline_ns
+    if not (ended and not state.hold_relied) and not guarding.dark(state, now_ns):
         return []
     state.word_needed = True
     state.may_be_unbroken = False
+    state.undark = state.in_doubt_since_ns = None
     state.word_from_incarnation = 0
     return register(state, now_ns)
 
@@ -368,10 +370,12 @@ def due_fences(state: OwnershipState, now_ns: int) -> list[Order]:
 
 
 def _held_open(state: OwnershipState, name: str) -> bool:
-    """P7, P30: relying on hold, or restarted on the note of one that did and not registered yet."""
+    """P7, P30: relying on hold, or restarted on the note of one that did and not read the services yet: the
+    key carried hold on, so nobody has taken anything."""
     if state.hold_relied and state.names_us(name):
         return True
-    return not state.registered and state.start_note.holds(name) is not None
+    unread = not state.registered or (state.hold_relied and not state.services[name].known)
+    return unread and state.start_note.holds(name) is not None
 
 
 def due_beats(state: OwnershipState, now_ns: int) -> list[Order]:

@@ -60,7 +60,8 @@ class GuardState:
     `fence_order`, `automatic_order`, `learn_order`: numbers of orders not acknowledged yet, 0 for none.
     `cut`: it has acknowledged a fence, and was answered nothing since that would open it; `cut_since_ns`:
     since when. `says_closed`: the same by its own last question. `certified`: it says that a certificate
-    keeps it open (P31).
+    keeps it open (P31). `said_open_ns`: when it last said that it is open; `said_closed_ns`: when it first
+    said that it is closed since then.
     """
 
     connected: bool = False
@@ -75,6 +76,8 @@ class GuardState:
     cut_since_ns: int = 0
     says_closed: bool = False
     certified: bool = False
+    said_open_ns: int = 0
+    said_closed_ns: int = 0
     automatic: bool = False
     fence_order: int = 0
     automatic_order: int = 0
@@ -95,7 +98,8 @@ class Beat:
 @dataclass(slots=True)
 class Outstanding:
     """A transaction without an answer yet; one sent before the last `registration` is ignored (P5). `waited`:
-    when it was sent, the peer's lease was over by our clock (P9), not only by somebody's word (P28, P31)."""
+    when it was sent, the peer's lease was over by our clock (P9), not only by somebody's word (P28, P31).
+    `neutral`: it leaves owner, epoch and mode as they are, so that nobody's right depends on its outcome."""
 
     ask: int
     services: tuple[str, ...]
@@ -103,17 +107,21 @@ class Outstanding:
     writer: str
     takes: bool = False
     waited: bool = False
+    neutral: bool = False
 
 
 @dataclass(slots=True)
 class PendingAsk:
     """An ask without a reply yet. `peer_read_at`: where the read before P10 found the peer's key.
-    `committed`: a transaction of it was."""
+    `committed`: a transaction of it was; `unanswered`: of one of it nobody knows, and what it asks is not
+    sent again before `again_at_ns`."""
 
     what: Ask
     tries: int = 0
     transaction: int | None = None
     committed: bool = False
+    unanswered: bool = False
+    again_at_ns: int = 0
     reading_peer: bool = False
     peer_read_at: int = 0
     peer_revision_at_start: int = 0
@@ -186,11 +194,15 @@ class OwnershipState:
     all_seen_since_ns: int | None = None
     own_voter_seen: bool | None = None
     peer_voter_seen: bool | None = None
-    # P31, P32: cold start and break-glass.
+    # P31, P32: cold start and break-glass. `undark`: since hold alone began to entitle, one of these services
+    # may have been open all the time; None: no such time is left to be judged. `in_doubt_since_ns`: since
+    # when a guard is kept closed for that.
     word_needed: bool = True
     word_from_incarnation: int = 0
     inherited_deadline_ns: int = 0
     may_be_unbroken: bool = False
+    undark: set[str] | None = None
+    in_doubt_since_ns: int | None = None
     certifiable: bool = False
     glass: dict[str, Glass] = field(default_factory=dict)
     glass_in_question: frozenset[str] = frozenset()
@@ -282,12 +294,12 @@ class OwnershipState:
 
     @property
     def unbroken_until_ns(self) -> int:
-        """P32: the deadline of a lease that the next keeper of this boot may count as unbroken; 0: none. One
-        without the peer's word entitles to nothing. A keeper that has not registered passes on what was left
-        to it."""
+        """P7, P32: the deadline of a lease that the next keeper of this boot may count as unbroken; 0: none.
+        One without the peer's word entitles to nothing, and one before which all may have been dark must not
+        look unbroken. A keeper that has not registered passes on what was left to it."""
         if not self.registered:
             return self.inherited_deadline_ns
-        return 0 if self.word_needed else self.deadline_ns
+        return 0 if self.word_needed or self.undark is not None else self.deadline_ns
 
     def decider_lives(self, now_ns: int) -> bool:
         """P1: the deciding loop has completed a turn within T/2."""

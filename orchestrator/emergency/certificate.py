@@ -21,8 +21,8 @@ from orchestrator.certified import (
 )
 from orchestrator.clock import wall_text
 from orchestrator.errors import OrchestratorMisuse
-from orchestrator.hosts_of import database_hosts_of, hosts_of
 from orchestrator.signing import signed, signer_of
+from sites.hosts_of import database_hosts_of, hosts_of
 from sites.model import Estate
 
 

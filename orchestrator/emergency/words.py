@@ -193,7 +193,7 @@ async def _open(means: Means, context: ActionContext, call: Call) -> Result:
 
 def guard_host(estate: Estate, service: str, site: str) -> Host:
     """Where the guard of a service runs. Raises StepFailed where the estate does not say."""
-    from orchestrator.hosts_of import database_hosts_of
+    from sites.hosts_of import database_hosts_of
 
     for role in database_hosts_of(estate, service, site):
         return estate.sites[site].hosts[role]

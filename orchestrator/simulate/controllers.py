@@ -8,10 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
+from orchestrator.core.gates import Wish
 from orchestrator.core.records import Mode, Movement, RunRecord
 from orchestrator.core.restored import CERTIFIED
 from orchestrator.core.state import Phase
-from orchestrator.simulate.hosts import Host, position
+from orchestrator.core.statement import lease_counted_ns
+from orchestrator.core.view import View
+from orchestrator.simulate.eyes import Eyes
+from orchestrator.simulate.hosts import Host
+from orchestrator.simulate.losses import Said
+from orchestrator.simulate.rejoins import diverged, rejoin
 
 if TYPE_CHECKING:
     from orchestrator.simulate.keepers import KeeperNode
@@ -35,10 +41,16 @@ class ControllerNode:
         self.asked_of: KeeperNode | None = None
         self.busy: set[tuple[str, str]] = set()
         self.opened: dict[str, int] = {}
+        self.eyes = self.fresh_eyes()
+
+    def fresh_eyes(self) -> Eyes:
+        """What a controller that starts has seen: nothing."""
+        return Eyes(self.world, self.site)
 
     def start(self) -> None:
         """The first turn."""
         self.lives += 1
+        self.eyes = self.fresh_eyes()
         self.busy.clear()
         self.turn(self.lives)
 
@@ -102,6 +114,7 @@ class ControllerNode:
                     self._once("claim", name, self.claim(name))
                 continue
             record = held.item.record
+            self.eyes.note_nobody(name, shown if record.primary is None else None)
             host = self.world.hosts[self.site, name]
             if record.primary == self.site:
                 if not state.entitled(name, shown):
@@ -121,11 +134,18 @@ class ControllerNode:
                 if self.claims and (record.target in (None, self.site) or self.world.random.random() < 0.2):
                     self._once("claim", name, self.claim(name))
             else:
-                if host.promoted and self.world.random.random() < 0.3:
-                    self._step(host, record.epoch, partial(self.world.make_standby, host))
+                if self._strays(host) and self.world.random.random() < 0.3:
+                    self._step(host, record.epoch, partial(rejoin, self.world, host))
                 silent = shown - state.peer_seen_ns > state.timing.lease_duration_ns // 2
                 if self.takes and state.peer_item and silent and record.mode is Mode.AUTOMATIC:
                     self._once("take", name, self.take_over((name,)))
+
+    def _strays(self, host: Host) -> bool:
+        """It should be a standby, and is not."""
+        world = self.world
+        if world.setting.eager or host.rejoins:
+            return False
+        return host.promoted or diverged(host, world.hosts[self.peer, host.service])
 
     def _under_glass(self, keeper: "KeeperNode", name: str) -> None:
         """P31: served by a certificate: opened by it, and reconciled as soon as the store answers."""
@@ -164,11 +184,19 @@ class ControllerNode:
     def claim(self, name: str, *, accept_loss: bool = False) -> m.Claim:
         """A claim as a run would make it."""
         host = self.world.hosts[self.site, name]
+        run, keeper = f"claim-{self.world.number()}", self.world.keeper(self.site)
+        held = keeper.state.services[name].item if keeper is not None else None
+        if accept_loss:
+            self.world.checks.losses.said[run] = Said("any loss was accepted by name", unknown=True)
+        else:
+            wish = Wish(to_site=self.site, from_site=self.peer, planned=False, automatic=True)
+            self._state(name, run, wish)
         return m.Claim(
             service=name,
-            run=f"claim-{self.world.number()}",
+            run=run,
+            epoch=held.record.epoch + 1 if held is not None else 1,
             record=None,
-            received=position(host.written()),
+            received=host.said(),
             accept_loss=accept_loss,
             mode_if_new=self.world.services[name].mode,
             who=self.site,
@@ -187,9 +215,22 @@ class ControllerNode:
         """A takeover. `covers` None: the certificate says that everything of the other site is off."""
         keeper = self.world.keeper(self.site)
         shown = keeper.now() if keeper is not None else 0
+        records = tuple(self.run_record(name, "failover") for name in services)
+        wish = Wish(
+            to_site=self.site,
+            from_site=self.peer,
+            planned=False,
+            automatic=not ordered,
+            certified_down=certified,
+        )
+        loss_until_ns = 0
+        for record in records:
+            view = self._state(record.service, record.run, wish)
+            if view is not None:
+                loss_until_ns = lease_counted_ns(view, wish)
         return m.TakeOver(
             services=services,
-            records=tuple(self.run_record(name, "failover") for name in services),
+            records=records,
             ordered_by_operator=ordered,
             hold_down_ns=hold_down_ns,
             who=self.site,
@@ -197,7 +238,16 @@ class ControllerNode:
             certified_down=certified,
             covers=tuple(self.world.services) if covers is None else covers,
             wait_until_ns=shown + 4 * self.world.timing.lease_duration_ns,
+            loss_until_ns=loss_until_ns,
         )
+
+    def _state(self, name: str, run: str, wish: Wish) -> View | None:
+        """What this run would lose is said when it is decided (invariant 3)."""
+        keeper = self.world.keeper(self.site)
+        if keeper is None or self.world.setting.eager:
+            return None
+        self.world.checks.losses.said[run], view = self.eyes.state_loss(keeper, name, wish)
+        return view
 
     def run_record(self, name: str, kind: str, *, to_site: str = "") -> RunRecord:
         """A run as it would be published."""
@@ -216,6 +266,7 @@ class ControllerNode:
             who=self.site,
             why="",
             started="",
+            started_unix_seconds=self.world.now_ns / 1e9,
         )
 
     def switch_over(self, name: str, to_site: str, kind: str = "switchover") -> None:
@@ -225,6 +276,17 @@ class ControllerNode:
         if held is None or held.item is None:
             return
         record = self.run_record(name, kind, to_site=to_site)
+        self._state(
+            name,
+            record.run,
+            Wish(
+                to_site=to_site,
+                from_site=self.world.other(to_site),
+                planned=kind != "failover",
+                automatic=False,
+                holder_lives=kind == "failover",
+            ),
+        )
 
         def started(reply: m.Reply) -> None:
             if reply.done:

@@ -9,6 +9,15 @@ from typing import Any
 
 from orchestrator.core import messages as m
 from orchestrator.core.records import Pause
+from orchestrator.simulate.certifying import (
+    break_glass,
+    certify_by_hand,
+    certify_down,
+    certify_hosts,
+    certify_peer,
+    kept_off,
+    order_certified,
+)
 from orchestrator.simulate.clocks import MS
 from orchestrator.simulate.devices import power_cut
 from orchestrator.simulate.hosts import SHUT
@@ -16,7 +25,6 @@ from orchestrator.simulate.network import Link
 from orchestrator.simulate.people import accept
 from orchestrator.simulate.weathers import OVERTAKING
 from orchestrator.simulate.world import SITES_HERE, World
-from sites.fencing import guard as g
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +245,9 @@ def reboot_host(world: World, site: str, service: str, for_ns: int) -> None:
     def boot() -> None:
         if not world.sites[site].up or host.up:
             return
+        if kept_off(world, site, service):
+            world.after(500 * MS, boot)
+            return
         host.up = True
         host.boot(world.new_clock(f"{site}/{service}"))
         if guard is not None:
@@ -309,6 +320,37 @@ def slow_disk(
     world.after(for_ns, set_disks, 0, False)
 
 
+def kill_database(world: World, site: str, service: str) -> None:
+    """The database of a service dies by itself."""
+    host = world.hosts[site, service]
+    if host.running:
+        host.die()
+
+
+def bad_release(world: World, service: str, how: str) -> None:
+    """The same bad release at both sites: the databases die of it, at once and whenever they are started
+    ("always"), or as soon as one is a primary ("promoted")."""
+    for site in SITES_HERE:
+        host = world.hosts[site, service]
+        host.bad = how
+        if host.running and (how == "always" or host.promoted):
+            host.die()
+
+
+def clients_cut(world: World, site: str, service: str, for_ns: int) -> None:
+    """No client's way leads to a service at that site; everything else finds it well."""
+    outside = world.outside
+    if outside is None:
+        return
+    cut_off = outside.cut_off
+    cut_off[site, service] = cut_off.get((site, service), 0) + 1
+
+    def mend() -> None:
+        cut_off[site, service] -= 1
+
+    world.after(for_ns, mend)
+
+
 # --- people and controllers, wise or not -----------------------------------------------------------------
 
 
@@ -361,49 +403,14 @@ def touch(world: World, site: str, service: str) -> None:
     world.controllers[site].ask(m.SetPause(service=service, pause=pause))
 
 
+def acknowledge(world: World, site: str, service: str) -> None:
+    """Somebody has looked at the last move, and lets the next one happen by itself (gate 6)."""
+    world.controllers[site].ask(m.Acknowledge(service=service, who="operator"))
+
+
 def fence_here(world: World, site: str, service: str) -> None:
     """A controller thinks that its instance must not be writable."""
     world.controllers[site].ask(m.FenceHere(service=service, why="it should not be writable"))
-
-
-def certify_down(world: World, site: str, services: tuple[str, ...]) -> None:
-    """P28: an operator certifies that the other site is off, and it is; `site` takes these services."""
-    if not world.sites[world.other(site)].up:
-        controller = world.controllers[site]
-        controller.ask(controller.take_over(services, ordered=True, certified=True))
-
-
-def certify_peer(world: World, site: str) -> None:
-    """P32: an operator certifies that the other site is off and broke no glass, and it is so."""
-    other = world.other(site)
-    broke = any(world.checks.glass.get(service) == other for service in world.services)
-    if not world.sites[other].up and not broke:
-        world.controllers[site].ask(
-            m.CertifyPeer(who="operator", why="it is off", certificate=f"peer-{world.number()}")
-        )
-
-
-def break_glass(world: World, site: str, service: str) -> None:
-    """P31: the other site is off, an operator certifies it, and `site` serves without the store."""
-    keeper = world.keeper(site)
-    if world.sites[world.other(site)].up or keeper is None or not keeper.running:
-        return
-    item = keeper.state.services[service].item
-    guard = world.guards.get((site, service))
-    known = item.record.epoch if item is not None else guard.memory.epoch if guard is not None else 0
-    epoch, certificate = known + 1, f"glass-{world.number()}"
-
-    def broken(reply: m.Reply) -> None:
-        if not reply.done:
-            return
-        world.checks.glass_broken(service, site, epoch)
-        if guard is not None and guard.alive:
-            guard.run(guard.life, guard.tell, g.Certified(service, epoch, certificate))
-
-    world.controllers[site].ask(
-        m.BreakGlass(service=service, epoch=epoch, certificate=certificate, who="operator", why="no quorum"),
-        broken,
-    )
 
 
 DEEDS: dict[str, Callable[..., None]] = {
@@ -412,10 +419,23 @@ DEEDS: dict[str, Callable[..., None]] = {
         cut, part, isolate, witness_lost, voter_lost, store_cut, congest, guard_cut, election, stall_keeper,
         stall_controller, stall_guard, pause_host, crash_keeper, crash_controller, crash_guard, reboot_host,
         site_down, spare, spare_apart, slow_disk, switch_over, move_on, give_up_dead, take_over, claim,
-        set_mode, eager, back_up, restore, accept, fence_here, touch, certify_down, certify_peer, break_glass,
-        power_cut,
+        set_mode, eager, back_up, restore, accept, fence_here, touch, certify_down, certify_hosts,
+        certify_peer, certify_by_hand, break_glass, acknowledge, kill_database, bad_release, clients_cut,
+        order_certified, power_cut,
     )
 }  # fmt: skip
+
+
+def dies_reconciled(world: World, site: str, service: str, after_ns: int, for_ns: int) -> None:
+    """The site loses power that long after its broken glass was reconciled in the store."""
+    item = world.store.service(service)
+    if item is not None and item.record.kind == "break-glass":
+        world.after(after_ns, site_down, world, site, for_ns)
+    else:
+        world.after(10 * MS, dies_reconciled, world, site, service, after_ns, for_ns)
+
+
+DEEDS["dies_reconciled"] = dies_reconciled
 
 
 def carry_out(world: World, deed: Deed) -> None:

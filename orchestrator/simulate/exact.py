@@ -18,6 +18,39 @@ Exact = Callable[[Random, Setting, int, int], tuple[Setting, list[Deed]]]
 """Draws from a setting, the script's beginning and its end: the setting to take instead, and the deeds."""
 
 
+def _asked_before(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """x gives s up, and y's claim does not get through; x takes it back, serves for a while, and gives it up
+    once more when y is back. Nobody has said what is lost of that while."""
+    cut_ns = begin_ns + random.randrange(T_NS)
+    back_ns = cut_ns + random.randrange(5 * SECOND, 7 * SECOND)
+    given_ns = cut_ns + random.randrange(200 * MS, 600 * MS)
+    claimed_ns = given_ns + random.randrange(300 * MS, 900 * MS)
+    taken_ns = claimed_ns + random.randrange(200 * MS, 500 * MS)
+    again_ns = back_ns - random.randrange(-SECOND // 2, SECOND)
+    deeds = [
+        *(Deed(begin_ns - MS, "eager", (site, False, False)) for site in ("x", "y")),
+        Deed(cut_ns, "store_cut", ("y", "up", back_ns - cut_ns)),
+        Deed(given_ns, "give_up_dead", ("x", "s")),
+        Deed(claimed_ns, "claim", ("y", "s", False)),
+        Deed(taken_ns, "claim", ("x", "s", False)),
+        Deed(again_ns, "give_up_dead", ("x", "s")),
+    ]
+    return replace(setting, eager=False, weather=CLEAR, near=CLEAR), deeds
+
+
+def _closed_while_behind(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """x closes s in order while y is behind: what y lacks is there to be had, and is waited for."""
+    cut_ns = begin_ns + random.randrange(T_NS)
+    moved_ns = cut_ns + random.randrange(300 * MS, 2 * SECOND)
+    deeds = [
+        Deed(cut_ns, "cut", ("x", "y", moved_ns - cut_ns + random.randrange(T_NS))),
+        Deed(moved_ns, "switch_over", ("s", "y", "y", "switchover")),
+    ]
+    return replace(setting, eager=False, weather=CLEAR, near=CLEAR), deeds
+
+
 def _back_and_forth(
     random: Random, setting: Setting, begin_ns: int, end_ns: int
 ) -> tuple[Setting, list[Deed]]:
@@ -207,6 +240,98 @@ def _glass_in_a_restored_store(
     return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR), deeds
 
 
+def _reconciled_and_certified(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """y has just reconciled and loses power before its glass has ended; x comes back, somebody certifies y as
+    off, and x takes over; then y is back with what stands on its disk."""
+    lost_ns = begin_ns + T_NS
+    broken_ns = lost_ns + random.randrange(T_NS, 2 * T_NS)
+    back_ns = broken_ns + T_NS + random.randrange(T_NS)
+    certified_ns = back_ns + 3 * T_NS + random.randrange(T_NS)
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", back_ns - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", back_ns + T_NS - lost_ns)),
+        Deed(broken_ns, "break_glass", ("y", "s")),
+        Deed(back_ns, "dies_reconciled", ("y", "s", random.randrange(300 * MS), 9 * T_NS)),
+        Deed(certified_ns, "certify_peer", ("x",)),
+    ]
+    return replace(_worst(_only_s(setting)), weather=CLEAR, near=CLEAR, guard_every_ns=900 * MS), deeds
+
+
+def _beside_a_manual_one(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """The host of a manual service is off, and certified so, while x is cut off and its lease still runs: an
+    automatic one of x is not to be had for that."""
+    lost_ns = begin_ns + 2 * T_NS + random.randrange(T_NS)
+    certified_ns = lost_ns + T_NS // 2 + random.randrange(T_NS // 2)
+    deeds = [
+        Deed(lost_ns - T_NS, "reboot_host", ("x", "s", 12 * T_NS)),
+        Deed(lost_ns, "isolate", ("x", 6 * T_NS)),
+        Deed(certified_ns, "certify_hosts", ("y", ("s",), 0)),
+    ]
+    return _two_at_x(setting, Mode.MANUAL, Mode.AUTOMATIC), deeds
+
+
+def _certificate_of_before(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """A certificate about the host of a manual service is drawn up; then x holds and is cut off; it is used
+    when y has a majority again. x serves another one without any contact."""
+    lost_ns = begin_ns + T_NS // 2 + random.randrange(T_NS // 2)
+    back_ns = lost_ns + 6 * T_NS
+    used_ns = back_ns + random.randrange(2 * T_NS)
+    drawn_ns = lost_ns + random.randrange(T_NS // 2)
+    deeds = [
+        Deed(lost_ns - T_NS // 4, "reboot_host", ("x", "s", 30 * T_NS)),
+        Deed(lost_ns, "witness_lost", (back_ns - lost_ns,)),
+        Deed(drawn_ns, "certify_hosts", ("y", ("s",), used_ns - drawn_ns)),
+        Deed(lost_ns + 4 * T_NS, "isolate", ("x", 30 * T_NS)),
+    ]
+    return _two_at_x(setting, Mode.MANUAL, Mode.AUTOMATIC), deeds
+
+
+def _dark_on_hold(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """x holds and is alone; all its hosts are off for a while, and are certified so; y serves by that. The
+    hosts boot, at times when x has a lease again and y is not back."""
+    lost_ns = begin_ns + T_NS // 2 + random.randrange(T_NS // 2)
+    alone_ns = lost_ns + 7 * T_NS // 2 + random.randrange(T_NS // 2)
+    off_ns = alone_ns + random.randrange(2 * T_NS)
+    broken_ns = max(off_ns, alone_ns + T_NS) + random.randrange(T_NS // 4, T_NS)
+    boot_ns = broken_ns + random.randrange(T_NS // 4, 3 * T_NS)
+    back_ns = random.choice((20 * T_NS, random.randrange(broken_ns, boot_ns)))
+    deeds = [
+        Deed(lost_ns, "witness_lost", (max(T_NS, back_ns - lost_ns),)),
+        Deed(alone_ns, "isolate", ("y", 20 * T_NS)),
+        *(Deed(off_ns, "reboot_host", ("x", name, boot_ns - off_ns)) for name in setting.services),
+        *(Deed(broken_ns, "break_glass", ("y", name)) for name in setting.services),
+    ]
+    return replace(_worst(setting), weather=FAIR, near=FAIR), deeds
+
+
+def _by_hand(random: Random, setting: Setting, begin_ns: int, end_ns: int) -> tuple[Setting, list[Deed]]:
+    """x and the witness are lost and y has no keeper: a certificate is carried to the guard. Then all of them
+    come back, the keeper of y knowing nothing of it."""
+    lost_ns = begin_ns + T_NS
+    handed_ns = lost_ns + 2 * T_NS + random.randrange(T_NS)
+    back_ns = handed_ns + random.randrange(T_NS, 3 * T_NS)
+    deeds = [
+        Deed(lost_ns, "voter_lost", ("w", back_ns - lost_ns)),
+        Deed(lost_ns, "site_down", ("x", back_ns - lost_ns - random.randrange(T_NS))),
+        Deed(handed_ns - SECOND, "crash_keeper", ("y", back_ns + random.randrange(T_NS) - handed_ns)),
+        Deed(handed_ns, "certify_by_hand", ("y", "s")),
+    ]
+    return replace(_worst(_only_s(setting)), weather=FAIR, near=FAIR, guard_every_ns=1800 * MS), deeds
+
+
+def _two_at_x(setting: Setting, first: Mode, second: Mode) -> Setting:
+    """Two services at home at x, in calm weather, at their worst."""
+    services = {"s": ServiceSetting("x", first), "t": ServiceSetting("x", second)}
+    gated = setting.gated & services.keys()
+    return replace(_worst(setting), services=services, gated=gated, weather=FAIR, near=FAIR)
+
+
 def _cut_of_what_lives(
     random: Random, setting: Setting, begin_ns: int, end_ns: int
 ) -> tuple[Setting, list[Deed]]:
@@ -273,6 +398,21 @@ def _cut_that_grows_old(
     return replace(calm, services=services, gated=frozenset(services)), deeds
 
 
+def _cut_of_who_holds(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """The witness is lost and both sites hold; y would have x switched off by itself whenever it could."""
+    lost_ns = begin_ns + random.randrange(T_NS // 2)
+    deeds = [Deed(lost_ns, "witness_lost", (60 * T_NS,))]
+    at_ns = lost_ns + 2 * T_NS
+    while at_ns < end_ns:
+        at_ns += random.randrange(T_NS // 2, 2 * T_NS)
+        deeds.append(Deed(at_ns, "power_cut", ("y", ("s",), False, True)))
+        if random.random() < 0.3:
+            deeds.append(Deed(at_ns, "part", ("x", "y", random.randrange(2 * T_NS))))
+    return setting, deeds
+
+
 def _cut_of_the_healthy(
     random: Random, setting: Setting, begin_ns: int, end_ns: int
 ) -> tuple[Setting, list[Deed]]:
@@ -308,6 +448,8 @@ def _only_s(setting: Setting) -> Setting:
 PLACES = 8
 EXACT: dict[tuple[str, int], Exact] = {
     ("moves", 2): _back_and_forth, ("moves", 6): _back_and_forth,
+    ("late", 1): _asked_before, ("late", 5): _asked_before,
+    ("moves", 3): _closed_while_behind,
     ("spares", 2): _two_keepers, ("spares", 6): _two_keepers,
     ("hold", 3): _given_up_on_the_note, ("hold", 7): _spare_that_dies,
     ("modes", 1): _late_manual,
@@ -315,9 +457,12 @@ EXACT: dict[tuple[str, int], Exact] = {
     ("glass", 3): _word_before_the_news, ("glass", 7): _word_before_the_news,
     ("restore", 1): _out_of_touch, ("restore", 3): _hold_is_forgotten,
     ("restore", 5): _glass_in_a_restored_store,
+    ("glass", 2): _reconciled_and_certified,
+    ("hosts", 0): _beside_a_manual_one, ("hosts", 1): _certificate_of_before, ("hosts", 2): _dark_on_hold,
+    ("hosts", 4): _by_hand, ("hosts", 6): _dark_on_hold,
     ("modes", 3): _cut_of_what_lives, ("modes", 5): _cut_of_what_lives,
     ("modes", 0): _cut_that_grows_old, ("modes", 7): _cut_that_grows_old,
     ("hold", 1): _cut_of_what_holds, ("hold", 5): _cut_of_what_holds,
-    ("healthy", 3): _cut_of_the_healthy,
+    ("held", 2): _cut_of_who_holds, ("healthy", 3): _cut_of_the_healthy,
 }  # fmt: skip
 """By a family, and by which of PLACES consecutive seeds of that family."""

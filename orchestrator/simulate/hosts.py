@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core import messages as m
 from orchestrator.simulate.clocks import MS, Clock
+from orchestrator.simulate.data import FIRST_LINE, Writes
 from sites.replication.words import Position
 
 if TYPE_CHECKING:
@@ -41,12 +42,20 @@ class Host:
         self.closed = False
         self.token = (0, 0)
         self.gate_until_ns = SHUT
+        self.line = FIRST_LINE
         self.position = 0
         self.writing_since_ns: int | None = None
+        self.writes = Writes()
+        self.saved: list[tuple[int, int]] = []
+        self.rejoins = False
+        self.streams = False
+        self.boots = 0
+        self.dead = False
+        self.bad = ""
 
     def writable(self) -> bool:
         """Whether a client's write is acknowledged at this instant."""
-        return self.promoted and not self.closed and self.up and not self.stalls and self.gate_open()
+        return self.promoted and not (self.closed or self.dead) and self.running and self.gate_open()
 
     def gate_open(self) -> bool:
         """Whether clients get through to the database."""
@@ -64,6 +73,15 @@ class Host:
         since = self.writing_since_ns
         return self.position + ((self.world.now_ns - since) // MS if since is not None else 0)
 
+    def place(self) -> tuple[int, int]:
+        """The line of its history, and how far it has come on it."""
+        return self.line, self.written()
+
+    def said(self) -> Position:
+        """How far it has come, in its own words."""
+        written = self.written()
+        return Position(text=str(written), history=f"cluster/{self.line}", offset_bytes=written)
+
     def changed(self, why: str) -> None:
         """Something that clients could notice: the invariants are looked at."""
         writable = self.writable()
@@ -76,6 +94,7 @@ class Host:
         if writable:
             world.checks.opened(self)
             self.writing_since_ns = world.now_ns
+            self.writes.begin(self.position, world.now_ns)
         else:
             self.position = self.written()
             self.writing_since_ns = None
@@ -85,6 +104,8 @@ class Host:
         """It has booted: its clock began anew, and its gate is shut (P19)."""
         self.clock = clock
         self.gate_until_ns = SHUT
+        self.boots += 1
+        self.rejoins = False
 
     # --- the gate ------------------------------------------------------------------------------------
 
@@ -112,29 +133,43 @@ class Host:
         work()
 
     def open(self) -> None:
-        """Promoted, and open to clients as far as the gate lets them."""
-        if self.running:
-            self.promoted = True
-            self.closed = False
-            self.changed("promoted")
+        """Started and promoted, and open to clients as far as the gate lets them. With a bad release it dies
+        of it, at once or as soon as it is a primary."""
+        if not self.running:
+            return
+        self.dead = bool(self.bad)
+        if self.dead and not (self.promoted or self.bad == "promoted"):
+            return
+        if not self.promoted:
+            self.line = self.world.lines[self.service].begin(self.line, self.position)
+        self.promoted = True
+        self.closed = False
+        self.changed("promoted")
 
-    def _shut_for_good(self) -> None:
+    def die(self) -> None:
+        """The database ends by itself."""
+        self.dead = True
+        self.streams = False
+        self.changed("its database is dead")
+
+    def _shut_for_good(self, epoch: int) -> None:
         """P26: no step that was ordered before this one opens it again."""
         self.closed = True
-        self.token = (self.token[0], self.world.number())
+        self.token = (max(self.token[0], epoch), self.world.number())
 
     def close(self, keeper: "KeeperNode") -> None:
         """P23: no client can write; the position after the last write is read."""
         world = self.world
         within_ns = world.random.randrange(world.timing.fence_within_ns)
+        epoch = keeper.state.epoch(self.service)
 
         def done() -> None:
             if not self.running:
                 keeper.run(keeper.tell, m.CloseEnded(self.service, False, None, "the host does not answer"))
                 return
-            self._shut_for_good()
+            self._shut_for_good(epoch)
             self.changed("closed in order")
-            ended = m.CloseEnded(self.service, True, position(self.written()), "closed")
+            ended = m.CloseEnded(self.service, True, self.said(), "closed")
             world.after(5 * MS, keeper.run, keeper.tell, ended)
 
         world.after(within_ns, done)
@@ -142,6 +177,7 @@ class Host:
     def fence_by_driver(self, keeper: "KeeperNode") -> None:
         """P7 by the driver, at the last allowed moment at times."""
         world = self.world
+        epoch = keeper.state.epoch(self.service)
 
         def fails() -> None:
             keeper.run(keeper.tell, m.FenceEnded(self.service, False, "its driver does not get through"))
@@ -150,7 +186,7 @@ class Host:
             if not self.running:
                 keeper.run(keeper.tell, m.FenceEnded(self.service, False, "the host does not answer"))
                 return
-            self._shut_for_good()
+            self._shut_for_good(epoch)
             self.changed("fenced by its keeper")
             keeper.run(keeper.tell, m.FenceEnded(self.service, True, "no write passes"))
 
@@ -158,8 +194,3 @@ class Host:
             world.after(world.fence_takes(), done)
         else:
             world.after(world.timeout_ns, fails)
-
-
-def position(written: int) -> Position:
-    """A position on the one history of the simulation."""
-    return Position(text=str(written), history="cluster/1", offset_bytes=written)

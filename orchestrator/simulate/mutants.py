@@ -12,6 +12,8 @@ from orchestrator.simulate.loader import Edit
 ACCEPTING = "orchestrator.core.accepting"
 ASKING = "orchestrator.core.asking"
 ASKS = "orchestrator.core.asks"
+CONDITIONS = "orchestrator.core.conditions"
+GATES = "orchestrator.core.gates"
 GUARDING = "orchestrator.core.guarding"
 HOLDING = "orchestrator.core.holding"
 LEASE = "orchestrator.core.lease"
@@ -25,7 +27,9 @@ STATE = "orchestrator.core.state"
 GUARD = "sites.fencing.guard"
 CONTINUITY = "orchestrator.store.continuity"
 KEEPERS = "orchestrator.simulate.keepers"
+POSITIONS = "sites.replication.positions"
 HOSTS = "orchestrator.simulate.hosts"
+REJOINS = "orchestrator.simulate.rejoins"
 WORLD = "orchestrator.simulate.world"
 
 
@@ -43,8 +47,8 @@ NO_WORD = (
     (STATE, "    word_needed: bool = True", "    word_needed: bool = False"),
     (
         REGISTRATION,
-        "    if not state.registered or state.word_needed or now_ns < state.deadline_ns:\n        return []\n",
-        "    if True:\n        return []\n",
+        "    if not state.registered or state.word_needed:\n        return []\n    ended",
+        "    if True:\n        return []\n    ended",
     ),
 )
 """P32 taken out: a lease that ended costs nothing but time."""
@@ -69,6 +73,14 @@ BEGUN_IS_NOTED = (
     "",
 )
 """A keeper that starts asks the store whether glass whose reconciliation had begun still counts."""
+
+
+NEVER_DARK = (
+    GUARDING,
+    "    alone = now_ns >= state.deadline_ns\n",
+    "    alone = now_ns >= state.deadline_ns\n    return False\n",
+)
+"""P32: that all was closed while hold alone entitled costs nothing."""
 
 
 def _mutant(rule: str, name: str, words: str, families: str, *edits: tuple[str, str, str]) -> Mutant:
@@ -154,6 +166,17 @@ MUTANTS: tuple[Mutant, ...] = (
         *NO_WORD,
     ),
     _mutant(
+        "P4",
+        "a pause of unknown outcome costs the view of its service",
+        "it was sent as the store was being lost: the service is cut off, and the other site gets no promise",
+        "outage held",
+        (
+            ASKING,
+            "    if outstanding.registration != state.registration or outstanding.neutral:\n",
+            "    if outstanding.registration != state.registration:\n",
+        ),
+    ),
+    _mutant(
         "P5",
         "an older view replaces a newer one",
         "a late watch brings back what was true before the takeover",
@@ -177,8 +200,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             REGISTRATION,
-            "    if not state.registered or state.word_needed or now_ns < state.deadline_ns:\n        return []\n",
-            "    if True:\n        return []\n",
+            "    if not state.registered or state.word_needed:\n        return []\n    ended",
+            "    if True:\n        return []\n    ended",
         ),
     ),
     _mutant(
@@ -246,6 +269,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     _mutant(
+        "P9",
+        "clocks further apart than is reckoned with stop nobody",
+        "the taker's clock runs fast, and the end of the other site's lease is not proven",
+        "clocks",
+        (CONDITIONS, "    lambda v, s: bool(v.clocks_beyond),\n", "    lambda v, s: False,\n"),
+    ),
+    _mutant(
         "P9 P32",
         "no wait after the start, and what was seen outlives it",
         "a promise was given, the keeper started anew, and knows nothing of it",
@@ -311,6 +341,13 @@ MUTANTS: tuple[Mutant, ...] = (
             "        if self.peer_item.record.revoked and self.peer_item.revision == self.peer_revoked_revision:",
             "        if self.peer_revoked_revision:",
         ),
+    ),
+    _mutant(
+        "P11",
+        "a takeover that a certificate let through counts as the wait",
+        "the host of a manual service is off; an automatic one of the same site is taken beside it, and lives",
+        "hosts",
+        (ASKING, "        if ours and outstanding.waited:\n", "        if ours:\n"),
     ),
     _mutant(
         "P13 P32",
@@ -532,6 +569,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "P24",
+        "a claim decided before a later give-up",
+        "what was written since is lost, and nobody said so",
+        "late",
+        (ASKS, "    if record.epoch + 1 != what.epoch:", "    if False:"),
+    ),
+    _mutant(
+        "P24",
         "a claim below the final position",
         "acknowledged writes are lost by a switchover",
         "moves",
@@ -635,6 +679,17 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "P28",
+        "devices switch off by themselves a site that holds",
+        "both sites hold, and each would take the other for lost",
+        "held",
+        (
+            POWER,
+            '        if not what.ordered:\n            return Refuse("peer-holds"',
+            '        if False:\n            return Refuse("peer-holds"',
+        ),
+    ),
+    _mutant(
+        "P28",
         "a verified cut counts for services that it does not cover",
         "the host of a manual service was left on, and nothing else ends it",
         "modes",
@@ -647,13 +702,20 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "P28",
-        "a verified cut counts for ever",
-        "somebody has switched the host on again, and its own site has opened it",
-        "modes",
+        "a certificate of before the other site held need not cover what it serves",
+        "it takes hold out, and what the certificate does not speak of is served without any contact",
+        "hosts",
+        (POWER, "        if peers and name not in what.covers:\n", "        if False:\n"),
+    ),
+    _mutant(
+        "P29",
+        "the guard is told what is left of the lease, whoever relies on hold",
+        "both sites hold, the link is lost, and a healthy site is cut off",
+        "held",
         (
-            ASKS,
-            "    if what.by_device and relied_on and has_passed(what.cut_until_ns, now_ns):",
-            "    if False:",
+            GUARDING,
+            "            left_ns = max(left_ns, state.timing.lease_duration_ns)\n",
+            "            pass\n",
         ),
     ),
     _mutant(
@@ -730,6 +792,28 @@ MUTANTS: tuple[Mutant, ...] = (
         (GUARDING, "    if epoch is None or not message.open or any(", "    if epoch is None or any("),
     ),
     _mutant(
+        "P30",
+        "nothing is kept open on the note",
+        "a keeper that relies on hold is started anew without the store, and its site is cut off",
+        "held",
+        (
+            GUARDING,
+            "    epoch = state.start_note.holds(message.service)\n    if epoch is None or",
+            "    epoch = state.start_note.holds(message.service)\n    if True or",
+        ),
+    ),
+    _mutant(
+        "P30",
+        "the note counts for nothing between the registration and the reading of the services",
+        "the store is back, and the keeper that lived on its note fences what it is about to read is its own",
+        "held",
+        (
+            REGISTRATION,
+            "    unread = not state.registered or (state.hold_relied and not state.services[name].known)\n",
+            "    unread = not state.registered\n",
+        ),
+    ),
+    _mutant(
         "P21 P30",
         "hold is cleared before the guards know this incarnation",
         "the keeper before relies on for ever",
@@ -785,6 +869,62 @@ MUTANTS: tuple[Mutant, ...] = (
         BEGUN_IS_NOTED,
     ),
     _mutant(
+        "P31",
+        "that a reconciliation was begun is not noted",
+        "it was committed, the site was lost and taken over, and comes back with its certificate",
+        "glass",
+        BEGUN_IS_NOTED,
+    ),
+    _mutant(
+        "P31",
+        "nobody asks the guards about certificates",
+        "one was carried to a guard by hand while no keeper lived, and the next one says that no glass is broken",
+        "hosts",
+        GUARDS_SAY_SO,
+    ),
+    _mutant(
+        "P32",
+        "the word is given before the guards were heard",
+        "one of them is kept open by a certificate that the keeper does not know of yet",
+        "hosts",
+        (STATE, "        return self.certifiable and not all(", "        return False and not all("),
+    ),
+    _mutant(
+        "P32",
+        "hold alone opens what is closed",
+        "all hosts of a site that holds were off and certified so, and boot again",
+        "hosts",
+        NEVER_DARK,
+        (
+            GUARDING,
+            "        by_hold = left_ns == 0 or state.undark is not None\n",
+            "        by_hold = False\n",
+        ),
+    ),
+    _mutant(
+        "P32",
+        "that all was closed while hold alone entitled is forgotten when the lease is back",
+        "all hosts were certified as off meanwhile, and boot again",
+        "hosts",
+        NEVER_DARK,
+    ),
+    _mutant(
+        "P32",
+        "a guard of which nothing is known is taken for open",
+        "a manual service's host was off while hold alone entitled, and boots when the lease is back",
+        "hosts",
+        (
+            GUARDING,
+            "        by_hold = left_ns == 0 or state.undark is not None\n",
+            "        by_hold = left_ns == 0\n",
+        ),
+        (
+            GUARDING,
+            "    if not ours or (state.undark is None and not alone):\n",
+            "    if not ours or not alone:\n",
+        ),
+    ),
+    _mutant(
         "P32",
         "no word of the peer is needed",
         "the peer serves by a certificate, and the store knows nothing of it",
@@ -792,7 +932,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (STATE, "    word_needed: bool = True", "    word_needed: bool = False"),
         (
             REGISTRATION,
-            "    state.word_needed = True\n    state.may_be_unbroken = False\n    state.word_from_incarnation = 0\n    return register(state, now_ns)",
+            "    state.word_needed = True\n    state.may_be_unbroken = False\n    state.undark = state.in_doubt_since_ns = None\n    state.word_from_incarnation = 0\n    return register(state, now_ns)",
             "    return []",
         ),
     ),
@@ -888,5 +1028,57 @@ MUTANTS: tuple[Mutant, ...] = (
             "    return ServiceState(\n        item=service.item,\n        known=service.known,\n",
         ),
         *NO_WORD,
+    ),
+    _mutant(
+        "gate-3",
+        "what the old site may accept until its lease is over is not counted",
+        "a failover is ordered, and waits for a lease; what is accepted meanwhile is lost, and was not said",
+        "lease two healthy dead",
+        (
+            GATES,
+            "    return max(view.now_ns, over_ns) if over_ns is not None else None\n",
+            "    return view.now_ns\n",
+        ),
+    ),
+    _mutant(
+        "gate-3",
+        "an ordered takeover goes on though the lease was renewed",
+        "the other site was heard again, and has been writing since it was said what would be lost",
+        "lease mixed restarts promises",
+        (
+            ASKS,
+            "    if what.loss_until_ns and over_ns is not None and over_ns > what.loss_until_ns:\n",
+            "    if False:\n",
+        ),
+    ),
+    _mutant(
+        "gate-3",
+        "everything seen of the primary counts as received",
+        "the statement leaves out what was still on its way",
+        "lease two healthy dead",
+        (
+            POSITIONS,
+            "            if note.offset_bytes <= offset_bytes and (until_ns is None or note.at_ns <= until_ns):\n",
+            "            if until_ns is None or note.at_ns <= until_ns:\n",
+        ),
+    ),
+    _mutant(
+        "gate-6",
+        "nothing is waited for between two moves",
+        "a service is sent back and forth by two controllers, and nobody has looked",
+        "decided",
+        (GATES, "    if not wish.automatic or not left:\n", "    if True:\n"),
+        (
+            CONDITIONS,
+            "lambda v, s: bool(s.flap_left_seconds)",
+            "lambda v, s: False",
+        ),
+    ),
+    _mutant(
+        "rejoin",
+        "what only the old primary has is not saved",
+        "it is overwritten by the rewind",
+        "lease mixed moves two",
+        (REJOINS, "            self.host.saved.append((common, written))\n", "            pass\n"),
     ),
 )

@@ -12,9 +12,10 @@ from orchestrator.simulate.run import play, shrink
 from orchestrator.simulate.scenario import draw
 from orchestrator.simulate.search import Finding, Tally, search
 
-ENOUGH_SEEDS = 20_000
+ENOUGH_SEEDS = 60_000
 SHOWN = 20
-RULES = tuple(f"P{number}" for number in range(1, 34))
+PROTOCOL = tuple(f"P{number}" for number in range(1, 34))
+RULES = (*PROTOCOL, "gate-3", "gate-6", "rejoin")
 
 
 def _jobs(jobs: int | None) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.simulate.checks import Violation
 from orchestrator.simulate.deeds import Deed, carry_out
+from orchestrator.simulate.families import Ending
 from orchestrator.simulate.scenario import Scenario, draw
 from orchestrator.simulate.world import World
 
@@ -49,11 +50,15 @@ def play(scenario: Scenario, *, story: bool = False) -> World:
         world.after(deed.at_ns, carry_out, world, deed)
     ending = scenario.ending
     if ending.healthy:
-        world.after(ending.from_ns, world.checks.watch_health, ending.healthy)
+        world.after(ending.from_ns, _watch_health, world, ending)
     if ending.dead:
         world.after(ending.from_ns + patience_ns(scenario), world.checks.must_serve, ending.dead)
     world.run(scenario.for_ns)
     return world
+
+
+def _watch_health(world: World, ending: Ending) -> None:
+    world.checks.watch_health(ending.healthy, ending.services, holds=ending.holds)
 
 
 def patience_ns(scenario: Scenario) -> int:

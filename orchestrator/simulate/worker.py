@@ -15,8 +15,8 @@ def main() -> None:
     """Run what the first argument says: seeds (first, step, count), families, edits, whether to stop."""
     task = json.loads(sys.argv[1])
     install([Edit(*edit) for edit in task.get("edits", [])])
+    from orchestrator.simulate.families import family_of
     from orchestrator.simulate.run import run_seed
-    from orchestrator.simulate.scenario import family_of
 
     families = set(task.get("families", []))
     done = steps = 0

@@ -15,10 +15,14 @@ from orchestrator.core.state import new_state
 from orchestrator.simulate.checks import Checks
 from orchestrator.simulate.clocks import MS, PARTS, SECOND, Clock
 from orchestrator.simulate.controllers import ControllerNode
+from orchestrator.simulate.data import Lines
+from orchestrator.simulate.deciders import Decider
 from orchestrator.simulate.guards import GuardNode
 from orchestrator.simulate.hosts import Host
 from orchestrator.simulate.keepers import KeeperNode
 from orchestrator.simulate.network import Link, Network, Weather
+from orchestrator.simulate.outside import Outside
+from orchestrator.simulate.rejoins import replicate
 from orchestrator.simulate.store import Backup, SimulatedStore, Value
 from orchestrator.simulate.story import Story
 from orchestrator.store.base import Compare
@@ -38,7 +42,9 @@ class Setting:
     """What a scenario's world is made of. `rates`: parts in a million for each clock's owner.
 
     `eager`: every database is written to as soon as its gate is open, promoted or not, which is the worst
-    that can be; what it holds is then not looked at (invariant 3).
+    that can be; what it holds is then not looked at (invariant 3). `decides`: the controllers decide by the
+    product's tables and gates; without it they ask for whatever might pass. `certifiable`: guards open by an
+    operator's signed certificate alone.
     """
 
     timing: LeaseTiming
@@ -52,6 +58,8 @@ class Setting:
     gated: frozenset[str] = frozenset()
     grains: dict[str, int] = field(default_factory=dict)
     eager: bool = False
+    decides: bool = False
+    certifiable: bool = False
     restores: bool = False
     drivers: bool = True
     late_steps: float = 0.06
@@ -110,6 +118,7 @@ class World:
         self.backup: Backup | None = None
         self.network = Network()
         self.checks = Checks(self)
+        self.lines = {name: Lines() for name in self.services}
         timing = self.timing
         self.tick_ns = timing.lease_duration_ns // 2
         self.turn_ns = timing.lease_duration_ns // 4
@@ -137,7 +146,9 @@ class World:
                 back = Link(f"keeper of {s} to the guard of {name}", Random(fork(48)), near)
                 host.guard = GuardNode(self, host, there, back)
                 self.guards[s, name] = host.guard
-        self.controllers = {s: ControllerNode(self, s) for s in SITES_HERE}
+        self.outside = Outside(self) if setting.decides else None
+        controller = Decider if setting.decides else ControllerNode
+        self.controllers: dict[str, ControllerNode] = {s: controller(self, s) for s in SITES_HERE}
 
     # --- time ----------------------------------------------------------------------------------------
 
@@ -231,6 +242,7 @@ class World:
             inherited_deadline_ns=here.disk.deadline_ns,
             guarded=frozenset(self.services) if self.setting.guarded else frozenset(),
             note=note,
+            certifiable=self.setting.certifiable,
         )
         if here.disk.seen is not None:
             state.next_incarnation = here.disk.seen.incarnation + 1
@@ -366,29 +378,22 @@ class World:
 
     # --- replication ---------------------------------------------------------------------------------
 
-    def replicate(self) -> None:
-        """The standby gets what the primary wrote until a moment ago."""
-        for name in self.services:
-            x, y = self.hosts["x", name], self.hosts["y", name]
-            if self.setting.eager or x.promoted == y.promoted:
-                continue
-            source, standby = (x, y) if x.promoted else (y, x)
-            linked = self.network.passes(source.site, standby.site)
-            if linked and source.up and standby.up and not source.stalls and not standby.stalls:
-                standby.position = max(standby.position, source.written() - self.random.randrange(50))
-                if not source.writable():
-                    standby.position = max(standby.position, source.written())
-        self.after(self.tick_ns, self.replicate)
+    def linked(self, a: str, b: str) -> bool:
+        """Whether machines of these sites reach each other, both ways."""
+        return self.network.passes(a, b) and self.network.passes(b, a)
 
-    def make_standby(self, host: Host) -> None:
-        """The instance is made a standby of the other one; what only it had is set aside first."""
-        other = self.hosts[self.other(host.site), host.service]
-        if self.setting.eager or not (host.promoted and other.up):
+    def replicate(self) -> None:
+        """The standbys get what was written until a moment ago, and the controllers look at both."""
+        if self.setting.eager:
             return
-        self.checks.made_standby(host, other)
-        host.promoted = False
-        host.changed("made a standby")
-        host.position = min(host.position, other.written())
+        for name in self.services:
+            replicate(self, name)
+            for controller in self.controllers.values():
+                if controller.alive:
+                    controller.eyes.look(name)
+        if self.outside is not None:
+            self.outside.look()
+        self.after(self.tick_ns if self.outside is None else self.turn_ns, self.replicate)
 
     def step_takes(self) -> int:
         """How long a step is on its way to a host: at times until long after its sender has given it up."""

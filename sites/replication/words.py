@@ -69,6 +69,7 @@ class Sample:
     # standby, by its own word: all that the primary had written until so long before `taken_at_ns` is here.
     # For products whose positions say nothing of time; None where the driver has positions to go by.
     behind_seconds: float | None = None
+    version: str = ""  # of the product, as it names it itself; empty where the driver does not know it
     reason: str = ""  # why DOWN or UNKNOWN, as the product or the socket said it
 
 
@@ -101,13 +102,16 @@ class Rejoined:
     """Result of `rejoin` and `rebuild`: a standby of `primary_site`, seen to be streaming.
 
     `method`: `follow` (no divergence), `rewind` or `rebuild`. `divergent_bytes`: how much history only
-    this side had; `saved_at`: where on the host it is kept (None when there was none).
+    this side had (None: nobody looked); `saved_at`: where on the host it is kept (None when there was none).
+    Where the product tells: how many transactions were in it, and how long it was from the first to the last.
     """
 
     method: str
-    divergent_bytes: int
+    divergent_bytes: int | None
     saved_at: str | None
     evidence: str
+    divergent_transactions: int | None = None
+    divergent_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.capacity import Hosting, Owned, Room
+from orchestrator.core.capacity import Headroom, Hosting, Owned, Room, headroom
 from orchestrator.core.records import Mode, Movement, ServiceRecord
 from sites.model import Capacity, Service
 
@@ -106,3 +106,17 @@ def test_two_hundred_services_each_fit_by_the_sums_alone(count: int) -> None:
     services = [owned(f"s{number}", "x", 0.04, rank=number + 1) for number in range(count)]
     hosting = Hosting(services, TEN, lost="x")
     assert all(hosting.rooms(one)["y"].fits for one in services)
+
+
+def test_headroom_is_what_is_left_with_everything_of_the_other_site() -> None:
+    there, comes = owned("there", "y", 3), owned("comes", "x", load={"cpu": 4, "memory": "16GiB"})
+    assert headroom([there, comes], TEN, "x", "y") == Headroom("x", "y", 3.0, 48 * 2**30)
+    assert headroom([there, comes, owned("more", "x", 5)], TEN, "x", "y").cpu == -2.0
+
+
+def test_headroom_is_unknown_without_a_capacity_or_with_an_owner_that_is_not_known() -> None:
+    assert headroom([owned("s", "x", 1)], TEN, "y", "x") == Headroom("y", "x", None, None)
+    lost = Owned(owned("s", "x", 1).service, None)
+    assert headroom([lost], TEN, "x", "y").cpu is None
+    without_load = Owned(owned("s", "x").service, None)
+    assert headroom([without_load], TEN, "x", "y").cpu == 10.0

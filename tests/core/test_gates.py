@@ -406,9 +406,17 @@ def test_the_loss_stops_growing_only_while_it_is_proven_that_nothing_is_written(
     bound_seconds, scene = LOSSES[sentence]
     view, service = scene.see()
     assert loss_bound_seconds(view, service) == pytest.approx(bound_seconds)
-    gate = _answers(scene, ITSELF)[3]
+    gate = _answers(scene, replace(ITSELF, holder_lives=True))[3]
     assert gate.open is (bound_seconds <= 60.0)
     assert ("by its own site's proof" in gate.evidence) is (standing_still(view, service) is not None)
+
+
+def test_what_is_proven_now_says_nothing_of_a_wait_that_is_to_come() -> None:
+    """A move that waits for the end of y's lease may find its database up again by then."""
+    view, service = DEAD.see()
+    waits = replace(BY_A_PERSON, holder_lives=False)
+    assert standing_still(view, service, waits) is None
+    assert loss_bound_seconds(view, service, waits) == pytest.approx(91.0)
 
 
 def test_what_would_be_lost_is_unknown_without_a_common_position() -> None:

@@ -6,7 +6,7 @@ from orchestrator.core import messages as m
 from orchestrator.core.messages import SiteItem
 from orchestrator.core.notes import Note
 from orchestrator.core.records import SiteRecord
-from tests.core.alone import SECOND, TIMING, Alone, record_of, transactions
+from tests.core.alone import MS, SECOND, TIMING, Alone, record_of, transactions
 
 T = TIMING.lease_duration_ns
 ALL = m.VotersSeen(own=True, peer=True, witness=True)
@@ -227,6 +227,29 @@ def test_p30_restarted_on_the_note_nothing_is_promised() -> None:
 def test_p30_a_service_that_the_note_does_not_name_is_not_kept_open() -> None:
     keeper = Alone({"s": record_of("x")}, note=Note(hold_incarnation=2, hold_services=(("t", 4),)))
     assert keeper.guard_asks(is_open=True) is None
+
+
+def test_p30_what_the_note_holds_is_not_fenced_between_the_registration_and_the_reading_of_the_services() -> (
+    None
+):
+    """The store is back after long: the lease of the keeper before has run out, and the note still counts."""
+    keeper = restarted()
+    keeper.guard_asks(is_open=True)
+    keeper.wait(3 * T)
+    keeper.guard_asks(is_open=True)
+    own = SiteRecord(incarnation=2, beat=50, keeper="before", lease_duration_ns=T, hold=True)
+    reads = [order for order in keeper.wait(SECOND) if isinstance(order, m.ReadOwnKey)]
+    renewal = keeper.renewal(keeper.tell(m.OwnKeyRead(reads[-1].attempt, SiteItem(keeper.revision, own))))
+    orders = keeper.commit(renewal) + keeper.wait(200 * MS) + keeper.read_services() + keeper.wait(200 * MS)
+    assert not any(isinstance(order, m.FenceInstance) for order in orders)
+    assert keeper.entitled()
+
+
+def test_p30_a_service_that_was_not_noted_is_fenced_when_its_lease_is_over() -> None:
+    keeper = Alone({"s": record_of("x")}, inherited_for_ns=SECOND, note=Note(hold_incarnation=2))
+    keeper.state.services["s"].open_here = True
+    orders = keeper.wait(2 * SECOND)
+    assert any(isinstance(order, m.FenceInstance) for order in orders)
 
 
 def test_p21_a_restarted_keeper_carries_hold_on_until_its_guards_know_it() -> None:

@@ -326,6 +326,32 @@ def test_p9_an_automatic_takeover_is_dropped_when_the_site_comes_back() -> None:
     assert code(world, "y", ask) == "peer-back"
 
 
+def test_an_ordered_takeover_that_would_lose_more_than_was_said_is_refused() -> None:
+    """Invariant 3: the site was heard again after the statement of loss was made, and has been writing."""
+    world = steady_world()
+    node = world.nodes["x"]
+    node.reaches_store = False
+    world.run(2 * SECOND)
+    over_ns = world.nodes["y"].state.may_take_at(0)
+    assert over_ns is not None
+    stated = take_over(world, "s", ordered_by_operator=True, loss_until_ns=over_ns)
+    taken = world.ask("y", stated)
+    node.reaches_store = True
+    world.run(SECOND)
+    assert code(world, "y", taken) == "peer-back"
+
+
+def test_an_ordered_takeover_within_what_was_said_is_carried_out() -> None:
+    world = steady_world()
+    world.kill("x")
+    world.run(SECOND)
+    over_ns = world.nodes["y"].state.may_take_at(0)
+    assert over_ns is not None
+    taken = world.ask("y", take_over(world, "s", ordered_by_operator=True, loss_until_ns=over_ns))
+    world.run(5 * SECOND)
+    assert done(world, "y", taken)
+
+
 def test_p9_hold_down_outlasts_the_lease_unless_an_operator_ordered_it() -> None:
     world = steady_world()
     world.kill("x")
@@ -460,6 +486,7 @@ def switch(world: SiteWorld) -> int:
         m.Claim(
             service="s",
             run="run-1",
+            epoch=2,
             record=None,
             received=position(100),
             accept_loss=False,
@@ -619,6 +646,7 @@ def test_p24_a_claim_below_the_final_position_is_refused_without_a_named_accepta
         m.Claim(
             service="s",
             run="run-1",
+            epoch=2,
             record=None,
             received=position(100),
             accept_loss=True,
@@ -642,6 +670,7 @@ def test_p24_two_claims_of_one_service_cannot_both_win() -> None:
             m.Claim(
                 service="s",
                 run=f"run-{site}",
+                epoch=2,
                 record=None,
                 received=None,
                 accept_loss=False,
@@ -788,6 +817,11 @@ def test_a_site_that_comes_back_after_a_takeover_is_revoked_re_registers_and_fen
     assert not world.writable["x", "s"]
 
 
+def _epoch(world: SiteWorld, service: str) -> int:
+    item = world.store.service(service)
+    return item.record.epoch if item is not None else 0
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_under_random_faults_no_service_is_ever_writable_twice_and_no_epoch_is_used_twice(seed: int) -> None:
     world = steady_world({"s": "x", "t": "y"}, seed=seed)
@@ -821,6 +855,7 @@ def test_under_random_faults_no_service_is_ever_writable_twice_and_no_epoch_is_u
                     m.Claim(
                         service=service,
                         run=f"run-{random.randrange(1 << 30)}",
+                        epoch=_epoch(world, service) + 1,
                         record=None,
                         received=None,
                         accept_loss=True,

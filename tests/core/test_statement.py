@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.devices import Device
 from orchestrator.core.gates import Wish
-from orchestrator.core.statement import loss_if_moved_now, statement
+from orchestrator.core.statement import lease_counted_ns, loss_if_moved_now, statement
 from tests.core.views import DOWN, GIVEN_UP, HANDED, HEALTHY, LOST, THEIRS, Instance, Scene, at, still
 
 LOST_SITE = Wish(to_site="x", from_site="y", planned=False, automatic=False)
@@ -39,6 +39,47 @@ def test_hosts_that_are_yet_to_be_switched_off_may_accept_more_until_they_are() 
     assert bound == pytest.approx(12.34)
     words, _ = _said(LOST.but(safe_seconds_ago=12.34, device=Device.CUT), off_first)
     assert "until its hosts are off" not in words
+
+
+def test_no_lease_and_no_proof_of_now_counts_where_hosts_are_switched_off_first() -> None:
+    """A lease does not end a manual service, and until its host is off it may write again."""
+    off_first = replace(LOST_SITE, power_off=True)
+    words, bound = _said(THEIRS.but(safe_seconds_ago=0.5, still=still(0.4)), off_first)
+    assert bound == pytest.approx(0.5)
+    assert "lease" not in words
+    assert "proof" not in words
+
+
+def test_a_failover_that_waits_for_the_lease_counts_what_may_be_accepted_until_it_is_over() -> None:
+    """The old site may be cut off from us alone, and its users from nobody."""
+    words, bound = _said(THEIRS.but(safe_seconds_ago=0.5))
+    assert bound == pytest.approx(1.5), "its lease is over in a second"
+    assert words.startswith("s loses at most 1.5 s of writes: everything y wrote until 0.5 s ago")
+    assert words.endswith("nor what it may accept until its lease is over, in 1.0 s")
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [replace(LOST_SITE, certified_down=True), replace(LOST_SITE, holder_lives=True)],
+    ids=["certified as off", "its database is down"],
+)
+def test_a_site_that_writes_nothing_any_more_is_not_waited_for_in_the_statement(wish: Wish) -> None:
+    words, bound = _said(THEIRS.but(safe_seconds_ago=0.5), wish)
+    assert bound == pytest.approx(0.5)
+    assert "lease" not in words
+
+
+def test_how_much_a_failover_loses_is_unknown_while_the_end_of_the_lease_is() -> None:
+    words, bound = _said(THEIRS.but(peer_seen=False))
+    assert "UNKNOWN" in words
+    assert bound is None
+
+
+def test_the_takeover_is_told_which_end_of_the_lease_was_counted() -> None:
+    view, _ = THEIRS.see()
+    assert lease_counted_ns(view, LOST_SITE) == view.now_ns + 1_000_000_000
+    assert lease_counted_ns(view, replace(LOST_SITE, certified_down=True)) == 0
+    assert lease_counted_ns(view, replace(LOST_SITE, power_off=True)) == 0
 
 
 def test_what_is_not_known_is_said_to_be_unknown() -> None:
@@ -78,7 +119,7 @@ def test_after_a_give_up_the_loss_does_not_grow_and_the_age_of_what_is_known_doe
 
 def test_of_a_dead_database_the_statement_says_whose_proof_ends_the_loss() -> None:
     dead = THEIRS.but(there=DOWN, safe_seconds_ago=90.0, still=still(85.0))
-    words, bound = _said(dead)
+    words, bound = _said(dead, replace(LOST_SITE, holder_lives=True))
     assert words.startswith("s loses at most 5.0 s of writes: everything y wrote until 90.0 s ago is known")
     assert words.endswith(
         "nothing was written in the last 85.0 s, by its own site's proof: no process of it is left"

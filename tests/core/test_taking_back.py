@@ -17,10 +17,11 @@ def _record(world: SiteWorld) -> ServiceRecord:
     return item.record
 
 
-def _claim(run: str, received: Position | None = FINAL) -> m.Claim:
+def _claim(run: str, received: Position | None = FINAL, *, epoch: int = 2) -> m.Claim:
     return m.Claim(
         service="s",
         run=run,
+        epoch=epoch,
         record=None,
         received=received,
         accept_loss=False,
@@ -129,3 +130,20 @@ def test_letting_a_run_go_does_not_undo_the_give_up_it_had_asked_for() -> None:
     assert _done(world, "x", m.Settle(service="s", run="run-1", why="y is lost"))
     record = _record(world)
     assert (record.primary, record.previous, record.final_position) == (None, "x", FINAL)
+
+
+def test_what_was_taken_back_and_given_up_once_more_is_not_claimed_for_the_time_before() -> None:
+    """P24: what was written since is not in the loss that was stated for that claim."""
+    world = steady_world()
+    assert _done(world, "x", m.GiveUpDead(service="s", why="dead"))
+    assert _done(world, "x", _claim(_record(world).run, received=None))
+    assert world.open("x", "s")
+    world.run(2 * SECOND)
+    assert _done(world, "x", m.GiveUpDead(service="s", why="dead again"))
+    late = world.ask("y", _claim("decided-before", received=None))
+    world.run(500 * MS)
+    reply = world.reply("y", late)
+    assert reply is not None
+    assert (reply.done, reply.code) == (False, "changed-since-plan")
+    assert _record(world).primary is None
+    assert _done(world, "y", _claim("decided-since", received=None, epoch=3))

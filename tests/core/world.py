@@ -462,6 +462,7 @@ def first_claim(service: str, mode: Mode = Mode.AUTOMATIC) -> m.Claim:
     return m.Claim(
         service=service,
         run="",
+        epoch=1,
         record=None,
         received=None,
         accept_loss=False,

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator import readings as module
-from orchestrator import readings_of
+from orchestrator import readings_of, run_readings
 from orchestrator.core.clocks import ClockWord
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
@@ -18,12 +18,15 @@ from orchestrator.readings import (
     DeviceReading,
     DisagreementReading,
     FindingReading,
+    HeadroomReading,
     InstanceReading,
     LagReading,
+    LeaderReading,
     MoveReading,
     ProbeReading,
     ReachReading,
     Readings,
+    RunReading,
     ServiceReading,
     SiteReading,
     StoreReading,
@@ -54,8 +57,12 @@ SHAPES = {
     for name, shape in vars(module).items()
     if is_dataclass(shape) and (name == "Readings" or name.endswith("Reading"))
 }
-# Drills are not carried out yet, and no site's clock is compared with another's.
-NOBODY_KNOWS = {"ServiceReading.drill_last_success_unix_seconds", "SiteReading.clock_divergence_seconds"}
+# Drills are not carried out yet.
+NOBODY_KNOWS = {
+    "ServiceReading.drill_last_success_unix_seconds",
+    "ServiceReading.drill_due_unix_seconds",
+    "ServiceReading.drill_of_todays_plan",
+}
 
 
 def tally() -> Tally:
@@ -77,6 +84,8 @@ def known() -> Readings:
         version="twinsite 0.1.0",
         turned_at_ns=100 * S,
         loop_delay_seconds=0.002,
+        started_unix_seconds=1_789_000_000.0,
+        lease_duration_seconds=10.0,
         store=StoreReading(
             answered_at_ns=99 * S,
             round_trip_seconds=0.004,
@@ -99,6 +108,8 @@ def known() -> Readings:
                 lease_until_ns=108 * S,
                 hold=False,
                 word_missing=False,
+                lease_lowest_seconds=7.5,
+                maintenance=True,
             ),
             SiteReading(
                 site="morpeth",
@@ -106,6 +117,7 @@ def known() -> Readings:
                 hold=True,
                 promised_until_ns=101 * S,
             ),
+            SiteReading(site="derwentside", witness=True),
         ),
         services=(
             ServiceReading(
@@ -126,7 +138,17 @@ def known() -> Readings:
                 protected=False,
                 unprotected_since_unix_seconds=1_790_000_000.0,
                 drill_last_success_unix_seconds=1_780_000_000.0,
-                last_move=MoveReading(ended_unix_seconds=1_790_000_001.0, outage_seconds=3.1),
+                drill_due_unix_seconds=1_788_000_000.0,
+                drill_of_todays_plan=False,
+                last_move=MoveReading(
+                    ended_unix_seconds=1_790_000_001.0,
+                    outage_seconds=3.1,
+                    loss_bound_seconds=38.0,
+                    stages={"detect": 0.4, "decide": 1.1, "execute": 2.0, "verify": None},
+                    used_seconds=3.4,
+                    lost_seconds=0.4,
+                    lost_bytes=12288,
+                ),
             ),
         ),
         instances=(
@@ -167,6 +189,24 @@ def known() -> Readings:
             DisagreementReading(service="ebs", site="morpeth", disagree=False),
         ),
         findings=(FindingReading(finding="link down", about="derwentside-morpeth"),),
+        runs=(
+            RunReading(
+                service="ebs",
+                kind="failover",
+                changed_at_ns=94 * S,
+                started_unix_seconds=1_790_000_000.0,
+                finish_unix_seconds=1_790_000_060.0,
+                cautious_unix_seconds=1_790_000_090.0,
+                used_seconds=12.0,
+                within_rto=True,
+                stalled=True,
+                steps={"done": 2, "waiting": 3},
+            ),
+        ),
+        headrooms=(
+            HeadroomReading(from_site="morpeth", to_site="durham", cpu_cores=-4.0, memory_bytes=64 * 2**30),
+        ),
+        leaders=(LeaderReading(member="durham", leads=True),),
         counts=tally().counts(),
     )
 
@@ -225,7 +265,8 @@ def test_every_metric_has_a_series_when_everything_is_known() -> None:
 
 def test_everything_that_a_metric_reads_is_filled_from_what_the_controller_knows() -> None:
     filled: dict[str, set[str]] = {}
-    for node in ast.walk(ast.parse(Path(readings_of.__file__).read_text(encoding="utf-8"))):
+    sources = [Path(each.__file__).read_text(encoding="utf-8") for each in (readings_of, run_readings)]
+    for node in (found for source in sources for found in ast.walk(ast.parse(source))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHAPES:
             filled.setdefault(node.func.id, set()).update(word.arg for word in node.keywords if word.arg)
     missing = {
@@ -256,6 +297,8 @@ def test_what_is_not_known_has_no_series_and_is_never_a_zero() -> None:
         "twinsite_store_answer_age_seconds",
         "twinsite_turn_age_seconds",
         "twinsite_build_info",
+        "twinsite_service_info",
+        "twinsite_site_info",
     }
 
 

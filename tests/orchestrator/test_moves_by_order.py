@@ -165,6 +165,8 @@ async def test_a_run_whose_controller_is_restarted_goes_on_where_it_was() -> Non
         world.pair.changed()
         await over(world, MORPETH)
         assert (await world.detail(plan.run, world.morpeth)).state == "done"
+        # P26: what the controller before it had on its way to a host is refused there.
+        assert world.morpeth.controller.run_records[plan.run].executor == 2
         assert len(world.runs("switchover")) == 1
 
 

@@ -8,8 +8,9 @@ from orchestrator.core import messages as m
 from orchestrator.core.records import Mode
 from orchestrator.simulate.clocks import MS, PARTS, SECOND
 from orchestrator.simulate.exact import EXACT, PLACES
+from orchestrator.simulate.families import FAMILIES
 from orchestrator.simulate.run import play
-from orchestrator.simulate.scenario import FAMILIES, draw
+from orchestrator.simulate.scenario import draw
 from orchestrator.simulate.world import World
 from tests.simulate.cases import LONG_NS, T_NS, Case
 

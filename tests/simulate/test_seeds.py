@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from orchestrator.simulate.families import FAMILIES, family_of
 from orchestrator.simulate.run import play, run_seed, shrink
-from orchestrator.simulate.scenario import FAMILIES, draw, family_of
+from orchestrator.simulate.scenario import draw
 from orchestrator.simulate.search import search
 
 PRINTS = (

@@ -6,7 +6,7 @@ every part. Never decides whether a word should be said.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,6 +34,12 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 FENCE_SECONDS = 2.0
 _METHODS = ("follow", "rewind", "rebuild")  # from the least to the most that was done
+
+
+def summed(sizes: Iterable[int | None]) -> int | None:
+    """Of all parts together; unknown where one is."""
+    known = list(sizes)
+    return None if None in known else sum(size for size in known if size is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +251,7 @@ class PartsDriver:
             rest = f"; done: {said}" if said else ""
             raise DriverTrouble("; ".join(failed) + rest)
         method = max((end.method for end in done.values()), key=_METHODS.index)
-        return Rejoined(method, sum(end.divergent_bytes for end in done.values()), kept or None, said)
+        return Rejoined(method, summed(end.divergent_bytes for end in done.values()), kept or None, said)
 
     async def _named(self, word: Callable[[str, ReplicationDriver], Awaitable[T]]) -> dict[str, T]:
         """A word said to every part at the same time; the first error, when all have ended."""

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sites.errors import SitesTrouble
 from sites.replication.deadline import Deadline
@@ -49,19 +50,21 @@ it.
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """One stretch of log that only one side has, with its last record."""
+    """One stretch of log that only one side has, with its last record; `committed`: when the first and the
+    last transaction in it ended, by that server's clock."""
 
     leg: Leg
     records: int
     commits: int
     end_bytes: int
     last_segment: str
+    committed: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
     """What only this side has. `rewindable` is False where two promotions took the same timeline number:
-    pg_rewind takes them for one."""
+    pg_rewind takes them for one. `span_seconds`: from its first transaction to its last."""
 
     at_bytes: int
     timeline: int
@@ -69,6 +72,7 @@ class Divergence:
     bytes: int
     commits: int | None
     rewindable: bool = True
+    span_seconds: float | None = None
 
     @property
     def text(self) -> str:
@@ -123,7 +127,13 @@ async def compare(
         bytes=size,
         commits=sum(tail.commits for tail in tails),
         rewindable=rewindable,
+        span_seconds=_span_seconds(tails),
     )
+
+
+def _span_seconds(tails: list[Tail]) -> float | None:
+    times = [time for tail in tails for time in tail.committed]
+    return (max(times) - min(times)).total_seconds() if times else None
 
 
 async def save(
@@ -166,13 +176,22 @@ async def _tails(server: Server, control: Control, fork: Fork, deadline: Deadlin
     if not said.yes("tool"):
         return None
     tails = []
-    for leg, line in zip(fork.legs, said.get("leg").split("\n"), strict=True):
+    lines = zip(fork.legs, said.get("leg").split("\n"), said.get("when").split("\n"), strict=True)
+    for leg, line, when in lines:
         _, records, commits, last, total = line.split(":")
         if records != "0":
             end = parse_lsn(last) + int(total)
             name = segment_name(leg.timeline, end - 1, control.segment_bytes)
-            tails.append(Tail(leg, int(records), int(commits), end, name))
+            tails.append(Tail(leg, int(records), int(commits), end, name, _times(when)))
     return tails
+
+
+def _times(when: str) -> tuple[datetime, ...]:
+    """`first|last`; none where there is no transaction, or its time cannot be read."""
+    try:
+        return tuple(datetime.fromisoformat(f"{time}+00:00") for time in when.split("|") if time)
+    except ValueError:
+        return ()
 
 
 def _words(leg: Leg) -> str:

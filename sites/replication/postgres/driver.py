@@ -412,6 +412,7 @@ def sample_of(service: str, site: str, taken_at_ns: int, row: Any) -> Sample:
             synchronous=row["synchronous"],
             system_id=system_id,
             timeline=row["writing_on"],
+            version=row["version"],
         )
     timeline = row["received_tli"] or max(row["control_timeline"], row["log_timeline"] or 0)
     replayed = row["replayed"] or 0
@@ -428,6 +429,7 @@ def sample_of(service: str, site: str, taken_at_ns: int, row: Any) -> Sample:
         streaming=row["receiver"] == "streaming",
         system_id=system_id,
         timeline=timeline,
+        version=row["version"],
     )
 
 

@@ -39,6 +39,9 @@ STREAM_PATIENCE_SECONDS = 20.0
 REFUSED_PATIENCE_SECONDS = 3.0
 
 
+NOTHING_APART = Divergence(at_bytes=0, timeline=0, tails=(), bytes=0, commits=0)
+
+
 class NotStreaming(DriverTrouble):
     """The standby runs and does not receive from its primary."""
 
@@ -77,13 +80,15 @@ class Rejoining:
         said = await server.host.run("inspect", timeout_seconds=deadline.left())
         control = parse_control(said.text)
         if said.yes("rewinding"):
-            return await self._copied(server, source, deadline, "an earlier rewind was interrupted", 0, None)
+            return await self._copied(
+                server, source, deadline, "an earlier rewind was interrupted", None, None
+            )
         found, saved_at = await self._saved(server, source, control, said, deadline)
         if found is None:
             return await self._followed(server, source, control, deadline)
         if not found.rewindable:
             why = f"{found.text}; both sides took timeline {found.timeline}"
-            return await self._copied(server, source, deadline, why, found.bytes, saved_at)
+            return await self._copied(server, source, deadline, why, found, saved_at)
         return await self._rewound(server, source, found, saved_at, deadline)
 
     async def rebuild(self, server: Server, primary: Server, *, timeout_seconds: float) -> Rejoined:
@@ -98,7 +103,7 @@ class Rejoining:
                 f"{server.name} accepts writes; it is not copied over. Fence or close it first"
             )
         await self._ready_source(source, server.site, deadline)
-        return await self._copied(server, source, deadline, "ordered", 0, None)
+        return await self._copied(server, source, deadline, "ordered", None, None)
 
     # --- asking ---------------------------------------------------------------------------------------
 
@@ -206,7 +211,7 @@ class Rejoining:
         except NotStreaming as error:
             # Its history is in order, so what it needs is gone from the primary. A server that does not even
             # start is another matter, which no copy would cure.
-            return await self._copied(server, source, deadline, str(error), 0, None)
+            return await self._copied(server, source, deadline, str(error), NOTHING_APART, None)
         return Rejoined("follow", 0, None, f"stopped as {control.state!r}, not diverged; {how}")
 
     async def _rewound(
@@ -231,9 +236,16 @@ class Rejoining:
             raise
         except DriverTrouble as error:
             log.warning("rewind_failed", service=self._service, site=server.site, error=str(error))
-            return await self._copied(server, source, deadline, str(error), found.bytes, saved_at)
+            return await self._copied(server, source, deadline, str(error), found, saved_at)
         recovered = "; recovered from a crash first" if said.yes("recovered") else ""
-        return Rejoined("rewind", found.bytes, saved_at, f"{found.text}{recovered}; {how}")
+        return Rejoined(
+            "rewind",
+            found.bytes,
+            saved_at,
+            f"{found.text}{recovered}; {how}",
+            found.commits,
+            found.span_seconds,
+        )
 
     async def _copied(
         self,
@@ -241,9 +253,10 @@ class Rejoining:
         source: Primary,
         deadline: Deadline,
         why: str,
-        divergent_bytes: int,
+        found: Divergence | None,
         saved_at: str | None,
     ) -> Rejoined:
+        """`found`: what only this side has; None: nobody has looked."""
         row = await source.server.link.ask(sql.TABLESPACES, timeout_seconds=ASK_SECONDS)
         if row["others"]:
             raise DriverTrouble(
@@ -266,7 +279,11 @@ class Rejoining:
         how = await self._started(server, source, deadline)
         aside = said.get("aside")
         where = f"; the old data are in {aside}" if aside else ""
-        return Rejoined("rebuild", divergent_bytes, saved_at or aside or None, f"{why}; {how}{where}")
+        said_so = f"{why}; {how}{where}"
+        if found is None:
+            return Rejoined("rebuild", None, saved_at or aside or None, said_so)
+        kept = saved_at or aside or None
+        return Rejoined("rebuild", found.bytes, kept, said_so, found.commits, found.span_seconds)
 
     def _standby_values(self, server: Server, source: Primary) -> dict[str, str | int]:
         return {

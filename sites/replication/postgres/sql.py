@@ -217,6 +217,7 @@ select control.system_identifier::text as system_id,
        case when r.recovering and w.received_tli is null
             then (select max(('x' || substr(name, 1, 8))::bit(32)::int)
                     from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$') end as log_timeline,
+       split_part(current_setting('server_version'), ' ', 1) as version,
        current_setting('synchronous_standby_names') <> ''
            and current_setting('synchronous_commit') not in ('off', 'local') as synchronous
   from pg_control_system() control, pg_control_checkpoint() checkpoint, pg_control_recovery() recovery,

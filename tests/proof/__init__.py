@@ -1,0 +1,1 @@
+"""What is proven of runs: times, losses, what was tested, reports."""
