@@ -75,12 +75,18 @@ def _renamed(expr: str, new: str, old: str) -> str:
 
 
 def _burns(rate: float, short: str, long: str) -> str:
-    name = "service:twinsite_rpo_burn_rate:avg"
+    name = "service:twinsite_rpo_burn_rate:of"
     return f"{name}{short} > {rate:g} and on (service) {name}{long} > {rate:g}"
 
 
-_DOWN = _awake('twinsite_reach_finding{finding="site down"}')
-DARK = f"max by (site) ({_renamed(_DOWN, 'site', 'about')})"
+DARK = "site:twinsite_dark:max"
+_DOWN = _renamed(_awake('twinsite_reach_finding{finding="site down"}'), "site", "about")
+_OWN = _renamed("twinsite_turn_age_seconds", "site", "observer")
+# A site's lease by the word of the other one, which hears the store; what a site says of itself is no proof.
+_OVER = (
+    f"(({_awake('twinsite_lease_remaining_seconds')} == 0) unless on (site, observer) {_OWN})"
+    " and on (observer) (twinsite_store_answer_age_seconds < <<15>>)"
+)
 _DATA = 'max by (site) (twinsite_site_info{kind="data"})'
 _WITNESS = 'max by (site) (twinsite_site_info{kind="witness"})'
 _REACHED = f"max by (site) ({_renamed(_awake('twinsite_reachable'), 'site', 'to_site')}) == 1"
@@ -93,6 +99,12 @@ _BOUND = "service:twinsite_replication_lag_bound_seconds:min"
 
 RECORDINGS: tuple[Recording, ...] = (
     Recording(AWAKE, "twinsite_turn_age_seconds < <<15>>", "controllers that complete their turns"),
+    Recording(
+        DARK,
+        f"clamp_max(count by (site) (({_DOWN}) or ({_OVER})), 1)",
+        "1 for a site that nobody reaches, or whose right to act has run out by the other one's word; absent "
+        "for one that is not dark",
+    ),
     Recording(
         _BOUND,
         f"min by (service, from_site, to_site) ("
@@ -125,8 +137,11 @@ RECORDINGS: tuple[Recording, ...] = (
     ),
     *(
         Recording(
-            f"service:twinsite_rpo_burn_rate:avg{window}",
-            f"avg_over_time(service:twinsite_rpo_exceeded:bool[<<{seconds}>>s]) / {BUDGET:g}",
+            f"service:twinsite_rpo_burn_rate:of{window}",
+            # Of the whole window, be it filled yet or not: how often is sampled is seen by the last five
+            # minutes.
+            f"sum_over_time(service:twinsite_rpo_exceeded:bool[<<{seconds}>>s]) / on (service)"
+            f" ({seconds // 300 * BUDGET:g} * count_over_time(service:twinsite_protected:max[<<300>>s]))",
             f"how many times too fast the error budget of the recovery point was used in the last {window}",
         )
         for window, seconds in BURN_WINDOWS.items()
@@ -169,7 +184,7 @@ _REPLICATION = AlertGroup(
             Owner.DATABASES,
             "min by (service, from_site, to_site) ("
             + _awake("twinsite_replication_sample_age_seconds")
-            + f") > <<60>> unless on () ({DARK} == 1)",
+            + f") > <<60>> unless on () ({DARK})",
             60,
             "Nobody knows how far {{ $labels.to_site }} is behind for {{ $labels.service }}",
             "No controller has measured the lag for over a minute. A move now would be refused "
@@ -212,11 +227,12 @@ _SITES = AlertGroup(
             "TwinsiteSiteDark",
             Severity.CRITICAL,
             Owner.ON_CALL,
-            f"{DARK} == 1 and on (site) {_DATA}",
+            f"{DARK} and on (site) {_DATA}",
             30,
-            "{{ $labels.site }} is dark: nobody reaches it, and it gives no sign of life",
-            "Neither the other site nor the witness reaches it, and it is not heard through the store. "
-            "Automatic services move by themselves; the others wait for a person.",
+            "{{ $labels.site }} is dark: its right to act has run out, or nobody reaches it",
+            "It has not renewed its lease, by the word of the other site, which hears the store; or neither "
+            "that one nor the witness reaches it. Its automatic services move by themselves; the others wait "
+            "for a person.",
             "Type `twinsite status` at the other site, and follow your first failover.",
             "first-failover.md",
         ),
@@ -325,6 +341,29 @@ _SERVICES = AlertGroup(
             "steering-a-run.md#a-run-that-waits",
         ),
         Alert(
+            "TwinsiteMoveBeyondObjective",
+            Severity.CRITICAL,
+            Owner.ON_CALL,
+            f"min by (service, kind) ({_awake('twinsite_run_projected_within_rto')}) == 0",
+            15,
+            "The {{ $labels.kind }} of {{ $labels.service }} will take longer than its objective allows",
+            "By how long its steps have taken before, the move under way is not expected to end within the "
+            "recovery time objective, counted from when the loss was detected.",
+            "Type `twinsite runs show ID --follow`; tell whoever waits for the service.",
+            "steering-a-run.md",
+        ),
+        Alert(
+            "TwinsiteRunSlow",
+            Severity.WARNING,
+            Owner.ON_CALL,
+            f"max by (service, kind) ({_awake('twinsite_run_stalled')}) == 1",
+            60,
+            "A step of the {{ $labels.kind }} of {{ $labels.service }} takes far longer than ever",
+            "It takes more than twice as long as three times out of four before, for a minute.",
+            "Type `twinsite runs show ID --follow` to see what its commands say.",
+            "steering-a-run.md",
+        ),
+        Alert(
             "TwinsiteRunStalled",
             Severity.CRITICAL,
             Owner.ON_CALL,
@@ -373,7 +412,7 @@ _CONTROLLERS = AlertGroup(
             Owner.PLATFORM,
             f"({_DATA} unless on (site) max by (site) ("
             + _renamed("twinsite_turn_age_seconds", "site", "observer")
-            + f")) unless on (site) ({DARK} == 1)",
+            + f")) unless on (site) ({DARK})",
             60,
             "The controller at {{ $labels.site }} exports nothing",
             "The other controller knows of the site, and Prometheus gets nothing from its controller: it has "
@@ -463,6 +502,17 @@ _CONTROLLERS = AlertGroup(
             "Renew it today: `twinsite certs renew`.",
             "certificates.md#before-they-run-out",
         ),
+        Alert(
+            "TwinsiteReceiverFailing",
+            Severity.WARNING,
+            Owner.PLATFORM,
+            "max by (receiver) (twinsite_receiver_failing) == 1",
+            600,
+            "No message gets out to {{ $labels.receiver }}",
+            "Whoever is reached there is told of nothing. What waits is sent later, or by the other site.",
+            "Type `twinsite notify outbox`: it says why; then `twinsite notify test`.",
+            "paging.md#when-a-receiver-does-not-answer",
+        ),
     ),
 )
 
@@ -474,8 +524,8 @@ _STORE = AlertGroup(
             "TwinsiteStoreUnreachable",
             Severity.CRITICAL,
             Owner.PLATFORM,
-            "min by (observer) (twinsite_store_answer_age_seconds) > <<30>>",
-            0,
+            f"min by (observer) ({_awake('twinsite_store_answer_age_seconds')}) > <<15>>",
+            30,
             "{{ $labels.observer }} gets no answer from the store",
             "The site goes on by the other one's promise, or by hold. Nothing can be taken over meanwhile.",
             "Type `twinsite store status`: it says which members answer.",
@@ -487,7 +537,7 @@ _STORE = AlertGroup(
             Owner.PLATFORM,
             "(max by (site) ("
             + _renamed(_awake("twinsite_store_member_reachable"), "site", "member")
-            + f") == 0) unless on (site) ({DARK} == 1)",
+            + f") == 0) unless on (site) ({DARK})",
             60,
             "The store's member at {{ $labels.site }} is lost",
             "Nobody reaches it. The others go on; losing one more ends automatic moves.",
@@ -528,11 +578,35 @@ _DRILLS = AlertGroup(
             "TwinsiteDrillOverdue",
             Severity.WARNING,
             Owner.CONTINUITY,
-            "max by (service) (twinsite_drill_due_timestamp_seconds) < time()",
+            f"max by (service, drill, kind) ({_awake('twinsite_drill_overdue')}) == 1",
             300,
-            "The drill of {{ $labels.service }} is overdue",
-            "The time by which the service's next drill was to have succeeded has passed.",
-            "See what kept it from being done, and do it in the next window.",
+            "The drill {{ $labels.drill }} of {{ $labels.service }} is overdue",
+            "Its last success is longer ago than the estate's file allows, or there was none.",
+            "Type `twinsite drill calendar` to see what kept it from being done; do it in the next window.",
+            "monitoring.md#drills",
+        ),
+        Alert(
+            "TwinsiteDrillMissed",
+            Severity.WARNING,
+            Owner.CONTINUITY,
+            "max by (service, drill, kind) (increase(twinsite_drills_missed_total[<<3600>>s])) > 0",
+            0,
+            "The drill {{ $labels.drill }} of {{ $labels.service }} was due and nobody began it",
+            "No controller was there to begin it, or none could, within the last hour.",
+            "Find out where the controllers were; the drill is made up for where its calendar says so.",
+            "monitoring.md#drills",
+        ),
+        Alert(
+            "TwinsiteDrillLeftBehind",
+            Severity.WARNING,
+            Owner.DATABASES,
+            f"max by (service, drill, kind) ({_awake('twinsite_drill_left_behind')}) == 1"
+            f" unless on (service, drill, kind) ({_awake('twinsite_drill_running')} == 1)",
+            900,
+            "A copy that the drill {{ $labels.drill }} of {{ $labels.service }} made is still there",
+            "It was not removed for fifteen minutes after the drill: it takes room, and the drill does not "
+            "count.",
+            "Type `twinsite drill list`; what is left, and where, is on file with the drill.",
             "monitoring.md#drills",
         ),
         Alert(

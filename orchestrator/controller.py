@@ -31,8 +31,9 @@ from orchestrator.mind import NO_TROUBLE, Judgement, ServiceMind, Trouble
 from orchestrator.mover import Mover
 from orchestrator.ownership_actions import KeeperDesk
 from orchestrator.pace import Paces
+from orchestrator.paging.desk import PagingDesk
 from orchestrator.pauses import Pauses
-from orchestrator.readings import Tally
+from orchestrator.readings import DrillReading, Tally
 from orchestrator.rehearsed import Rehearsed
 from orchestrator.run_books import RunBooks
 from orchestrator.sight import Sight
@@ -45,6 +46,7 @@ from sites.model import Estate
 from sites.replication.words import ChecksSettings, ReplicationDriver
 
 if TYPE_CHECKING:
+    from orchestrator.drills.desk import DrillDesk
     from orchestrator.report_desk import ReportDesk
 
 log = structlog.get_logger(__name__)
@@ -56,12 +58,14 @@ SETTINGS_EVERY_SECONDS = 60.0
 SETTINGS_TIMEOUT_SECONDS = 20.0
 POLICY_EVERY_SECONDS = 0.5
 CLOCKS_APART_SECONDS = 60.0
-# Users are without the service, as far as is known here: from the first of these on the RTO counts.
+# Users are without the service, as far as is known here: from the first of these on the RTO counts. A site
+# that gives no sign of life is one of them, though its lease has yet to run out.
 DOWN = frozenset(
     {
         Diagnosis.CUT_OFF_FROM_CLIENTS,
         Diagnosis.HANDED_OVER,
         Diagnosis.ISOLATED,
+        Diagnosis.PEER_SILENT,
         Diagnosis.PRIMARY_CLOSED,
         Diagnosis.PRIMARY_DEAD,
         Diagnosis.PRIMARY_UNKNOWN,
@@ -150,8 +154,11 @@ class Controller:
         self.last_known = LastKnown(None)
         self.certificates: CertificateDesk | None = None
         self.store_desk: StoreDesk | None = None
+        self.paging: PagingDesk | None = None
         self.device_patrol = DevicePatrol(estate, site)
         self.report_desk: ReportDesk | None = None
+        self.drills: DrillDesk | None = None
+        self.drill_readings: Callable[[], tuple[DrillReading, ...]] = tuple
 
     # --- the turn ------------------------------------------------------------------------------------
 
@@ -276,7 +283,8 @@ class Controller:
 
     def _note_trouble(self, mind: ServiceMind, service: ServiceView, diagnosis: Diagnosis) -> None:
         """When it was detected: what its move is held against begins there. A move under way ends nothing."""
-        if diagnosis in DOWN:
+        well = diagnosis is Diagnosis.PEER_SILENT and self._serves(service)
+        if diagnosis in DOWN and not well:
             if mind.trouble.detected_unix_seconds is None:
                 record, name = service.record, service.service.name
                 primary = (record.primary or record.previous) if record is not None else None
@@ -284,6 +292,13 @@ class Controller:
                 mind.trouble = Trouble(wall_unix_seconds(), seen)
         elif diagnosis is not Diagnosis.MOVING:
             mind.trouble = NO_TROUBLE
+
+    def _serves(self, service: ServiceView) -> bool:
+        """Its primary is seen to accept writes, whatever its site's keeper says or does not say."""
+        record = service.record
+        return (
+            record is not None and record.primary is not None and service.writable_at(record.primary) is True
+        )
 
     async def _outage(self, record: RunRecord) -> float | None:
         """Of a move that this controller has carried out: as it saw the two instances."""

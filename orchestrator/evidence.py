@@ -78,7 +78,7 @@ def evidence(of: Sources) -> dict[str, Any]:
         "state": record.state,
         "outcome": record.outcome,
         "started": record.started,
-        "ended": record.ended or "not ended",
+        "ended": record.ended,
         "took": _took(of),
         "executor": record.executor_site,
         "who": record.who or UNKNOWN,
@@ -127,7 +127,9 @@ def seconds(value: float | None) -> str:
     if value < 60:
         return f"{value:.2g} s" if value < 1 else f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
 def _took(of: Sources) -> str:
@@ -149,12 +151,16 @@ def _objectives(of: Sources) -> list[dict[str, str]]:
         )
     begun = "from detection" if record.detected_unix_seconds is not None else "from the order"
     seen = "nobody saw it from both ends" if record.outage_seconds is None else seconds(record.outage_seconds)
+    drill = record.kind == Kind.DRILL
+    note = f"Database not writable, as the executing site saw it: {seen}."
+    if drill:
+        note = "A drill: the whole of it is counted, with all that it set up and removed again."
     rows = [
         {
-            "name": "Outage (RTO)",
+            "name": "Time taken (RTO)" if drill else "Outage (RTO)",
             "objective": seconds(rto),
             "actual": f"{seconds(used)} {begun} until {'verified' if ended_well else 'its end'}",
-            "note": f"Database not writable, as the executing site saw it: {seen}.",
+            "note": note,
             "verdict": verdict,
         }
     ]
@@ -163,15 +169,20 @@ def _objectives(of: Sources) -> list[dict[str, str]]:
         known = lost is not None and rpo is not None
         verdict = (KEPT if lost <= rpo else MISSED) if known else NOT_KNOWN  # type: ignore[operator]
         bound = record.loss_bound_seconds
-        if not known and bound is not None and rpo is not None and bound <= rpo and not of.loss.known:
+        told = bound is not None and rpo is not None and bound <= rpo and not of.loss.more_than_said
+        if not known and told:
             verdict = "kept, by what was said"
         rows.append(
             {
                 "name": "Data loss (RPO)",
                 "objective": seconds(rpo),
                 "actual": of.loss.words,
-                "note": f"Said when it was decided: {record.statement}"
-                + (f" Kept at {of.loss.kept_at}." if of.loss.kept_at else ""),
+                "note": f"Said when it was decided: {record.statement}."
+                + (
+                    f" What only {record.from_site} had is kept at {of.loss.kept_at}."
+                    if of.loss.kept_at
+                    else ""
+                ),
                 "verdict": verdict,
             }
         )
@@ -224,7 +235,7 @@ def _step(step: PlannedStep, found: StepProgress, of: Sources, *, critical: bool
         "title": step.title,
         "place": step.place,
         "action": step.action,
-        "state": str(found.state).replace("-", " "),
+        "state": state_words(str(found.state)),
         "failed": found.state in FAILED or found.state is StepState.IN_DOUBT,
         "undo": is_undo(step),
         "began": found.started_wall_seconds,
@@ -255,7 +266,7 @@ def _steps_of_record(of: Sources) -> list[dict[str, Any]]:
                 "title": planned.title if planned is not None else step.title or step.step,
                 "place": planned.place if planned is not None else "",
                 "action": planned.action if planned is not None else "",
-                "state": step.state.replace("-", " "),
+                "state": state_words(step.state),
                 "failed": step.state in ("failed", "timed-out", "in-doubt"),
                 "undo": step.step.startswith("undo:"),
                 "began": step.started_unix_seconds,
@@ -271,6 +282,12 @@ def _steps_of_record(of: Sources) -> list[dict[str, Any]]:
             }
         )
     return sorted(rows, key=lambda row: (row["undo"], row["number"]))
+
+
+def state_words(state: str) -> str:
+    """A step's state for people."""
+    words = {"unreachable-continued": "not reached, went on", "started": "not ended"}
+    return words.get(state, state.replace("-", " "))
 
 
 def _usual(past: Past | None) -> str:
@@ -367,7 +384,7 @@ def _overrides(of: Sources) -> list[dict[str, str]]:
                 }
             )
     for order in record.orders:
-        if order.verb in OVERRIDING:
+        if order.verb in OVERRIDING and not (order.verb == "done" and _is_peoples(of, order.step)):
             what = f"ordered: {order.verb} {order.step}".strip()
             rows.append({"at": order.at, "who": order.who, "what": what, "why": order.reason})
     return sorted(rows, key=lambda row: row["at"])
@@ -522,7 +539,7 @@ def _open_actions(of: Sources, steps: Sequence[Mapping[str, Any]]) -> list[str]:
     found += [
         f"Step {step['number']}, {step['title']}: {step['state']}."
         for step in steps
-        if step["failed"] or step["state"] in ("skipped", "unreachable continued")
+        if step["failed"] or step["state"] in ("skipped", "not reached, went on")
     ]
     found += [
         f"{row['name']}: {row['verdict']}. {row['actual']} against {row['objective']}."

@@ -7,7 +7,7 @@ it is kept. It can be made anew from the runs in the store, as far as they are t
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -32,14 +32,23 @@ MOST_RUNS = 50_000
 
 _SCHEMA = """
 CREATE TABLE runs (
-    run TEXT PRIMARY KEY, service TEXT NOT NULL, kind TEXT NOT NULL, ended REAL NOT NULL, figures TEXT NOT
-    NULL ); CREATE INDEX runs_by_end ON runs (ended); CREATE TABLE steps ( run TEXT NOT NULL, service TEXT NOT
-    NULL, step TEXT NOT NULL, ended REAL NOT NULL, seconds REAL NOT NULL ); CREATE INDEX steps_by_name ON
-    steps (service, step, ended); CREATE TABLE months ( month TEXT NOT NULL, service TEXT NOT NULL, name TEXT
-    NOT NULL, of TEXT NOT NULL, samples INTEGER NOT NULL, p50 REAL NOT NULL, p75 REAL NOT NULL, longest REAL
-    NOT NULL, PRIMARY KEY (month, service, name, of) ); CREATE TABLE horizon (ended REAL NOT NULL); INSERT
-    INTO horizon VALUES (0);
-    """
+    run TEXT PRIMARY KEY, service TEXT NOT NULL, kind TEXT NOT NULL, ended REAL NOT NULL,
+    figures TEXT NOT NULL
+);
+CREATE INDEX runs_by_end ON runs (ended);
+CREATE TABLE steps (
+    run TEXT NOT NULL, service TEXT NOT NULL, step TEXT NOT NULL, ended REAL NOT NULL, seconds REAL NOT NULL
+);
+CREATE INDEX steps_by_name ON steps (service, step, ended);
+CREATE INDEX steps_by_run ON steps (run);
+CREATE TABLE months (
+    month TEXT NOT NULL, service TEXT NOT NULL, name TEXT NOT NULL, of TEXT NOT NULL,
+    samples INTEGER NOT NULL, p50 REAL NOT NULL, p75 REAL NOT NULL, longest REAL NOT NULL,
+    PRIMARY KEY (month, service, name, of)
+);
+CREATE TABLE horizon (ended REAL NOT NULL);
+INSERT INTO horizon VALUES (0);
+"""
 _FIELDS = frozenset(field.name for field in fields(Figures))
 
 
@@ -180,12 +189,13 @@ class HistoryFile:
     def _summed(self, steps_until: float, runs_until: float, service: str | None) -> list[Month]:
         """By month, of the steps and runs that ended before; nothing is changed."""
         groups: dict[tuple[str, str, str, str], list[float]] = {}
+        only, values = ("AND service = ?", (service,)) if service else ("", ())
         for of, step, ended, seconds in self._connection.execute(
-            "SELECT service, step, ended, seconds FROM steps WHERE ended < ?", (steps_until,)
+            f"SELECT service, step, ended, seconds FROM steps WHERE ended < ? {only}", (steps_until, *values)
         ):
             groups.setdefault((_month(ended), of, step, "step"), []).append(seconds)
         for of, kind, ended, text in self._connection.execute(
-            "SELECT service, kind, ended, figures FROM runs WHERE ended < ?", (runs_until,)
+            f"SELECT service, kind, ended, figures FROM runs WHERE ended < ? {only}", (runs_until, *values)
         ):
             figures = json.loads(text)
             if figures.get("state") != "done":
@@ -197,10 +207,13 @@ class HistoryFile:
             ):
                 if figures.get(key) is not None:
                     groups.setdefault((_month(ended), of, kind, name), []).append(figures[key])
-        return [
-            Month(month, of, name, what, len(ordered), nearest_rank(ordered, 0.5), nearest_rank(ordered,
-            0.75), ordered[-1]) for (month, of, name, what), values in groups.items() if service in (None, of)
-            and (ordered := sorted(values)) ]  # fmt: skip
+        return [_month_of(key, sorted(found)) for key, found in groups.items()]
+
+
+def _month_of(key: tuple[str, str, str, str], ordered: list[float]) -> Month:
+    month, service, name, of = key
+    p50, p75 = nearest_rank(ordered, 0.5), nearest_rank(ordered, 0.75)
+    return Month(month, service, name, of, len(ordered), p50, p75, ordered[-1])
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -235,6 +248,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
         return
+    connection.execute("CREATE INDEX IF NOT EXISTS steps_by_run ON steps (run)")
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise JournalDamaged(f"{path}: its database is not sound")
 
@@ -251,11 +265,3 @@ def _month(unix_seconds: float) -> str:
 def _month_start(unix_seconds: float) -> float:
     at = datetime.fromtimestamp(max(0.0, unix_seconds), UTC)
     return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
-
-
-def as_rows(found: Iterable[Figures]) -> list[dict[str, Any]]:
-    """Figures as flat rows, for tables: without what a table has no room for."""
-    return [
-        {key: value for key, value in asdict(one).items() if key not in ("steps", "made_from")}
-        for one in found
-    ]

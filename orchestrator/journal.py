@@ -21,7 +21,7 @@ import structlog
 from orchestrator.chain import links
 from orchestrator.clock import boottime_ns, wall_unix_seconds
 from orchestrator.journal_file import Reserve, WriterLock, errors_named, opened
-from orchestrator.journal_tables import EVENTS_KEPT, RUNS_KEPT, JournalEvent, Tables
+from orchestrator.journal_tables import EVENTS_KEPT, RUNS_KEPT, Counted, JournalEvent, Tables
 from runbooks.errors import JournalFull, JournalTrouble
 from runbooks.journal import INTENTS, Event, Record, RunSummary
 
@@ -137,6 +137,16 @@ class SqliteJournal:
         return await self._in_thread(
             lambda: self._tables.events(most, service=service, kind=kind, after=after, before=before)
         )
+
+    # -- what is counted ----------------------------------------------------------------------------
+
+    async def add_counts(self, counted: Sequence[Counted]) -> None:
+        """Add to what was counted so far, durably. Raises JournalFull, JournalTrouble."""
+        await self._in_thread(lambda: self._written(lambda: self._tables.add_counts(counted), intent=True))
+
+    async def counts(self) -> Sequence[Counted]:
+        """Everything that was counted so far, by every controller that wrote this journal."""
+        return await self._in_thread(self._tables.counts)
 
     # -- in the thread ------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ what each side had accepted.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,23 @@ class JournalEvent:
     kind: str
     service: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How often something of that name and these labels came about, and how long it took together."""
+
+    what: str
+    labels: tuple[str, ...]
+    number: int
+    seconds: float = 0.0
+
+
+# Made when first needed: a journal of an older release has none, and reading one must not need room.
+_COUNTS = (
+    "CREATE TABLE IF NOT EXISTS counts (what TEXT NOT NULL, labels TEXT NOT NULL, number INTEGER NOT NULL, "
+    "seconds REAL NOT NULL, PRIMARY KEY (what, labels))"
+)
 
 
 class Tables:
@@ -182,6 +199,25 @@ class Tables:
                     (number - self._events_kept, *KEPT_FOR_EVER),
                 )
         return JournalEvent(number, wall_seconds, boottime_ns, kind, service, json.loads(text))
+
+    def add_counts(self, counted: Sequence[Counted]) -> None:
+        """Add to what was counted so far. These outlive the runs and decisions that they count."""
+        with transaction(self._connection):
+            self._connection.execute(_COUNTS)
+            self._connection.executemany(
+                "INSERT INTO counts (what, labels, number, seconds) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (what, labels) DO UPDATE SET number = number + excluded.number, "
+                "seconds = seconds + excluded.seconds",
+                [(one.what, json.dumps(one.labels), one.number, one.seconds) for one in counted],
+            )
+
+    def counts(self) -> tuple[Counted, ...]:
+        """Everything that was counted so far."""
+        there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'counts'"
+        if self._connection.execute(there).fetchone() is None:
+            return ()
+        rows = self._connection.execute("SELECT what, labels, number, seconds FROM counts")
+        return tuple(Counted(what, tuple(json.loads(labels)), n, s) for what, labels, n, s in rows)
 
     def events(
         self, limit: int, *, service: str | None, kind: str | None, after: int | None, before: int | None

@@ -18,8 +18,9 @@ from orchestrator.errors import OrchestratorTrouble
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.readings import Readings
 
-TAKE_EVERY_NS = 10**9
-FRESH_NS = 1_500_000_000
+TAKE_EVERY_NS = 2 * 10**9
+FRESH_NS = 5 * 10**9  # older than this only where no turns come, or the machine is overloaded
+AGAIN_NS = 500_000_000
 NOBODY_SCRAPES_NS = 120 * 10**9
 END_SECONDS = 5.0
 
@@ -36,6 +37,7 @@ class MetricsPage:
         self._taken_at_ns = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         # The thread's own:
+        self._rendering = asyncio.Lock()
         self._body = b""
         self._rendered_at_ns = 0
         self._asked_at_ns = 0
@@ -96,20 +98,25 @@ class MetricsPage:
         await runner.cleanup()
 
     def _ahead(self) -> None:
-        """Render before anybody asks, unless nobody has asked for long."""
-        if boottime_ns() - self._asked_at_ns < NOBODY_SCRAPES_NS:
-            self._render()
+        """Render before anybody asks, unless nobody has asked for long, or it is being done."""
+        if boottime_ns() - self._asked_at_ns < NOBODY_SCRAPES_NS and not self._rendering.locked():
+            task = asyncio.ensure_future(self._render())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    def _render(self) -> None:
-        now_ns = boottime_ns()
-        if self._readings is not None:
-            self._body = render(self._readings, now_ns=now_ns)
+    async def _render(self) -> None:
+        """In a thread beside this one, so that what is there can be handed out meanwhile."""
+        async with self._rendering:
+            now_ns = boottime_ns()
+            shown = self._readings
+            if shown is None or now_ns - self._rendered_at_ns < AGAIN_NS:
+                return
+            self._body = await asyncio.to_thread(render, shown, now_ns=now_ns)
             self._rendered_at_ns = now_ns
 
     async def _show(self, request: web.Request) -> web.Response:
         self._asked_at_ns = boottime_ns()
         if self._asked_at_ns - self._rendered_at_ns > FRESH_NS:
-            self._render()
+            await self._render()
         if not self._body:
             return web.Response(status=503, text="no turn has been completed yet\n")
         return web.Response(body=self._body, headers={"Content-Type": CONTENT_TYPE})

@@ -332,25 +332,25 @@ _ACTING = MetricGroup(
         _counter(
             "decisions_total",
             "service decision code",
-            lambda r, _: ((tuple(key), count) for key, count in r.counts.decisions.items()),
+            lambda r, _: ((key.labels, count) for key, count in r.counts.decisions.items()),
             "Decisions taken, the ones not to act included, by the reason's code.",
         ),
         _counter(
             "refusals_total",
             "service code",
-            lambda r, _: ((tuple(key), count) for key, count in r.counts.refusals.items()),
+            lambda r, _: ((key.labels, count) for key, count in r.counts.refusals.items()),
             "Moves refused, by the reason's code.",
         ),
         _summary(
             "run_duration_seconds",
             "service kind outcome",
-            lambda r, _: ((tuple(key), durations) for key, durations in r.counts.runs.items()),
+            lambda r, _: ((key.labels, durations) for key, durations in r.counts.runs.items()),
             "Runs that ended: how many, and how long they took together.",
         ),
         _summary(
             "step_duration_seconds",
             "service step outcome",
-            lambda r, _: ((tuple(key), durations) for key, durations in r.counts.steps.items()),
+            lambda r, _: ((key.labels, durations) for key, durations in r.counts.steps.items()),
             "Steps of runs that ended: how many, and how long they took together.",
         ),
         _gauge(
@@ -469,13 +469,49 @@ _ACTING = MetricGroup(
             "drill_last_success_timestamp_seconds",
             "service",
             lambda r, _: (((x.service,), x.drill_last_success_unix_seconds) for x in r.services),
-            "Unix time of the service's last successful drill; absent while there has been none.",
+            "Unix time of the service's last successful drill, tabletops apart; absent without one.",
         ),
         _gauge(
-            "drill_due_timestamp_seconds",
-            "service",
-            lambda r, _: (((x.service,), x.drill_due_unix_seconds) for x in r.services),
-            "Unix time by which the service's next drill is to have succeeded; absent where none is planned.",
+            "drill_success_timestamp_seconds",
+            "service drill kind",
+            lambda r, _: (((x.service, x.drill, x.kind), x.last_success_unix_seconds) for x in r.drills),
+            "Unix time at which this drill last ended with success; absent while it never has.",
+        ),
+        _gauge(
+            "drill_success_duration_seconds",
+            "service drill kind",
+            lambda r, _: (((x.service, x.drill, x.kind), x.last_success_seconds) for x in r.drills),
+            "How long this drill took when it last ended with success.",
+        ),
+        _gauge(
+            "drill_next_due_timestamp_seconds",
+            "service drill kind",
+            lambda r, _: (((x.service, x.drill, x.kind), x.next_due_unix_seconds) for x in r.drills),
+            "Unix time at which this drill is due next, blackouts left out; absent where nothing is due.",
+        ),
+        _gauge(
+            "drill_overdue",
+            "service drill kind",
+            lambda r, _: (((x.service, x.drill, x.kind), x.overdue) for x in r.drills),
+            "1 if this drill's last success is longer ago than its `overdue_after`, 0 if not.",
+        ),
+        _gauge(
+            "drill_running",
+            "service drill kind",
+            lambda r, _: (((x.service, x.drill, x.kind), x.running) for x in r.drills),
+            "1 while this drill is under way, 0 if not.",
+        ),
+        _gauge(
+            "drill_left_behind",
+            "service drill kind",
+            lambda r, _: (((x.service, x.drill, x.kind), x.left_behind) for x in r.drills),
+            "1 while a copy that this drill made is still to be removed, 0 if not.",
+        ),
+        _counter(
+            "drills_missed_total",
+            "service drill kind",
+            lambda r, _: (((x.service, x.drill, x.kind), x.missed) for x in r.drills),
+            "Times at which this drill was due and nobody began it.",
         ),
         _gauge(
             "drill_of_todays_plan",
@@ -483,6 +519,51 @@ _ACTING = MetricGroup(
             lambda r, _: (((x.service,), x.drill_of_todays_plan) for x in r.services),
             "1 if the last successful drill was of exactly the plan that would be carried out today, 0 if "
             "that has changed since; absent while there has been none.",
+        ),
+    ),
+)
+
+_PAGING = MetricGroup(
+    "Telling people",
+    (
+        _counter(
+            "notifications_total",
+            "receiver outcome",
+            lambda r, _: (
+                ((x.receiver, outcome), count) for x in r.receivers for outcome, count in x.outcomes.items()
+            ),
+            "Messages by what became of them: `sent`, `given-up`, `dropped` (too many waited), `withdrawn` "
+            "(the other site sent it); `failed` counts single tries. Goes on over a restart.",
+        ),
+        _gauge(
+            "notifications_waiting",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.waiting) for x in r.receivers),
+            "Messages that have not got out to the receiver yet.",
+        ),
+        _gauge(
+            "notification_oldest_waiting_timestamp_seconds",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.oldest_unix_seconds) for x in r.receivers),
+            "Unix time at which the oldest message that waits was written; absent while none does.",
+        ),
+        _gauge(
+            "notification_last_sent_timestamp_seconds",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.last_sent_unix_seconds) for x in r.receivers),
+            "Unix time at which a message last got out to the receiver; absent while none has.",
+        ),
+        _gauge(
+            "receiver_failing",
+            "receiver",
+            lambda r, _: (((x.receiver,), x.troubled) for x in r.receivers),
+            "1 while the last try to send something to the receiver failed, 0 if it did not.",
+        ),
+        _gauge(
+            "pages_unacknowledged",
+            "severity",
+            lambda r, _: (((severity,), count) for severity, count in r.unacknowledged.items()),
+            "What goes on, people are told of, and nobody has acknowledged, as this controller sees it.",
         ),
     ),
 )
@@ -621,5 +702,5 @@ _ROOM = MetricGroup(
     ),
 )
 
-GROUPS = (_REPLICATION, _OWNERSHIP, _SEEING, _ACTING, _ROOM, _SELF)
+GROUPS = (_REPLICATION, _OWNERSHIP, _SEEING, _ACTING, _PAGING, _ROOM, _SELF)
 METRICS: tuple[MetricRow, ...] = tuple(row for group in GROUPS for row in group.rows)

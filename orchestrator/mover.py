@@ -68,6 +68,8 @@ NEEDS: Mapping[str, frozenset[Word]] = {
     "hand-over": frozenset({Word.CLOSE}),
     "shut-over": frozenset({Word.FENCE}),
 }
+# A drill is its owner's: the other site has to be free for the real thing.
+EXECUTED_AT_FROM = (Kind.REJOIN, Kind.DRILL)
 STAND_DOWN_SECONDS = 10.0
 BROKEN_EVENT = "broken-glass"
 GLASS_LOOKED_AT = 20
@@ -130,6 +132,7 @@ class Mover:
         self.watchers = Watchers()
         self.on_local_run: Callable[[RunRecord], None] = lambda record: None
         self.on_progress: Callable[[Progress], None] = lambda progress: None
+        self.on_notice: Callable[[Plan, str], None] = lambda plan, text: None
         self.run_record: Callable[[str], RunRecord | None] = lambda run: None
         self.what_it_leaves: Callable[[Progress, RunOutcome], Awaitable[tuple[str, ...]]] = _nothing_to_say
         self.trouble: Callable[[str], Trouble] = lambda service: NO_TROUBLE
@@ -288,7 +291,7 @@ class Mover:
             service=plan.service,
             from_site=plan.from_site,
             to_site=plan.to_site,
-            executor_site=plan.from_site if plan.kind is Kind.REJOIN else plan.to_site,
+            executor_site=plan.from_site if plan.kind in EXECUTED_AT_FROM else plan.to_site,
             executor=1,
             state="running",
             plan=json.loads(plan.to_json()),
@@ -527,6 +530,7 @@ class Mover:
     def _context(self, plan: Plan, errand: Errand) -> ActionContext:
         async def notify(text: str) -> None:
             log.warning("notice", run=plan.id, service=plan.service, text=text)
+            self.on_notice(plan, text)
 
         return ActionContext(
             estate=self._tools.estate,
@@ -574,6 +578,10 @@ class Mover:
             record = await self._known(plan.service)
             if record is None:
                 raise LostRight("who owns the service has not been known here for a lease's length")
+            if errand is not None and errand.gives_way is not None:
+                if why := errand.gives_way(record):
+                    raise LostRight(why)
+                return
             if plan.kind is Kind.REJOIN:
                 if record.primary != plan.to_site or record.epoch != plan.epoch:
                     raise LostRight(f"{record.primary} is primary at epoch {record.epoch} now")

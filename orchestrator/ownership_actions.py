@@ -51,7 +51,8 @@ class Errand:
     its statement. `loss_until_ns`: the end of the old site's lease that the statement of loss reckons with.
     `before_claim`: asked when nobody owns the service any more and it is about to be claimed; raises
     StepFailed. `restate`: publishes another statement of what is lost, and its bound. `report`: what to put
-    on file of a run that was done; its lines are published with the run."""
+    on file of a run that was done; its lines are published with the run. `gives_way`: of a drill, why it must
+    not go on any more, by who owns the service; empty when it may."""
 
     record: RunRecord
     automatic: bool = False
@@ -77,6 +78,7 @@ class Errand:
     before_claim: Callable[[], Awaitable[None]] | None = None
     restate: Callable[[str, float | None], None] | None = None
     report: Callable[[Progress], Awaitable[tuple[str, ...]]] | None = None
+    gives_way: Callable[[ServiceRecord], str] | None = None
 
 
 @dataclass(slots=True)

@@ -90,14 +90,44 @@ class Quieting:
         return _acted(request, lines)
 
     async def acknowledge(self, request: QuietRequest, who: str) -> Acted:
-        """Take note of the last unplanned move (gate 6)."""
+        """Take note of the last unplanned move (gate 6), and take on what people were told of: nobody else is
+        told of that any more. The latter needs no store."""
         if not request.reason.strip():
             raise OrderRefused("wrong-request", "an acknowledgement needs a --reason", wrong=True)
-        lines = []
-        for name in self._chosen(request):
-            await ask_keeper(self._controller, Acknowledge(service=name, who=f"{who}: {request.reason}"))
+        chosen, refused = self._to_acknowledge(request)
+        paging = self._controller.paging
+        taken = (
+            await paging.acknowledge(who, request.reason, service=request.service, site=request.site)
+            if paging is not None
+            else ()
+        )
+        lines = [f"taken on: {headline}" for headline in taken]
+        for name in chosen:
+            try:
+                await ask_keeper(self._controller, Acknowledge(service=name, who=f"{who}: {request.reason}"))
+            except OrderRefused as fault:
+                nothing = fault.refusal.code == "nothing-to-acknowledge"
+                if nothing and (taken or request.service is None):
+                    continue
+                refused = refused or fault
+                continue
             lines.append(f"{name}: the last unplanned move is acknowledged")
+        if refused is not None and not lines:
+            raise refused
+        if refused is not None:
+            said = refused.refusal
+            lines.append(f"the last unplanned move was NOT acknowledged ({said.code}): {said.message}")
         return _acted(request, lines)
+
+    def _to_acknowledge(self, request: QuietRequest) -> tuple[list[str], OrderRefused | None]:
+        """The services whose last move is meant, or why that is not known: what people were told of can be
+        taken on all the same."""
+        try:
+            return self._chosen(request), None
+        except OrderRefused as refused:
+            if refused.wrong:
+                raise
+            return [], refused
 
 
 def _acted(request: QuietRequest, lines: list[str]) -> Acted:

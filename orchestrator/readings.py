@@ -5,16 +5,13 @@ Instants (`_ns`) are CLOCK_BOOTTIME of this controller, so that an age goes on g
 even if no further turn comes. None means unknown and leaves its series out; it is never a zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
 
 from orchestrator.core.clocks import ClockWord
 from probes.model import Verdict
 from sites.replication.words import Role
-
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +74,8 @@ class MoveReading:
 class ServiceReading:
     """One service. `primary` counts only if `owner_known`: None is then nobody, after a give-up.
     `unprotected_since_unix_seconds` is None while the service is protected, `pause_until_ns` while it is not
-    paused. `drill_due_unix_seconds`: by when its next drill is to have succeeded; `drill_of_todays_plan`:
-    whether the last one that did was of exactly what would be carried out today."""
+    paused. `drill_of_todays_plan`: whether the last successful drill was of exactly what would be carried out
+    today."""
 
     service: str
     sites: tuple[str, str]
@@ -97,10 +94,26 @@ class ServiceReading:
     protected: bool | None = None
     unprotected_since_unix_seconds: float | None = None
     drill_last_success_unix_seconds: float | None = None
-    drill_due_unix_seconds: float | None = None
     drill_of_todays_plan: bool | None = None
     last_move: MoveReading | None = None
     run_waits: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReading:
+    """One drill of the calendar, by what stands in the store of it. `next_due_unix_seconds`: as far as
+    blackouts go. `left_behind`: a copy is still to be removed."""
+
+    drill: str
+    service: str
+    kind: str
+    running: bool | None = None
+    next_due_unix_seconds: float | None = None
+    overdue: bool | None = None
+    missed: int | None = None
+    last_success_unix_seconds: float | None = None
+    last_success_seconds: float | None = None
+    left_behind: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +215,19 @@ class CertificateReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverReading:
+    """One receiver of messages. `outcomes`: what has become of them, over restarts; `troubled`: the last try
+    failed."""
+
+    receiver: str
+    waiting: int
+    troubled: bool
+    oldest_unix_seconds: float | None = None
+    last_sent_unix_seconds: float | None = None
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReading:
     """One fencing device that this site uses. `answers` None: it was not asked yet."""
 
@@ -219,40 +245,79 @@ class Durations:
     sum_seconds: float = 0.0
 
 
-class DecisionKey(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DecisionKey:
     """What decisions are counted by."""
 
     service: str
     decision: str
     code: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.decision, self.code)
 
-class RefusalKey(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class RefusalKey:
     """What refusals are counted by."""
 
     service: str
     code: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.code)
 
-class RunKey(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
     """What runs are counted by."""
 
     service: str
     kind: str
     outcome: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.kind, self.outcome)
 
-class StepKey(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class StepKey:
     """What steps are counted by."""
 
     service: str
     step: str
     outcome: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.service, self.step, self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class NotAcceptedKey:
+    """What is counted of what was not accepted."""
+
+    code: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order in which they are exported and kept."""
+        return (self.code,)
+
+
+CountKey = DecisionKey | RefusalKey | RunKey | StepKey | NotAcceptedKey
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Everything that is counted since the controller started."""
+    """Everything that is counted: since the controller started, or over all of them where it is kept."""
 
     decisions: Mapping[DecisionKey, int] = field(default_factory=dict)
     refusals: Mapping[RefusalKey, int] = field(default_factory=dict)
@@ -261,53 +326,75 @@ class Counts:
     not_accepted: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
 class Tally:
     """Counts between turns; `counts()` freezes what has been counted so far. Its size is bounded by the
-    services, codes and steps there are."""
+    services, codes and steps there are.
 
-    _decisions: dict[DecisionKey, int] = field(default_factory=dict)
-    _refusals: dict[RefusalKey, int] = field(default_factory=dict)
-    _runs: dict[RunKey, Durations] = field(default_factory=dict)
-    _steps: dict[StepKey, Durations] = field(default_factory=dict)
-    _not_accepted: dict[str, int] = field(default_factory=dict)
+    With `on_counted` somebody keeps the counts on file, and only what is there is shown, so that no counter
+    goes back when the controller is started anew: `on_counted` is called when there is something to keep,
+    `unkept` hands it over, `show` has it shown.
+    """
+
+    def __init__(self, on_counted: Callable[[], None] | None = None) -> None:
+        self._on_counted = on_counted
+        self._shown: dict[CountKey, Durations] = {}
+        self._unkept: dict[CountKey, Durations] = {}
 
     def decided(self, service: str, decision: str, code: str) -> None:
         """A decision was taken (count changes of mind, not turns)."""
-        key = DecisionKey(service, decision, code)
-        self._decisions[key] = self._decisions.get(key, 0) + 1
+        self._count(DecisionKey(service, decision, code))
 
     def refused(self, service: str, code: str) -> None:
         """Something was refused, to a person or by a gate."""
-        key = RefusalKey(service, code)
-        self._refusals[key] = self._refusals.get(key, 0) + 1
+        self._count(RefusalKey(service, code))
 
     def not_accepted(self, code: str) -> None:
         """Something from outside made no sense or was not believed, by a code of ours."""
-        self._not_accepted[code] = self._not_accepted.get(code, 0) + 1
+        self._count(NotAcceptedKey(code))
 
     def run_ended(self, service: str, kind: str, outcome: str, seconds: float) -> None:
         """A run ended."""
-        _add(self._runs, RunKey(service, kind, outcome), seconds)
+        self._count(RunKey(service, kind, outcome), seconds)
 
     def step_ended(self, service: str, step: str, outcome: str, seconds: float) -> None:
         """A step of a run ended."""
-        _add(self._steps, StepKey(service, step, outcome), seconds)
+        self._count(StepKey(service, step, outcome), seconds)
+
+    def _count(self, key: CountKey, seconds: float = 0.0) -> None:
+        once = {key: Durations(1, seconds)}
+        if self._on_counted is None:
+            self.show(once)
+            return
+        _add(self._unkept, once)
+        self._on_counted()
+
+    def unkept(self) -> dict[CountKey, Durations]:
+        """What has been counted and is not on file yet; handed over once."""
+        found, self._unkept = self._unkept, {}
+        return found
+
+    def show(self, counted: Mapping[CountKey, Durations]) -> None:
+        """Add this to what is shown."""
+        _add(self._shown, counted)
 
     def counts(self) -> Counts:
-        """What has been counted so far, as a value that will not change any more."""
+        """What is shown, as a value that will not change any more."""
+        shown = self._shown
         return Counts(
-            decisions=MappingProxyType(dict(self._decisions)),
-            refusals=MappingProxyType(dict(self._refusals)),
-            runs=MappingProxyType(dict(self._runs)),
-            steps=MappingProxyType(dict(self._steps)),
-            not_accepted=MappingProxyType(dict(self._not_accepted)),
+            decisions=MappingProxyType({k: n.count for k, n in shown.items() if isinstance(k, DecisionKey)}),
+            refusals=MappingProxyType({k: n.count for k, n in shown.items() if isinstance(k, RefusalKey)}),
+            runs=MappingProxyType({k: spent for k, spent in shown.items() if isinstance(k, RunKey)}),
+            steps=MappingProxyType({k: spent for k, spent in shown.items() if isinstance(k, StepKey)}),
+            not_accepted=MappingProxyType(
+                {k.code: n.count for k, n in shown.items() if isinstance(k, NotAcceptedKey)}
+            ),
         )
 
 
-def _add(totals: dict[Key, Durations], key: Key, seconds: float) -> None:
-    before = totals.get(key, Durations())
-    totals[key] = Durations(before.count + 1, before.sum_seconds + seconds)
+def _add(totals: dict[CountKey, Durations], counted: Mapping[CountKey, Durations]) -> None:
+    for key, spent in counted.items():
+        before = totals.get(key, Durations())
+        totals[key] = Durations(before.count + spent.count, before.sum_seconds + spent.sum_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,11 +412,14 @@ class Readings:
     services: tuple[ServiceReading, ...] = ()
     instances: tuple[InstanceReading, ...] = ()
     lags: tuple[LagReading, ...] = ()
+    drills: tuple[DrillReading, ...] = ()
     probes: tuple[ProbeReading, ...] = ()
     reaches: tuple[ReachReading, ...] = ()
     disagreements: tuple[DisagreementReading, ...] = ()
     findings: tuple[FindingReading, ...] = ()
     certificates: tuple[CertificateReading, ...] = ()
+    receivers: tuple[ReceiverReading, ...] = ()
+    unacknowledged: Mapping[str, int] = field(default_factory=dict)
     devices: tuple[DeviceReading, ...] = ()
     hosts_off: Mapping[str, int] = field(default_factory=dict)
     power_cuts: Mapping[str, int] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from orchestrator.core.capacity import Owned, headroom
 from orchestrator.core.reach import Target, findings
 from orchestrator.core.records import RunRecord
 from orchestrator.core.view import ServiceView, View
+from orchestrator.paging.desk import PagingDesk
+from orchestrator.paging.outbox import OUTCOMES
 from orchestrator.readings import (
     CertificateReading,
     DeviceReading,
@@ -25,6 +27,7 @@ from orchestrator.readings import (
     ProbeReading,
     ReachReading,
     Readings,
+    ReceiverReading,
     ServiceReading,
     SiteReading,
     StoreReading,
@@ -33,6 +36,8 @@ from orchestrator.rto_clock import clock_of
 from orchestrator.run_readings import run_readings
 from probes.model import Observation
 from runbooks.model import Kind
+from sites.drills import DrillKind
+from sites.notify import Severity
 
 _STARTED_NS = boottime_ns()
 _STARTED_UNIX_SECONDS = wall_unix_seconds()
@@ -67,6 +72,7 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
         ),
         instances=tuple(found for service in view.services for found in _instances(controller, service)),
         lags=tuple(lag for service in view.services if (lag := _lag(controller, view, service)) is not None),
+        drills=controller.drill_readings(),
         probes=tuple(_probe(seen) for seen in observations),
         reaches=_reaches(view),
         disagreements=_disagreements(controller, view),
@@ -78,6 +84,8 @@ def readings(controller: Controller, view: View, observations: tuple[Observation
             CertificateReading(identity=who, ends_unix_seconds=ends)
             for who, ends in sorted(controller.certificate_ends.items())
         ),
+        receivers=_receivers(controller.paging),
+        unacknowledged=_unacknowledged(controller.paging),
         devices=_devices(controller),
         hosts_off=Counter(host.site for host in controller.devices.off.hosts),
         power_cuts=dict(controller.devices.outcomes),
@@ -136,6 +144,27 @@ def _devices(controller: Controller) -> tuple[DeviceReading, ...]:
         DeviceReading(site=site, host=host, agent=agent, answers=said)
         for (site, host, agent), said in answers.items()
     )
+
+
+def _receivers(paging: PagingDesk | None) -> tuple[ReceiverReading, ...]:
+    return tuple(
+        ReceiverReading(
+            receiver=name,
+            waiting=len(one.waiting),
+            troubled=one.trouble is not None,
+            oldest_unix_seconds=one.waiting[0].written_at if one.waiting else None,
+            last_sent_unix_seconds=one.counted.last_sent_at,
+            outcomes={outcome: one.counted.outcomes.get(outcome, 0) for outcome in OUTCOMES},
+        )
+        for name, one in (paging.receivers.items() if paging is not None else ())
+    )
+
+
+def _unacknowledged(paging: PagingDesk | None) -> dict[str, int]:
+    if paging is None or not paging.receivers:
+        return {}
+    open_ones = [page.event.severity for page in paging.pages if page.acknowledged is None]
+    return {str(severity): open_ones.count(severity) for severity in Severity}
 
 
 def _trusted(view: View) -> bool | None:
@@ -230,11 +259,23 @@ def _service(
         pause_ends_unix_seconds=None if left is None else wall_unix_seconds() + left,
         protected=None if watched or mind.judgement is None else since is None,
         unprotected_since_unix_seconds=None if watched else since,
-        drill_of_todays_plan=rehearsal.exactly,
+        drill_last_success_unix_seconds=_last_drill(controller, noun.name),
+        # What was never done has not changed since: that is the calendar's to complain of.
+        drill_of_todays_plan=rehearsal.exactly if rehearsal.tested is not None else None,
         last_move=_last_move(controller, runs),
         # Of the runs that are known, whichever controller carries them out.
         run_waits=None if watched else any(run.state == "waiting" for run in runs),
     )
+
+
+def _last_drill(controller: Controller, service: str) -> float | None:
+    """A tabletop drill shows that people know what to do, not that it works."""
+    ended = [
+        drill.last_success_unix_seconds
+        for drill in controller.drill_readings()
+        if drill.service == service and drill.kind != DrillKind.TABLETOP
+    ]
+    return max((each for each in ended if each is not None), default=None)
 
 
 def _last_move(controller: Controller, runs: Sequence[RunRecord]) -> MoveReading | None:

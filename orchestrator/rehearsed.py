@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator import PRODUCT
 from orchestrator.core.records import RunRecord
+from orchestrator.drills.plans import PART
 from orchestrator.eyes import Eyes
 from orchestrator.made_from import PLAN, Success, Tested, made_from, named, tested
 from orchestrator.mover import Mover
@@ -21,6 +22,7 @@ from sites.model import Estate
 
 VERSION = PRODUCT.partition(" ")[2] or PRODUCT
 DAY_SECONDS = 86_400.0
+TABLETOP_STEP = f"{PART}/look"
 NEVER = "never drilled"
 UNKNOWN = "unknown whether it was drilled"
 
@@ -157,6 +159,11 @@ class Rehearsed:
                 made_from=one.made_from,
             )
             for one in self._trend.figures
-            if one.service == service and one.to_site == to_site and one.state == "done" and one.kind in MOVES
+            if one.service == service
+            and one.to_site == to_site
+            and one.state == "done"
+            and one.kind in MOVES
+            # A tabletop drill talks a plan through and carries nothing of it out.
+            and TABLETOP_STEP not in one.steps
         ]
         return Rehearsal(known=PLAN in today, tested=tested(today, successes))

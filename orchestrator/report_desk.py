@@ -208,12 +208,18 @@ class ReportDesk:
     async def _events(self, record: RunRecord) -> Sequence[JournalEvent]:
         """Decisions and certificates about the service, from shortly before its trouble until the run
         ended."""
-        begin = record.detected_unix_seconds or record.started_unix_seconds
+        begin = (record.detected_unix_seconds or record.started_unix_seconds) - BEFORE_SECONDS
+        before = [
+            one.ended_unix_seconds
+            for one in self._controller.trend.figures
+            if one.service == record.service and one.ended_unix_seconds < record.started_unix_seconds
+        ]
+        begin = max([begin, *before])  # what was decided about the run before is in that one's report
         end = unix_seconds_of(record.ended) or wall_unix_seconds()
         found: list[JournalEvent] = []
         for kind in ("decision", "certificate"):
             found += await self._controller.journal.events(EVENTS_READ, service=record.service, kind=kind)
-        fitting = [one for one in found if begin - BEFORE_SECONDS <= one.wall_seconds <= end + 1.0]
+        fitting = [one for one in found if begin <= one.wall_seconds <= end + 1.0]
         return sorted(fitting, key=lambda event: event.number)
 
     # --- the other site -----------------------------------------------------------------------------

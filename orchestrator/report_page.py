@@ -20,7 +20,15 @@ def _template() -> "Template":
 
     loader = PackageLoader("orchestrator", "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    made.filters["when"] = when
     return made.get_template("report.html.j2")
+
+
+def when(stamp: str) -> str:
+    """A time of day as people read it; the file itself cannot know in which zone."""
+    if not stamp:
+        return "not yet"
+    return stamp.replace("T", " ", 1).removesuffix("Z") + " UTC" if stamp.endswith("Z") else stamp
 
 
 def page(evidence: Mapping[str, Any]) -> str:

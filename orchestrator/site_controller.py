@@ -18,14 +18,19 @@ from orchestrator.api.run_words import all_under_way, pace_of, stall_words
 from orchestrator.api.server import LocalApi
 from orchestrator.cabinet import Cabinet
 from orchestrator.certificate_desk import CertificateDesk
-from orchestrator.clock import boottime_ns
+from orchestrator.clock import boottime_ns, wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.messages import Ask, Reply, VotersSeen
 from orchestrator.core.records import OBSERVATIONS, RUNS, RecordUnreadable, RunRecord, decode
 from orchestrator.core.view import View
+from orchestrator.counting import keep_counts
 from orchestrator.device_patrol import DevicePatrol, LookAt, look_at
 from orchestrator.devices import CutHosts, Devices
+from orchestrator.drills.actions import with_drills
+from orchestrator.drills.desk import DrillDesk
+from orchestrator.drills.records import DRILLS
+from orchestrator.drills.telling import DrillReadings
 from orchestrator.eyes import Eyes
 from orchestrator.journal import SqliteJournal
 from orchestrator.last_known import LastKnown
@@ -37,6 +42,9 @@ from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
 from orchestrator.orders import Orders
 from orchestrator.ownership_actions import Errand, KeeperDesk, with_ownership
+from orchestrator.paging.desk import PagingDesk
+from orchestrator.paging.looking import facts_of
+from orchestrator.paging.noticing import Facts, notice
 from orchestrator.paths import controller_socket, history_path, keeper_socket, last_known_path
 from orchestrator.peer_store import PeerWord
 from orchestrator.power_orders import carried_out
@@ -106,11 +114,13 @@ class SiteController:
         """Reads every runbook that may be needed: raises RunbooksError for one that is wrong."""
         self._means = means
         self._estate, self._site = means.estate, means.site
+        self._started_ns = boottime_ns()
         self._wake = asyncio.Event()
         self._view: KeeperView | None = None
         self._view_changed = asyncio.Condition()
         self._reports: asyncio.Queue[RunRecord] = asyncio.Queue()
-        tally = self._tally = Tally()
+        self._counted = asyncio.Event()
+        tally = self._tally = Tally(self._counted.set)
         # What the keeper knows of the store counts here as well; it alone keeps it on the disk (P33).
         self._store = KnownStore(means.store, FollowedFile(means.directory / SEEN), on_break=self._on_break)
         self._starts = KeeperStarts(
@@ -190,12 +200,34 @@ class SiteController:
             store_status=means.store_status,
             peer_store=means.peer_store,
         )
+        self._orders = Orders(self.controller, self._certificates, self._store)
         own = means.estate.sites[means.site].tls
         files = CertificateFiles.of(own, means.base) if own is not None else None
         self._reports_desk = ReportDesk(self.controller, self._store, files)
         self.controller.report_desk = self._reports_desk
         mover.on_ended = self._reports_desk.seal
+        self.controller.drills = self._drills = DrillDesk(
+            self.controller,
+            self._store,
+            means.drivers,
+            lambda: self._catalogue,
+            lambda: self._orders,
+            means.transport,
+            means.base,
+        )
+        self.controller.drill_readings = DrillReadings(self._drills, wall_unix_seconds).readings
         self.controller.last_known = LastKnown(last_known_path(means.directory))
+        paging = self._paging = self.controller.paging = PagingDesk(
+            self._estate,
+            self._site,
+            means.base,
+            means.directory,
+            store=self._store,
+            journal=means.journal,
+        )
+        mover.on_notice = lambda plan, text: paging.tell(
+            notice(plan.id, plan.service, text, kind=str(plan.kind), at=wall_text())
+        )
         mover.on_local_run = self._take_run
         mover.run_record = self.controller.run_records.get
         mover.what_it_leaves = Leaving(self.controller).lines
@@ -205,6 +237,9 @@ class SiteController:
     def _tools(self, desk: KeeperDesk) -> Tools:
         means = self._means
         catalogue = with_ownership(shipped_actions(), desk)
+        catalogue = self._catalogue = with_drills(
+            catalogue, lambda call: self._drills.drawing.looked(call), lambda: self._drills.drawing.moving
+        )
         return Tools(
             estate=self._estate,
             site=self._site,
@@ -226,7 +261,7 @@ class SiteController:
 
         Raises MetricsAddressTaken.
         """
-        orders = Orders(self.controller, self._certificates, self._store)
+        orders = self._orders
         site_orders = SiteOrders(self.controller, orders, self._store)
         api = LocalApi(self.controller, orders, site_orders, self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics
@@ -248,6 +283,7 @@ class SiteController:
         store, controller = self._store, self.controller
         return (
             controller.run(),  # ended first: what a run asks for must not fail because the link has ended
+            keep_counts(self._tally, self._means.journal, self._counted),
             controller.follow_policy(),
             self._keep_keeper(),
             self._eyes.run(),
@@ -263,11 +299,18 @@ class SiteController:
                 taking_observations(self._site, self._eyes.take_outside, self._tally.not_accepted),
             ),
             follow(store, RUNS, self._on_run),
+            follow(store, DRILLS, self._drills.board.take),
+            self._drills.run(),
             self._keep_reports(),
+            self._paging.run(self._facts),
             controller.trend.run(),
             controller.books.run(),
             self._reports_desk.run(),
         )
+
+    def _facts(self, now: float, since: float) -> Facts:
+        up_seconds = (boottime_ns() - self._started_ns) / 1e9
+        return facts_of(self.controller, now=now, since=since, up_seconds=up_seconds)
 
     async def _watch_certificates(self) -> None:
         """When this site's certificates run out, now and then: they may be renewed meanwhile."""

@@ -130,18 +130,16 @@ class Progress:
         if self.undo is None and (self.failed or self.undo_wanted):
             return ()
         steps = self.plan.steps if self.undo is None else self.undo
-        passed: set[str] = set()
+        known, passed, waiting = self.steps, set[str](), list[PlannedStep]()
         for step in steps:  # by number, so that what a step needs comes before it
-            # What needs a step that was skipped before its turn waits for what that one would have waited
-            # for.
-            early = self.state(step.id) is StepState.SKIPPED and not passed.issuperset(step.needs)
-            if self.passed(step) and not early:
+            state = known[step.id].state
+            if state is StepState.WAITING:
+                waiting.append(step)
+            elif state is StepState.SKIPPED and not passed.issuperset(step.needs):
+                continue  # what needs it waits for what it would have waited for, had its turn come
+            elif self.passed(step):
                 passed.add(step.id)
-        return tuple(
-            step
-            for step in steps
-            if self.state(step.id) is StepState.WAITING and passed.issuperset(step.needs)
-        )
+        return tuple(step for step in waiting if passed.issuperset(step.needs))
 
     @property
     def started(self) -> tuple[PlannedStep, ...]:

@@ -15,6 +15,7 @@ from sites.faults import dotted, findings_of
 from sites.jumps import chain_of
 from sites.marks import Document, Finding, Trail, nearest, quoted
 from sites.model import Estate, ProbeSpec, ReplicationSpec, Service
+from sites.notify import NotifySpec
 from sites.salvage import value_at
 from sites.shape import file_keys
 
@@ -46,15 +47,22 @@ class RunbookFaults(Protocol):
     def __call__(self, name: str, *, folders: Sequence[Path]) -> Iterable[str]: ...
 
 
+class ReceiverFaults(Protocol):
+    """What is wrong with a receiver's templates and addresses, by the way to it beneath the receiver."""
+
+    def __call__(self, spec: NotifySpec, base: Path) -> Iterable[tuple[Trail, str]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogues:
-    """Who knows the settings of probes and drivers, and the runbooks; None: nobody asks, they are taken as
-    they are. `base` is the folder that paths in the file are relative to."""
+    """Who knows the settings of probes and drivers, the runbooks and the receivers; None: nobody asks, they
+    are taken as they are. `base` is the folder that paths in the file are relative to."""
 
     probes: Catalogue | None = None
     drivers: Catalogue | None = None
     probe_faults: ProbeFaults | None = None
     runbook_faults: RunbookFaults | None = None
+    receiver_faults: ReceiverFaults | None = None
     base: Path = Path()
 
 
@@ -202,6 +210,18 @@ def check_runbooks(draft: Draft, catalogues: Catalogues) -> list[Finding]:
                     first[name] = at
             findings += [Finding(at, found=message) for message in said]
     return findings
+
+
+def check_receivers(draft: Draft, catalogues: Catalogues) -> list[Finding]:
+    """What is wrong with the templates and addresses of receivers."""
+    if catalogues.receiver_faults is None:
+        return []
+    return [
+        Finding(("notify", number, *at), found=message)
+        for number, spec in enumerate(draft.estate.notify)
+        if draft.sound_within("notify", number)
+        for at, message in catalogues.receiver_faults(spec, catalogues.base)
+    ]
 
 
 def _check_model(

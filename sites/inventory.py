@@ -14,7 +14,9 @@ from sites.draft import (
     Catalogues,
     Draft,
     ProbeFaults,
+    ReceiverFaults,
     RunbookFaults,
+    check_receivers,
     check_runbooks,
     check_settings,
     named,
@@ -24,6 +26,7 @@ from sites.marks import Document, Finding, Place, read_document
 from sites.model import Estate
 from sites.reference import render_reference
 from sites.rules import check_rules
+from sites.rules_drills import calendars_are_calendars
 from sites.salvage import salvage
 from sites.schema import json_schema, render_schema
 from sites.secrets import resolve
@@ -58,6 +61,7 @@ def load_estate(
     driver_settings: Catalogue | None = None,
     probe_faults: ProbeFaults | None = None,
     runbook_faults: RunbookFaults | None = None,
+    receiver_faults: ReceiverFaults | None = None,
     resolve_secrets: bool = True,
     site: str | None = None,
 ) -> Loaded:
@@ -67,7 +71,7 @@ def load_estate(
     names and settings are taken as they are. A settings model may have `check(estate, service)`, which
     yields (path within the settings, found, expected) for what is wrong in this estate; `probe_faults` is
     asked about every probe whose settings are right in themselves, and `runbook_faults` about every runbook
-    that a service names.
+    that a service names, `receiver_faults` about every receiver of messages.
 
     With `resolve_secrets` false, secrets stay placeholders, and one that is not there is a warning: for a
     machine that was never meant to have them. With `site`, the loading controller's own, secrets beneath
@@ -78,7 +82,9 @@ def load_estate(
     document, unreadable = _open(path)
     if unreadable:
         raise EstateInvalid([unreadable])
-    catalogues = Catalogues(probe_settings, driver_settings, probe_faults, runbook_faults, path.parent)
+    catalogues = Catalogues(
+        probe_settings, driver_settings, probe_faults, runbook_faults, receiver_faults, path.parent
+    )
     estate, findings = _examine(document, path.parent, catalogues, look_up=resolve_secrets, site=site)
     faults = sorted_faults((one for one in findings if not one.warning), document, str(path))
     warnings = sorted_faults((one for one in findings if one.warning), document, str(path))
@@ -126,7 +132,8 @@ def _examine(
     if refused is not None:
         findings += findings_of(refused, document, Estate)
     if estate is not None:
-        estate, said = _check(Draft(named(estate, catalogues.drivers), data, broken), document, catalogues)
+        draft = Draft(named(estate, catalogues.drivers), data, broken)
+        estate, said = _check(draft, document, catalogues, site)
         findings += said
     # Where the text itself says nothing readable, that has been said, and nothing more can be.
     unreadable = {one.place for one in document.findings}
@@ -136,9 +143,14 @@ def _examine(
     return estate, heard
 
 
-def _check(draft: Draft, document: Document, catalogues: Catalogues) -> tuple[Estate, list[Finding]]:
+def _check(
+    draft: Draft, document: Document, catalogues: Catalogues, daemon: str | None
+) -> tuple[Estate, list[Finding]]:
     findings, settings = check_settings(draft, document, catalogues)
     findings += check_runbooks(draft, catalogues)
+    findings += check_receivers(draft, catalogues)
     broken = draft.broken | {one.trail for one in findings}
     draft = replace(draft, broken=broken, drivers=settings)
+    if daemon is None:  # one that starts must not wait for libraries that read calendars; it says so later
+        findings += calendars_are_calendars(draft, catalogues.base)
     return draft.estate, findings + check_rules(draft)

@@ -28,6 +28,9 @@ SECRET_TAGS = {"!env": "env", "!file": "file"}
 _YAML = "tag:yaml.org,2002:"
 _TEXT_TAGS = {_YAML + kind for kind in ("str", "timestamp", "value")}
 _WHOLE = re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$")
+_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]+@", re.IGNORECASE)
+# Receivers whose addresses say where, and hold no token; those of most others are nothing but a secret.
+_NO_TOKEN = re.compile(r"^(alertmanagers?|mailtos?|jsons?|xmls?|forms?|syslog|dbus)://", re.IGNORECASE)
 _SECRET_KEY = re.compile(
     r"(^|[_-])(password|passwd|passphrase|secret|secret[_-]key|api[_-]?key|(api)?token|authorization)$",
     re.IGNORECASE,
@@ -258,7 +261,7 @@ class _Walk:
             self._say(trail, "a plain value, !env NAME or !file PATH", self.texts[trail], node)
             return None
         self.texts[trail] = "nothing" if plain is None else quoted(str(node.value))
-        if plain not in (None, "") and trail and isinstance(trail[-1], str) and _SECRET_KEY.search(trail[-1]):
+        if plain not in (None, "") and _is_secret(trail, str(plain)):
             self.texts[trail] = "a secret in plain text"
             self.typed_secrets.append(trail)
             self.secret_spans.append(node)
@@ -278,6 +281,15 @@ class _Walk:
 
     def _say(self, trail: Trail, expected: str, found: str, node: yaml.Node) -> None:
         self.findings.append(Finding(trail, expected, found, place=_at(node.start_mark)))
+
+
+def _is_secret(trail: Trail, text: str) -> bool:
+    """Whether what stands there is a secret, by its key or, of a receiver's address, by what it holds."""
+    if not trail:
+        return False
+    if trail[0] == "notify" and "to" in trail:
+        return "://" in text and (_IN_URL.match(text) is not None or not _NO_TOKEN.match(text))
+    return isinstance(trail[-1], str) and _SECRET_KEY.search(trail[-1]) is not None
 
 
 def placeholder(secret: Secret) -> str:

@@ -11,14 +11,18 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from sites.blackouts import Blackout
+from sites.drills import DrillSpec
+from sites.notify import NotifySpec, named_receivers
+from sites.noun import NAME_PATTERN, Name, Noun
 from sites.quantities import AboveZeroSeconds, Bytes, Seconds
 
-NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+__all__ = ["NAME_PATTERN", "Name", "Noun"]
+
 JUMP_PATTERN = r"^[a-z][a-z0-9-]{0,62}(/[a-z][a-z0-9-]{0,62})?$"
 NO_JUMP = "none"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 OperatorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,40}$")]
 
 _FAILS_AFTER = re.compile(r"^(\d{1,3}) of (\d{1,3})$")
@@ -68,12 +72,6 @@ AbsolutePath = Annotated[str, Field(pattern=r"^(/[^/\x00-\x1f\x7f]+)+$")]
 
 SHED = "shed"
 """The purpose of a runbook that makes a service take less of its site, so that another one fits there."""
-
-
-class Noun(BaseModel):
-    """A frozen value whose unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=False)
 
 
 class FailoverPolicy(StrEnum):
@@ -550,9 +548,20 @@ class Estate(Noun):
     runbook_path: list[str] = Field(
         default_factory=list, description="folders searched for runbooks before the shipped ones"
     )
-    drills: list[dict[str, Any]] = Field(default_factory=list, description="rehearsals on a calendar")
-    notify: list[dict[str, Any]] = Field(default_factory=list, description="who is told of what")
+    drills: list[DrillSpec] = Field(default_factory=list, description="rehearsals on a calendar")
+    blackouts: dict[Name, Blackout] = Field(
+        default_factory=dict, description="when no drill begins by itself, by name"
+    )
+    notify: list[NotifySpec] = Field(default_factory=list, description="who is told of what")
+    docs_url: str | None = Field(
+        None, description="where people read these docs: links in messages begin with it"
+    )
     access: Access = Field(default_factory=lambda: Access.model_validate({}), description="who may do what")
+
+    @property
+    def receivers(self) -> dict[str, NotifySpec]:
+        """Who is told of what, by name, in the order of the list."""
+        return named_receivers(self.notify)
 
     def owner_of(self, who: str) -> str:
         """Whom `login@site` answers to; "" when nothing says so."""

@@ -29,6 +29,13 @@ SECTIONS = (
     ("objectives", "Objectives"),
     ("replication", "ReplicationSpec"),
     ("probes", "ProbeSpec"),
+    ("drills", "DrillSpec"),
+    ("checks of a drill", "DrillCheck"),
+    ("block", "DrillBlock"),
+    ("blackouts", "Blackout"),
+    ("notify", "NotifySpec"),
+    ("quiet hours", "QuietHours"),
+    ("message templates", "MessageTemplates"),
     ("access", "Access"),
     ("roles", "AccessRole"),
     ("approvals", "Approvals"),
@@ -46,7 +53,8 @@ _HEAD = """\
 - **Durations** carry their unit: `500ms`, `10s`, `5m`, `2h`, `1d`. **Sizes** too: `64MiB`, `1.5TiB`.
 - **Names** of sites, hosts and services are lower-case letters, digits and hyphens, a letter first.
 - **Secrets** are never in the file: `!env NAME` takes a variable, `!file PATH` the text of a file, relative
-  to this one, without its last line break. The controller does not start while one is missing.
+  to this one, without its last line break. The controller does not start while one is missing; those of
+  `notify` are looked up only when something is sent.
 - **Anchors** (`&name`) and aliases (`*name`) save repetition; merge keys (`<<`) are refused.
 - **Editors** with a YAML language server check while you type, if the first line is
   `# yaml-language-server: $schema=docs/sites.schema.json`. Tell the server about the tags once:

@@ -16,9 +16,11 @@ from sites.marks import Finding, Trail
 from sites.model import ProbeSpec, Service
 from sites.quantities import format_duration
 from sites.rules_doors import DOOR_RULES, is_controller, place_of
+from sites.rules_drills import DRILL_RULES
 from sites.rules_fence import FENCE_RULES
 from sites.rules_guard import GUARD_RULES
 from sites.rules_jumps import JUMP_RULES
+from sites.rules_notify import NOTIFY_RULES
 from sites.rules_policy import POLICY_RULES
 from sites.rules_timing import TIMING_RULES, is_url, stores
 
@@ -229,6 +231,8 @@ RULES: tuple[Rule, ...] = (
     *DOOR_RULES,
     *JUMP_RULES,
     *GUARD_RULES,
+    *NOTIFY_RULES,
     *FENCE_RULES,
     *POLICY_RULES,
+    *DRILL_RULES,
 )

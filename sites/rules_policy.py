@@ -80,8 +80,6 @@ def what_is_not_carried_out_is_said(draft: Draft) -> Iterator[Finding]:
             " users are sent to the new site by hand or by a runbook's step"
         )
         yield _warning(("services", steered[0], "traffic"), sentence)
-    if draft.estate.drills:
-        yield _warning(("drills",), "drills are not carried out yet: nothing in this calendar will run")
 
 
 def _hears_guards(site: Site) -> bool:

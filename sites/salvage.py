@@ -65,6 +65,8 @@ def _mend(data: Any, loc: Trail, tried: dict[Trail, int]) -> None:
     # shift; a site, host or service keeps its name, or it would seem not to exist.
     if attempt < len(_STAND_INS):
         parent[key] = copy.deepcopy(_STAND_INS[attempt])
+    elif len(loc) > 1:
+        _mend(data, loc[:-1], tried)  # nothing fits there, so what holds it goes
 
 
 def _may_go(loc: Trail, by_key: bool) -> bool:

@@ -43,6 +43,8 @@ def resolve(
 
     With `look_up` a secret that is not there is a fault. Without, every secret stays a placeholder, and
     one that is not there is a warning: this may be a machine that was never meant to have it.
+    Those of `notify` always stay placeholders, and one that is not there is a warning: they are looked up
+    when something is sent, and a site must not stand still because nobody could be told of it.
     With `site`, those that are not its own stay placeholders without a word: no site holds another's. Its
     own are those beneath it, but for the devices that switch its hosts off, which the other site uses.
     `base` is the folder where relative paths start.
@@ -56,13 +58,15 @@ def resolve(
             value = _fetch(secret, base)
         except _NotThere as error:
             found = f"{secret.text}, {error}"
-            if look_up:
+            if secret.trail[:1] == ("notify",):
+                findings.append(Finding(secret.trail, found=f"{found}; {_NOBODY_TOLD}", warning=True))
+            elif look_up:
                 findings.append(Finding(secret.trail, _WANTED[secret.source], found))
             else:
                 sentence = f"{found}; the controller will refuse to start without it"
                 findings.append(Finding(secret.trail, found=sentence, warning=True))
             continue
-        if look_up:
+        if look_up and secret.trail[:1] != ("notify",):
             _put(data, secret.trail, value)
     return data, findings
 
@@ -88,6 +92,7 @@ def _typed(trail: Trail) -> Finding:
 
 
 _TYPED = "a secret stands here in plain text; write !env NAME or !file PATH and change the secret"
+_NOBODY_TOLD = "without it this receiver is told of nothing"
 _WANTED = {"env": "a variable that is set and not empty", "file": "a text file that can be read here"}
 
 

@@ -12,6 +12,7 @@ from orchestrator.api.evidence import (
     sights,
 )
 from orchestrator.api.history_words import history_entry
+from orchestrator.api.paging_words import paging_warnings
 from orchestrator.api.power_words import power_lines, power_warnings
 from orchestrator.api.right_words import (
     approval_warnings,
@@ -126,6 +127,8 @@ def _warnings(controller: Controller, view: View) -> list[str]:
         lines += controller.certificates.unreadable_keys()
     lines += member_warnings(controller.store_status)
     lines += [line for found in controller.setting_findings.values() for line in found]
+    if controller.paging is not None:
+        lines += paging_warnings(controller.paging)
     lines += certificate_warnings(controller.certificate_ends, wall_unix_seconds())
     lines += _stalls(controller)
     if controller.trend.problem:

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.api.client import Client
+from orchestrator.api.drill_shapes import DrillList, DrillOrder
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
@@ -112,6 +114,14 @@ class Controller:
         """See Client.acknowledge."""
         return self._run(self._client.acknowledge(request))
 
+    def paging(self) -> PagingState:
+        """See Client.paging."""
+        return self._run(self._client.paging())
+
+    def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
+        """See Client.test_paging."""
+        return self._run(self._client.test_paging(request, within_seconds=within_seconds))
+
     def certify(self, request: CertifyRequest) -> CertificateStatus:
         """See Client.certify."""
         return self._run(self._client.certify(request))
@@ -132,6 +142,18 @@ class Controller:
         """See Client.reconcile."""
         return self._run(self._client.reconcile(request))
 
+    def drills(self) -> DrillList:
+        """See Client.drills."""
+        return self._run(self._client.drills())
+
+    def run_drill(self, order: DrillOrder) -> MoveAccepted:
+        """See Client.run_drill."""
+        return self._run(self._client.run_drill(order))
+
+    def abandon_drill(self, order: DrillOrder) -> MoveAccepted:
+        """See Client.abandon_drill."""
+        return self._run(self._client.abandon_drill(order))
+
     def store(self) -> StoreState:
         """See Client.store."""
         return self._run(self._client.store())
@@ -148,9 +170,13 @@ class Controller:
         """See Client.history."""
         return self._run(self._client.history(service=service, kind=kind, limit=limit))
 
-    def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+    def figures(
+        self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0, steps: bool = False
+    ) -> Figures:
         """See Client.figures."""
-        found = self._client.figures(service=service, limit=limit, since_unix_seconds=since_unix_seconds)
+        found = self._client.figures(
+            service=service, limit=limit, since_unix_seconds=since_unix_seconds, steps=steps
+        )
         return self._run(found)
 
     def report(self, run: str) -> ReportAnswer:

@@ -16,6 +16,8 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import ValidationError
 
+from orchestrator.api.drill_shapes import DrillList, DrillOrder
+from orchestrator.api.paging_shapes import PagingState, TriedReceivers, TryRequest
 from orchestrator.api.report_shapes import ChainStatus, CountersignRequest, ReportAnswer
 from orchestrator.api.shapes import (
     Acted,
@@ -182,6 +184,18 @@ class Client:
         """Write to the store what a certificate made so."""
         return await self._act("/v1/reconcile", request, Acted)
 
+    async def drills(self) -> DrillList:
+        """Every drill as it stands."""
+        return await self._read("/v1/drills", DrillList)
+
+    async def run_drill(self, order: DrillOrder) -> MoveAccepted:
+        """Begin a drill."""
+        return await self._act("/v1/drills/run", order, MoveAccepted)
+
+    async def abandon_drill(self, order: DrillOrder) -> MoveAccepted:
+        """End a drill before its end."""
+        return await self._act("/v1/drills/abandon", order, MoveAccepted)
+
     async def store(self) -> StoreState:
         """What is known of the store, and what it says."""
         return await self._ask("GET", "/v1/store", None, StoreState, ACT_DEADLINE_SECONDS, changes=False)
@@ -194,14 +208,26 @@ class Client:
         """Have exactly that count, and trust the store from now on."""
         return await self._act("/v1/store/accept", order, Acted)
 
+    async def paging(self) -> PagingState:
+        """Who is told of what, what goes on, and what waits to be sent."""
+        return await self._read("/v1/paging", PagingState)
+
+    async def test_paging(self, request: TryRequest, *, within_seconds: float) -> TriedReceivers:
+        """Send test messages, and say what came of each."""
+        path = "/v1/paging/test"
+        return await self._ask("POST", path, request, TriedReceivers, within_seconds, changes=True)
+
     async def history(self, *, service: str = "", kind: str = "", limit: int = 50) -> History:
         """What is on file, newest first."""
         asked = f"limit={limit}&service={quote(service, safe='')}&kind={quote(kind, safe='')}"
         return await self._read(f"/v1/history?{asked}", History)
 
-    async def figures(self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0) -> Figures:
+    async def figures(
+        self, *, service: str = "", limit: int = 50, since_unix_seconds: int = 0, steps: bool = False
+    ) -> Figures:
         """Past runs and months."""
         asked = f"limit={limit}&service={quote(service, safe='')}&since={since_unix_seconds}"
+        asked += f"&steps={int(steps)}"
         return await self._read(f"/v1/figures?{asked}", Figures)
 
     async def report(self, run: str) -> ReportAnswer:

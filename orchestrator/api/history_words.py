@@ -93,6 +93,15 @@ def _store_accepted(data: Mapping[str, Any]) -> str:
     )
 
 
+def _message(data: Mapping[str, Any]) -> str:
+    late = f" after {data['tries']} tries" if int(data.get("tries") or 0) > 1 else ""
+    return f"{data.get('receiver')} ({data.get('reason')}): {data.get('title')}: {data.get('outcome')}{late}"
+
+
+def _acknowledged(data: Mapping[str, Any]) -> str:
+    return f"{data.get('who')} acknowledged {', '.join(data.get('events') or [])}: {data.get('reason')}"
+
+
 def _loss(data: Mapping[str, Any]) -> str:
     kept = f"; kept at {data['kept_at']}" if data.get("kept_at") else ""
     return f"{data.get('run')}: {data.get('words')}{kept}"
@@ -109,10 +118,46 @@ def _sealed(data: Mapping[str, Any]) -> str:
     return f"{data.get('run')}: {data.get('records')} records, chained to {str(data.get('head'))[:16]}"
 
 
+def _drill_began(data: Mapping[str, Any]) -> str:
+    ordered = f"by {data.get('who')}: {data.get('why')}"
+    return f"the drill {data.get('drill')!r} began as run {data.get('run')}, {ordered}"
+
+
+def _drill_refused(data: Mapping[str, Any]) -> str:
+    return f"the drill {data.get('drill')!r} was not begun ({data.get('code')}): {data.get('why')}"
+
+
+def _drill_missed(data: Mapping[str, Any]) -> str:
+    then = "; it is to be made up for" if data.get("to_be_made_up_for") else ""
+    why = f"({data.get('code')}): {data.get('why')}"
+    return f"the drill {data.get('drill')!r}, due {data.get('at')}, was missed {why}{then}"
+
+
+def _drill_ended(data: Mapping[str, Any]) -> str:
+    why = f": {data['why']}" if data.get("why") else ""
+    return f"the drill {data.get('drill')!r}, run {data.get('run')}, ended: {data.get('outcome')}{why}"
+
+
+def _drill_cleaned(data: Mapping[str, Any]) -> str:
+    return f"cleaned up after the drill {data.get('drill')!r} at {data.get('site')}: {data.get('how')}"
+
+
+def _drill_not_cleaned(data: Mapping[str, Any]) -> str:
+    return f"NOT cleaned up after the drill {data.get('drill')!r} at {data.get('site')}: {data.get('why')}"
+
+
 _WORDS = {
+    "message": _message,
+    "acknowledged": _acknowledged,
     "loss-reconciled": _loss,
     "step-stalled": _stalled,
     "run-sealed": _sealed,
+    "drill-began": _drill_began,
+    "drill-refused": _drill_refused,
+    "drill-missed": _drill_missed,
+    "drill-ended": _drill_ended,
+    "drill-cleaned": _drill_cleaned,
+    "drill-not-cleaned": _drill_not_cleaned,
     "decision": _decision,
     "certificate": _certificate,
     "certificate-approved": _approved,

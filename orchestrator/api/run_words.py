@@ -168,8 +168,8 @@ def rehearsal_status(found: Rehearsal) -> RehearsalStatus:
     )
 
 
-def run_figures(of: Figures) -> RunFigures:
-    """One past run."""
+def run_figures(of: Figures, *, steps: bool) -> RunFigures:
+    """One past run; the durations of its steps only where they are asked for: there are many."""
     return RunFigures(
         run=of.run,
         service=of.service,
@@ -193,7 +193,7 @@ def run_figures(of: Figures) -> RunFigures:
         lost_seconds=of.lost_seconds,
         lost_bytes=of.lost_bytes,
         loss=of.loss_words,
-        steps=dict(of.steps),
+        steps=dict(of.steps) if steps else {},
     )
 
 

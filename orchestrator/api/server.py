@@ -18,8 +18,11 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api import answers
+from orchestrator.api.drill_shapes import DrillOrder
 from orchestrator.api.history_words import history_entry
 from orchestrator.api.output_stream import output_of
+from orchestrator.api.paging_shapes import TryRequest
+from orchestrator.api.paging_words import paging_state, tested
 from orchestrator.api.report_shapes import CountersignRequest
 from orchestrator.api.run_words import month_figures, run_figures, with_proof
 from orchestrator.api.shapes import (
@@ -29,6 +32,7 @@ from orchestrator.api.shapes import (
     CertifyRequest,
     Figures,
     History,
+    MoveAccepted,
     MoveOrder,
     MoveRequest,
     QuietRequest,
@@ -40,8 +44,12 @@ from orchestrator.api.shapes import (
 )
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMoveRequest
 from orchestrator.api.store_shapes import StoreOrder, StorePlanRequest
+from orchestrator.clock import wall_unix_seconds
 from orchestrator.controller import Controller
+from orchestrator.drills.desk import DrillDesk
+from orchestrator.drills.telling import drill_list
 from orchestrator.orders import Orders
+from orchestrator.paging.desk import PagingDesk
 from orchestrator.refusing import OrderRefused
 from orchestrator.report_desk import ReportDesk
 from orchestrator.reports import on_file
@@ -125,9 +133,14 @@ class LocalApi:
                 web.post("/v1/runs/{run}/report", self._report),
                 web.get("/v1/runs/{run}/chain", self._chain),
                 web.post("/v1/countersign", self._countersign),
+                web.get("/v1/drills", self._drills),
+                web.post("/v1/drills/run", self._drill_run),
+                web.post("/v1/drills/abandon", self._drill_abandon),
                 web.get("/v1/store", self._store),
                 web.post("/v1/store/plan", self._store_plan),
                 web.post("/v1/store/accept", self._store_accept),
+                web.get("/v1/paging", self._paging),
+                web.post("/v1/paging/test", self._paging_test),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -285,11 +298,30 @@ class LocalApi:
         months = await trend.months(service=service)
         return _json(
             Figures(
-                runs=[run_figures(one) for one in found],
+                runs=[run_figures(one, steps=request.query.get("steps") == "1") for one in found],
                 months=[month_figures(one) for one in months],
                 problem=trend.problem,
             )
         )
+
+    def _drill_desk(self) -> DrillDesk:
+        desk = self._controller.drills
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller has no drills", wrong=True)
+        return desk
+
+    async def _drills(self, request: web.Request) -> web.StreamResponse:
+        return _json(drill_list(self._controller, self._drill_desk(), wall_unix_seconds()))
+
+    async def _drill_run(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, DrillOrder)
+        run = await self._drill_desk().order(asked.name, self._who(request), asked.reason)
+        return _json(MoveAccepted(run=run, message=f"the drill {asked.name!r} has begun as run {run}"))
+
+    async def _drill_abandon(self, request: web.Request) -> web.StreamResponse:
+        asked = await _body(request, DrillOrder)
+        run = await self._drill_desk().abandon(asked.name, self._who(request), asked.reason)
+        return _json(MoveAccepted(run=run, message=f"the drill {asked.name!r} is abandoned"))
 
     def _store_desk(self) -> StoreDesk:
         desk = self._controller.store_desk
@@ -307,6 +339,18 @@ class LocalApi:
     async def _store_accept(self, request: web.Request) -> web.StreamResponse:
         order = await _body(request, StoreOrder)
         return _json(await self._store_desk().accept(order, self._who(request)))
+
+    def _paging_desk(self) -> PagingDesk:
+        desk = self._controller.paging
+        if desk is None:
+            raise OrderRefused("wrong-request", "this controller tells nobody of anything", wrong=True)
+        return desk
+
+    async def _paging(self, request: web.Request) -> web.StreamResponse:
+        return _json(paging_state(self._paging_desk(), self._controller.site))
+
+    async def _paging_test(self, request: web.Request) -> web.StreamResponse:
+        return _json(await tested(self._paging_desk(), await _body(request, TryRequest)))
 
     def _who(self, request: web.Request) -> str:
         return f"{caller(request)}@{self._controller.site}"

@@ -143,7 +143,7 @@ def _refuse_unknown_names(estate: "Estate", path: Path) -> None:
         given = context.params.get(parameter.name or "")
         if not isinstance(parameter.type, NameType) or not isinstance(given, str):
             continue
-        known = estate.services if parameter.type.name == "service" else estate.sites
+        known = names_in(estate, parameter.type.name)
         if given not in known and not _stands_in(path, given):
             raise wrong(
                 f"There is no {parameter.type.name} {given!r} in {path}; there are: {', '.join(known)}. "
@@ -174,13 +174,20 @@ def _listens(place: Path) -> int:
 
 
 def names_for_completion(params: Mapping[str, Any], kind: str) -> list[str]:
-    """Names of sites or services for a shell to complete; none when the file cannot be read."""
+    """Names of sites, services or drills for a shell to complete; none when the file cannot be read."""
     try:
         estate = salvaged(estate_path(Settings(config=params.get("config"), site=None)))
     except Exception:  # noqa: BLE001 - a completion has nobody to tell
         return []
     if estate is None:
         return []
+    return names_in(estate, kind)
+
+
+def names_in(estate: "Estate", kind: str) -> list[str]:
+    """The names of the estate's services, drills or sites."""
+    if kind == "drill":
+        return [drill.name for drill in estate.drills]
     return list(estate.services if kind == "service" else estate.sites)
 
 

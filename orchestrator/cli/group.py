@@ -35,7 +35,8 @@ FILES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
             ("journal", ("journal",)),
         ),
     ),
-    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")),)),
+    ("Rehearse", (("drill", ("drill",)),)),
+    ("Quieten", (("quieten", ("pause", "resume", "acknowledge")), ("notify", ("notify",)))),
     (
         "Set up",
         (

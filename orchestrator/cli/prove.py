@@ -16,6 +16,7 @@ STORIES = (
     "controller-loss",
     "link-loss",
     "follower-loss",
+    "drill",
 )
 _JSON = click.option(
     "--json", "json_path", metavar="FILE", help="Also write the result as JSON; - prints it."
@@ -42,6 +43,17 @@ _JSON = click.option(
     metavar="MINUTES",
     help="Instead of a story: slow, lossy links and busy cores; nothing may happen.",
 )
+@click.option(
+    "--alerts",
+    is_flag=True,
+    help="Instead of a story: faults under a real Prometheus; what alerts, and when.",
+)
+@click.option(
+    "--quiet",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="With --alerts: do nothing for so long, and see that nothing alerts.",
+)
 @_JSON
 @click.pass_context
 def lab(
@@ -53,6 +65,8 @@ def lab(
     rows: str | None,
     times: int,
     soak: float | None,
+    alerts: bool,
+    quiet: float | None,
     json_path: str | None,
 ) -> None:
     """Play a story: two sites on this machine, one dies.
@@ -68,11 +82,20 @@ def lab(
       twinsite lab --story site-loss --json result.json
       twinsite lab --keep
       sudo twinsite lab --netns --rows all --times 3
+      twinsite lab --alerts
     """
     if ctx.invoked_subcommand is not None:
         return
     if (rows is not None or soak is not None) and (not netns or keep):
         raise wrong("--rows and --soak need --netns, and go without --keep: twinsite lab --netns --rows all")
+    if quiet is not None and not alerts:
+        raise wrong("--quiet goes with --alerts: twinsite lab --alerts --quiet 60")
+    if alerts and (netns or keep or gates or rows is not None or soak is not None):
+        raise wrong("--alerts goes alone, on loopback addresses: twinsite lab --alerts")
+    if alerts:
+        from orchestrator.lab.alarms import run_alarms
+
+        ctx.exit(run_alarms(json_path, quiet_minutes=quiet))
     if soak is not None:
         from orchestrator.lab.soak import run_soak
 
@@ -114,6 +137,7 @@ for _fault in lab_faults.COMMANDS:
 @click.option("--times", type=click.IntRange(1, 100), metavar="N", default=5, show_default=True,
               help="How often each story is played.")  # fmt: skip
 @click.option("--engine", is_flag=True, help="Instead: what drawing up a plan and carrying out a step cost.")
+@click.option("--scrape", is_flag=True, help="Instead: what a scrape of /metrics costs with 200 services.")
 @click.option(
     "--disk",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
@@ -122,21 +146,31 @@ for _fault in lab_faults.COMMANDS:
 )
 @_JSON
 @click.pass_context
-def bench(ctx: click.Context, times: int, engine: bool, disk: Path | None, json_path: str | None) -> None:
+def bench(
+    ctx: click.Context, times: int, engine: bool, scrape: bool, disk: Path | None, json_path: str | None
+) -> None:
     """Measure: play every story several times.
 
     Prints for each event the least, the middle and the most of the outage that clients saw. With --engine:
     how long a plan of 1,000 steps over 100 hosts takes to draw up, and what a step costs beside what it does,
-    as a multiple of a bare fsync of the same disk.
+    as a multiple of a bare fsync of the same disk. With --scrape: how long Prometheus waits for the page of
+    200 services, and how late the controller's own work is meanwhile.
 
     \b
     Examples:
       twinsite bench
       twinsite bench --times 2 --json bench.json
       twinsite bench --engine --disk /var/lib/twinsite
+      twinsite bench --scrape
     """
     if disk is not None and not engine:
         raise wrong("--disk goes with --engine: twinsite bench --engine --disk /var/lib/twinsite")
+    if engine and scrape:
+        raise wrong("--engine and --scrape measure different things: give one of them")
+    if scrape:
+        from orchestrator.scrape_bench import run_scrape_bench
+
+        ctx.exit(run_scrape_bench(json_path))
     if engine:
         from orchestrator.engine_bench import run_engine_bench
 

@@ -1,4 +1,4 @@
-"""Verbs that quieten: pause and resume automatic moves, acknowledge an unplanned one."""
+"""Verbs that quieten: pause and resume automatic moves, acknowledge what people were told of."""
 
 from typing import TYPE_CHECKING
 
@@ -80,22 +80,32 @@ def resume(
 
 
 @click.command()
-@click.argument("service", type=SERVICE)
+@click.argument("service", type=SERVICE, required=False)
+@click.option("--site", "of_site", type=SITE, metavar="SITE",
+              help="What people were told of SITE, and all services whose primary is there.")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="Everything that people were told of.")
 @reason_option("What was found; kept on file. Needed.")
 @pass_settings
-def acknowledge(settings: Settings, service: str, reason: str) -> None:
-    """Note that SERVICE's last unplanned move was looked at.
+def acknowledge(
+    settings: Settings, service: str | None, of_site: str | None, everything: bool, reason: str
+) -> None:
+    """Say that you are at it, so that nobody else is told.
 
-    Until then it does not move by itself again within `min_time_between_failovers`: a service that is
-    thrown to and fro is worse off than one that stays down until somebody looks.
+    Whoever was told of something (`twinsite notify list`) takes it on with this. Until then the next
+    receiver is told after a while, where the estate file names one.
+
+    Its last unplanned move is noted as looked at, too. Until then SERVICE does not move by itself again
+    within `min_time_between_failovers`: a service that is thrown to and fro is worse off than one that
+    stays down until somebody looks.
 
     \b
-    Example:
+    Examples:
       twinsite acknowledge ebs --reason "a disk died, replaced"
+      twinsite acknowledge --site morpeth --reason "power cut, electricians are on their way"
     """
     if not reason:
         raise wrong("acknowledge needs --reason: what was found? It is kept on file.")
-    request = _request(service, None, False, None, reason)
+    request = _request(service, of_site, everything, None, reason)
     with controller(settings) as asked:
         say(asked.acknowledge(request).lines)
 

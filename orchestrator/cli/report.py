@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.report_file import ReportFile
 
 LARGEST_FILE_BYTES = 64 << 20
-FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class _RunFirst(click.Group):

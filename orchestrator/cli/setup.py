@@ -25,6 +25,7 @@ def load_checked(path: Path, site: str | None) -> "Loaded":
 
     A secret that is not there is a fault only for the machine of `site`, which needs its own.
     """
+    from orchestrator.paging.writing import receiver_faults
     from probes.catalogue import SETTINGS as PROBES
     from probes.catalogue import faults as probe_faults
     from runbooks.faults import faults as runbook_faults
@@ -38,6 +39,7 @@ def load_checked(path: Path, site: str | None) -> "Loaded":
             driver_settings=DRIVERS,
             probe_faults=probe_faults,
             runbook_faults=runbook_faults,
+            receiver_faults=receiver_faults,
             resolve_secrets=site is not None,
             site=site,
         )
@@ -68,8 +70,9 @@ def check(settings: Settings, path: Path | None) -> None:
     """Check the estate file; every fault at once, with line and column.
 
     Also checked: the settings of each probe and driver, the rule that keeps the lease's timings safe, and
-    that every runbook named exists and is sound. Warnings do not fail the check. A secret that is not here
-    is only a warning, unless --site before the verb says that this is the machine that needs it.
+    that every runbook named exists and is sound, and so is every template of a message. Warnings do not fail
+    the check. A secret that is not here is only a warning, unless --site before the verb says that this is
+    the machine that needs it.
 
     \b
     Examples:

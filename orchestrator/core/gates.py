@@ -113,8 +113,6 @@ def standing_still(view: View, service: ServiceView, wish: Wish | None = None) -
     or it may have been overtaken: whatever is not certain ends it, and the bound grows again. For a `wish`
     that waits, until then."""
     still, record = service.still, service.record
-    if wish is not None and wish.power_off:
-        return None
     if still is None or record is None or written_until_ns(view, service, wish) != view.now_ns:
         return None
     if record.primary is None:
@@ -136,10 +134,11 @@ def still_words(view: View, still: Still) -> str:
 
 def written_until_ns(view: View, service: ServiceView, wish: Wish | None) -> int | None:
     """Until when the old primary may accept writes if this wish is carried out: a site that nobody hears from
-    may go on until its lease is over, and what it accepts meanwhile is lost too. None: not known. Where its
-    hosts are switched off first it is asked again when they are."""
+    may go on until its lease is over, and what it accepts meanwhile is lost too. None: not known."""
     record = service.record
-    if wish is None or wish.planned or wish.certified_down or wish.holder_lives or wish.power_off:
+    if wish is None or wish.planned or wish.certified_down or wish.holder_lives:
+        return view.now_ns
+    if wish.power_off and service.power.verified:
         return view.now_ns
     if record is None or record.primary != view.peer or view.keeper is None:
         return view.now_ns

@@ -12,10 +12,11 @@ from orchestrator.core.reason import Reason
 from orchestrator.core.reasons_certified import CERTIFICATES
 from orchestrator.core.reasons_decided import DECISIONS
 from orchestrator.core.reasons_devices import DEVICES
+from orchestrator.core.reasons_drills import DRILLS
 from orchestrator.core.reasons_refused import GATES, REQUESTS, RIGHT, STEERING
 from orchestrator.core.reasons_store import STORE
 
-GROUPS = (RIGHT, GATES, DEVICES, REQUESTS, STEERING, CERTIFICATES, STORE, DECISIONS)
+GROUPS = (RIGHT, GATES, DEVICES, REQUESTS, STEERING, CERTIFICATES, STORE, DRILLS, DECISIONS)
 
 REASONS: Mapping[str, Reason] = MappingProxyType(
     {reason.code: reason for group in GROUPS for reason in group.reasons}

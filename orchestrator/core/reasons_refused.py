@@ -376,8 +376,18 @@ REQUESTS = ReasonGroup(
         ),
         Reason(
             "nothing-to-acknowledge",
-            "The service has made no unplanned move that waits for somebody to look at it.",
+            "Nothing waits for somebody to look at it: no unplanned move, nothing that people were told of.",
             "Nothing to do.",
+        ),
+        Reason(
+            "nobody-to-tell",
+            "The estate file names no receiver under `notify`, so nobody is told of anything.",
+            "Name one (docs/paging.md), then `twinsite config check`, and start the controllers anew.",
+        ),
+        Reason(
+            "unknown-receiver",
+            "There is no receiver of that name under `notify` in the estate file.",
+            "`twinsite notify list` lists them all.",
         ),
         Reason(
             "not-confirmed",

@@ -36,18 +36,18 @@ def statement(view: View, service: ServiceView, wish: Wish) -> tuple[str, float 
     words = f"{before}{name} loses at most {bound:.1f} s of writes: everything {wish.from_site} wrote until "
     words += f"{age_seconds:.1f} s ago is known to be at {wish.to_site}, what came after may not be"
     left_seconds = ((written_until_ns(view, service, wish) or view.now_ns) - view.now_ns) / 1e9
-    if left_seconds > 0:
-        words += f", nor what it may accept until its lease is over, in {left_seconds:.1f} s"
     if wish.power_off and not service.power.verified:
         words += f", nor what {wish.from_site} accepts until its hosts are off; it is said again then"
+    elif left_seconds > 0:
+        words += f", nor what it may accept until its lease is over, in {left_seconds:.1f} s"
     still = standing_still(view, service, wish)
     return words + (f"; {still_words(view, still)}" if still is not None else ""), bound
 
 
 def lease_counted_ns(view: View, wish: Wish) -> int:
     """The end of the other site's lease that such a statement reckons with: a takeover that finds a later one
-    would lose more than was said. 0: a certificate says that nothing is written there any more, or that is
-    seen to before it is taken."""
+    would lose more than was said. 0: a certificate says that nothing is written there any more, or devices
+    end it, and what is lost is said anew then."""
     over_ns = view.keeper.peer_lease_over_ns if view.keeper is not None else None
     return 0 if wish.certified_down or wish.power_off or over_ns is None else over_ns
 

@@ -117,6 +117,7 @@ def estate_text(
     parts = [_HEAD.format(lease=f"{LEASE_DURATION_SECONDS:g}s", election=_ELECTION, endpoints=endpoints)]
     parts += [_SSH, *(_site(network, layout, site, certificates[site]) for site in SITES)]
     parts += [_SERVICES, *(_service(network, layout, service, programs) for service in sorted(HOME))]
+    parts += [_DRILLS, *(_DRILL.format(service=service) for service in sorted(HOME))]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -231,6 +232,7 @@ _DATA_SITE = """
     state: {state}
     hosts:                         # by role, the same names at both sites, so that runbooks work both ways
       {host}: {{address: {address}, port: {ssh}, user: {user}}}
+    capacity: {{cpu: 8, memory: 32GiB}}   # everything fits at either site
     store_member: {member}
     store:                         # this site's own certificate and user
       endpoints: [{endpoints}]
@@ -263,6 +265,15 @@ _SERVICES = """
 services:
 """
 
+_DRILLS = """
+drills:                              # begun by hand here: twinsite drill run "ebs isolated" --reason ...
+"""
+
+_DRILL = """
+  - {{name: {service} isolated, service: {service}, kind: isolated}}
+  - {{name: {service} tabletop, service: {service}, kind: tabletop}}
+"""
+
 _SERVICE = """
   {service}:
     title: {title}
@@ -275,6 +286,7 @@ _SERVICE = """
     objectives: {{rto: 30s, rpo: 10s}}
     max_data_loss: 10s
     rank: {rank}
+    load: {{cpu: 2, memory: 8GiB}}
     guard:                         # the dead man's switch on its database host: ends its processes
       state: {guard_state}
 {gate}    replication:

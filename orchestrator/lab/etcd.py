@@ -27,6 +27,7 @@ from orchestrator.store.wire import Json, Wire
 TOOLS = Path(__file__).resolve().parents[2] / ".tools"
 VERSION_WITHIN_SECONDS = 10.0
 CALL_WITHIN_SECONDS = 5.0
+SHARED = ("sites", "services", "runs", "drills")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +173,13 @@ async def configure_auth(
 ) -> None:
     """Users and roles that may write no more than they must (P13), then authentication on. May be repeated.
 
-    A data site reads everything and writes `sites/`, `services/`, `runs/` and its own observations; a
+    A data site reads everything and writes what both share, and its own observations; a
     witness reads and writes its own observations alone; `reader` (people) only reads. Raises LabTrouble
     after `timeout_seconds`, StoreMisuse when a former `root_password` was another one.
     """
     wire = Wire(namespace)
     everything = _grant(wire, "", "READ")
-    shared = [_grant(wire, f"{kind}/", "READWRITE") for kind in ("sites", "services", "runs")]
+    shared = [_grant(wire, f"{kind}/", "READWRITE") for kind in SHARED]
     roles: dict[str, list[Json]] = {"root": [], "reader": [everything]}
     for name in accounts.site_passwords:
         roles[name] = [everything, *shared, _grant(wire, f"observations/{name}", "READWRITE", exact=True)]

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from orchestrator.lab import plays_back, plays_faults, plays_gate, plays_quorum, plays_store, stories
+from orchestrator.lab import (
+    plays_back,
+    plays_faults,
+    plays_gate,
+    plays_killed,
+    plays_quorum,
+    plays_store,
+    stories,
+)
 from orchestrator.lab.acts import Story
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.estate import GUARDED
@@ -311,6 +319,13 @@ _ROWS = (
         "failover half done, controller dies",
         "the run is resumed, and done",
         plays_back.half_done,
+    ),
+    _row(
+        "killed-anywhere",
+        "failover half done, controller dies",
+        "each of ten moves ends as if nothing had been, and loses nothing",
+        plays_killed.killed_anywhere,
+        case="a planned move's controller is killed, at ten moments",
     ),
     _row(
         "old-primary-boots",

@@ -119,6 +119,10 @@ class View(Protocol):
         """The planned move."""
         ...
 
+    async def order_switchover(self, service: str, to_site: str, *, asked_at: str) -> str:
+        """The same, asked of that controller and not waited for; the run's id."""
+        ...
+
     async def last_run(self, service: str, asked_at: str, kinds: tuple[str, ...]) -> RunDetail | None:
         """The newest run."""
         ...

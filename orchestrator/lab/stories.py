@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from orchestrator.lab import acts
 from orchestrator.lab.acts import KEPT, MOVED, SERVICES, Story, go_home, other
+from orchestrator.lab.drilled import drill
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.estate import GUARDED
 from orchestrator.lab.places import DATA_SITES
@@ -185,5 +186,6 @@ STORIES: Mapping[str, Story] = MappingProxyType(
         "controller-loss": controller_loss,
         "link-loss": link_loss,
         "follower-loss": follower_loss,
+        "drill": drill,
     }
 )

@@ -164,18 +164,29 @@ class LabView:
         except (NobodyAnswers, AnswerUnreadable, Refused, WrongRequest) as fault:
             raise LabTrouble(f"the switchover of {service} to {to_site}: {fault}") from fault
 
-    async def _move(self, client: Client, service: str, to_site: str) -> RunDetail:
+    async def order_switchover(self, service: str, to_site: str, *, asked_at: str) -> str:
+        """The same, asked of that controller and not waited for; the run's id. Raises as `switchover`."""
+        try:
+            async with asyncio.timeout(RUN_WITHIN_SECONDS):
+                return await self._ordered(self._clients[asked_at], service, to_site)
+        except (TimeoutError, NobodyAnswers, AnswerUnreadable, Refused, WrongRequest) as fault:
+            raise LabTrouble(f"the switchover of {service} to {to_site}: {fault}") from fault
+
+    async def _ordered(self, client: Client, service: str, to_site: str) -> str:
         request = MoveRequest(verb="switchover", service=service, to_site=to_site, reason="lab")
         plan = await client.plan(request)
         if plan.refusal is not None:
             raise LabTrouble(f"the switchover of {service} was refused: {plan.refusal.message}")
         order = MoveOrder(run=plan.run, confirmed_site=plan.confirm_site, reason="lab")
-        accepted = await client.move(order)
+        return (await client.move(order)).run
+
+    async def _move(self, client: Client, service: str, to_site: str) -> RunDetail:
+        run = await self._ordered(client, service, to_site)
         last = None
-        async for detail in client.follow(accepted.run):
+        async for detail in client.follow(run):
             last = detail
         if last is None:
-            raise LabTrouble(f"nothing is known of the run {accepted.run}")
+            raise LabTrouble(f"nothing is known of the run {run}")
         return last
 
     async def last_run(self, service: str, asked_at: str, kinds: tuple[str, ...]) -> RunDetail | None:

@@ -654,6 +654,24 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "P28",
+        "a certificate of before the other site held need not cover what it serves",
+        "it takes hold out, and what the certificate does not speak of is served without any contact",
+        "hosts",
+        (POWER, "        if peers and name not in what.covers:\n", "        if False:\n"),
+    ),
+    _mutant(
+        "P29",
+        "the guard is told what is left of the lease, whoever relies on hold",
+        "both sites hold, the link is lost, and a healthy site is cut off",
+        "held",
+        (
+            GUARDING,
+            "            left_ns = max(left_ns, state.timing.lease_duration_ns)\n",
+            "            pass\n",
+        ),
+    ),
+    _mutant(
+        "P28",
         "devices switch off a site that renews its lease",
         "a healthy site loses its hosts to one that hears badly of it",
         "healthy",
@@ -698,24 +716,6 @@ MUTANTS: tuple[Mutant, ...] = (
             ASKS,
             "        cut_off = what.by_device and name in what.covers",
             "        cut_off = what.by_device",
-        ),
-    ),
-    _mutant(
-        "P28",
-        "a certificate of before the other site held need not cover what it serves",
-        "it takes hold out, and what the certificate does not speak of is served without any contact",
-        "hosts",
-        (POWER, "        if peers and name not in what.covers:\n", "        if False:\n"),
-    ),
-    _mutant(
-        "P29",
-        "the guard is told what is left of the lease, whoever relies on hold",
-        "both sites hold, the link is lost, and a healthy site is cut off",
-        "held",
-        (
-            GUARDING,
-            "            left_ns = max(left_ns, state.timing.lease_duration_ns)\n",
-            "            pass\n",
         ),
     ),
     _mutant(

@@ -31,14 +31,17 @@ def test_the_verbs_of_the_trade_are_there_and_nothing_that_is_not_built() -> Non
         "twinsite " + name
         for name in (
             "status", "explain", "lag", "runs", "runs show", "history", "certify", "reconcile",
+                "report", "report draw", "report verify", "report countersign",
             "runs pause", "runs resume", "runs retry", "runs skip", "runs done", "runs approve", "runs abort",
             "runs undo", "runs adopt",
             "store", "store status", "store accept", "emergency", "journal", "journal import",
             "plan", "plan switchover", "plan failover", "plan failback", "switchover", "failover", "failback",
             "pause", "resume", "acknowledge",
+            "notify", "notify test", "notify list", "notify outbox", "notify template",
             "config", "config check", "config schema", "hosts", "hosts check", "fence",
             "fence check", "runbook", "runbook check",
             "runbook graph", "runbook show",
+            "drill", "drill list", "drill calendar", "drill run", "drill abandon", "drill report",
             "driver", "driver check",
             "completion", "controller", "keeper", "witness", "guard",
             "certs", "certs init", "certs issue", "certs renew", "certs show", "certs operator",

@@ -32,24 +32,6 @@ def test_a_failover_loses_at_most_what_is_not_known_to_be_here() -> None:
     assert bound == pytest.approx(12.34)
 
 
-def test_hosts_that_are_yet_to_be_switched_off_may_accept_more_until_they_are() -> None:
-    off_first = replace(LOST_SITE, power_off=True)
-    words, bound = _said(LOST.but(safe_seconds_ago=12.34), off_first)
-    assert words.endswith("nor what y accepts until its hosts are off; it is said again then")
-    assert bound == pytest.approx(12.34)
-    words, _ = _said(LOST.but(safe_seconds_ago=12.34, device=Device.CUT), off_first)
-    assert "until its hosts are off" not in words
-
-
-def test_no_lease_and_no_proof_of_now_counts_where_hosts_are_switched_off_first() -> None:
-    """A lease does not end a manual service, and until its host is off it may write again."""
-    off_first = replace(LOST_SITE, power_off=True)
-    words, bound = _said(THEIRS.but(safe_seconds_ago=0.5, still=still(0.4)), off_first)
-    assert bound == pytest.approx(0.5)
-    assert "lease" not in words
-    assert "proof" not in words
-
-
 def test_a_failover_that_waits_for_the_lease_counts_what_may_be_accepted_until_it_is_over() -> None:
     """The old site may be cut off from us alone, and its users from nobody."""
     words, bound = _said(THEIRS.but(safe_seconds_ago=0.5))
@@ -79,7 +61,15 @@ def test_the_takeover_is_told_which_end_of_the_lease_was_counted() -> None:
     view, _ = THEIRS.see()
     assert lease_counted_ns(view, LOST_SITE) == view.now_ns + 1_000_000_000
     assert lease_counted_ns(view, replace(LOST_SITE, certified_down=True)) == 0
-    assert lease_counted_ns(view, replace(LOST_SITE, power_off=True)) == 0
+
+
+def test_hosts_that_are_yet_to_be_switched_off_may_accept_more_until_they_are() -> None:
+    off_first = replace(LOST_SITE, power_off=True)
+    words, bound = _said(LOST.but(safe_seconds_ago=12.34), off_first)
+    assert words.endswith("nor what y accepts until its hosts are off; it is said again then")
+    assert bound == pytest.approx(12.34)
+    words, _ = _said(LOST.but(safe_seconds_ago=12.34, device=Device.CUT), off_first)
+    assert "until its hosts are off" not in words
 
 
 def test_what_is_not_known_is_said_to_be_unknown() -> None:

@@ -57,6 +57,8 @@ def _of(observer: str) -> dict[str, str]:
     }
     for site in (D, M, W):
         here[s("site_info", site=site, kind="witness" if site == W else "data", **by)] = 1
+        if site != W:
+            here[s("lease_remaining_seconds", site=site, **by)] = 8
         here[s("store_member_reachable", from_site=observer, member=site, **by)] = 1
         here[s("observers_disagree", service="", site=site, **by)] = 0
         for other in {D, M, W} - {site}:
@@ -73,7 +75,10 @@ def _of(observer: str) -> dict[str, str]:
             s("protected", **about): 1,
             s("run_waiting", **about): 0,
             s("paused", **about): 0,
-            s("drill_due_timestamp_seconds", **about): 30 * DAY,
+            s("drill_overdue", drill="quarterly", kind="isolated", **about): 0,
+            s("drill_running", drill="quarterly", kind="isolated", **about): 0,
+            s("drill_left_behind", drill="quarterly", kind="isolated", **about): 0,
+            s("drills_missed_total", drill="quarterly", kind="isolated", **about): 2,
             s("drill_of_todays_plan", **about): 1,
         }
         for site in (home, standby):
@@ -119,6 +124,7 @@ def gone(observer: str) -> dict[str, str | None]:
 
 
 EBS = {"service": "ebs", "from_site": M, "to_site": D}
+DRILL = {"service": "ebs", "drill": "quarterly", "kind": "isolated"}
 DOWN = s("reach_finding", finding="site down", about=M, observer=D)
 
 CASES: tuple[Case, ...] = (
@@ -167,6 +173,13 @@ CASES: tuple[Case, ...] = (
             s("reachable", from_site=D, to_site=M, observer=D): until(1, 10, "0+0"),
             s("store_member_reachable", from_site=D, member=M, observer=D): until(1, 10, "0+0"),
         },
+        165,
+        240,
+        {"site": M},
+    ),
+    Case(
+        "TwinsiteSiteDark",
+        gone(M) | {s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0")},
         165,
         240,
         {"site": M},
@@ -238,6 +251,20 @@ CASES: tuple[Case, ...] = (
         180,
         240,
         {"service": "ebs"},
+    ),
+    Case(
+        "TwinsiteMoveBeyondObjective",
+        both("run_projected_within_rto", f"_x10 0+0x{LENGTH}", service="ebs", kind="failover"),
+        150,
+        180,
+        {"service": "ebs", "kind": "failover"},
+    ),
+    Case(
+        "TwinsiteRunSlow",
+        both("run_stalled", f"_x10 1+0x{LENGTH}", service="ebs", kind="failover"),
+        195,
+        225,
+        {"service": "ebs", "kind": "failover"},
     ),
     Case(
         "TwinsiteRunStalled",
@@ -316,10 +343,21 @@ CASES: tuple[Case, ...] = (
         value={"humanizeDuration": "2d 0h 0m 0s"},
     ),
     Case(
+        "TwinsiteReceiverFailing",
+        {s("receiver_failing", receiver="on-call", observer=D): until(0, 10, "1+0")},
+        720,
+        810,
+        {"receiver": "on-call"},
+    ),
+    Case(
         "TwinsiteStoreUnreachable",
-        {s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15")},
+        {
+            s("store_answer_age_seconds", observer=D): until(0.4, 10, "0.4+15"),
+            # What it knows of the other site is as old, and proves nothing.
+            s("lease_remaining_seconds", site=M, observer=D): until(8, 10, "0+0"),
+        },
         165,
-        240,
+        300,
         {"observer": D},
     ),
     Case(
@@ -345,12 +383,10 @@ CASES: tuple[Case, ...] = (
         {"observer": D},
         value={"humanizePercentage": "90%"},
     ),
+    Case("TwinsiteDrillOverdue", both("drill_overdue", until(0, 10, "1+0"), **DRILL), 420, 480, DRILL),
+    Case("TwinsiteDrillMissed", both("drills_missed_total", until(2, 10, "3+0"), **DRILL), 120, 300, DRILL),
     Case(
-        "TwinsiteDrillOverdue",
-        both("drill_due_timestamp_seconds", always(300), service="ebs"),
-        540,
-        660,
-        {"service": "ebs"},
+        "TwinsiteDrillLeftBehind", both("drill_left_behind", until(0, 10, "1+0"), **DRILL), 900, 1200, DRILL
     ),
     Case(
         "TwinsiteDrilledPlanChanged",

@@ -11,12 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator import readings as module
 from orchestrator import readings_of, run_readings
 from orchestrator.core.clocks import ClockWord
+from orchestrator.drills import telling
 from orchestrator.metrics import CONTENT_TYPE, render
 from orchestrator.metrics_table import METRICS, Kind
 from orchestrator.readings import (
     CertificateReading,
     DeviceReading,
     DisagreementReading,
+    DrillReading,
     FindingReading,
     HeadroomReading,
     InstanceReading,
@@ -26,6 +28,7 @@ from orchestrator.readings import (
     ProbeReading,
     ReachReading,
     Readings,
+    ReceiverReading,
     RunReading,
     ServiceReading,
     SiteReading,
@@ -57,12 +60,7 @@ SHAPES = {
     for name, shape in vars(module).items()
     if is_dataclass(shape) and (name == "Readings" or name.endswith("Reading"))
 }
-# Drills are not carried out yet.
-NOBODY_KNOWS = {
-    "ServiceReading.drill_last_success_unix_seconds",
-    "ServiceReading.drill_due_unix_seconds",
-    "ServiceReading.drill_of_todays_plan",
-}
+NOBODY_KNOWS: set[str] = set()
 
 
 def tally() -> Tally:
@@ -93,6 +91,17 @@ def known() -> Readings:
             quota_bytes=2**31,
             trusted=True,
         ),
+        receivers=(
+            ReceiverReading(
+                receiver='on "call"\n',
+                waiting=2,
+                troubled=True,
+                oldest_unix_seconds=1_800_000_000.0,
+                last_sent_unix_seconds=1_799_999_000.0,
+                outcomes={"sent": 5, "failed": 3},
+            ),
+        ),
+        unacknowledged={"critical": 1, "warning": 0, "info": 0},
         devices=(DeviceReading(site="durham", host="crm-db", agent="fence_ipmilan", answers=True),),
         hosts_off={"durham": 1},
         power_cuts={"verified": 1},
@@ -138,7 +147,6 @@ def known() -> Readings:
                 protected=False,
                 unprotected_since_unix_seconds=1_790_000_000.0,
                 drill_last_success_unix_seconds=1_780_000_000.0,
-                drill_due_unix_seconds=1_788_000_000.0,
                 drill_of_todays_plan=False,
                 last_move=MoveReading(
                     ended_unix_seconds=1_790_000_001.0,
@@ -207,6 +215,20 @@ def known() -> Readings:
             HeadroomReading(from_site="morpeth", to_site="durham", cpu_cores=-4.0, memory_bytes=64 * 2**30),
         ),
         leaders=(LeaderReading(member="durham", leads=True),),
+        drills=(
+            DrillReading(
+                drill="ebs quarterly",
+                service="ebs",
+                kind="isolated",
+                running=False,
+                next_due_unix_seconds=1.8e9,
+                overdue=True,
+                missed=2,
+                last_success_unix_seconds=1_780_000_000.0,
+                last_success_seconds=21.5,
+                left_behind=False,
+            ),
+        ),
         counts=tally().counts(),
     )
 
@@ -222,6 +244,7 @@ def unknown() -> Readings:
         services=(
             ServiceReading(service="ebs", sites=("morpeth", "durham"), rpo_seconds=60, rto_seconds=1800),
         ),
+        drills=(DrillReading(drill="ebs quarterly", service="ebs", kind="isolated"),),
         instances=(InstanceReading(service="ebs", site="durham", role=Role.UNKNOWN, sampled_at_ns=99 * S),),
         lags=(LagReading(service="ebs", from_site="durham", to_site="morpeth", sampled_at_ns=97 * S),),
         probes=(
@@ -265,7 +288,8 @@ def test_every_metric_has_a_series_when_everything_is_known() -> None:
 
 def test_everything_that_a_metric_reads_is_filled_from_what_the_controller_knows() -> None:
     filled: dict[str, set[str]] = {}
-    sources = [Path(each.__file__).read_text(encoding="utf-8") for each in (readings_of, run_readings)]
+    made_in = (readings_of, run_readings, telling)
+    sources = [Path(each.__file__ or "").read_text(encoding="utf-8") for each in made_in]
     for node in (found for source in sources for found in ast.walk(ast.parse(source))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHAPES:
             filled.setdefault(node.func.id, set()).update(word.arg for word in node.keywords if word.arg)

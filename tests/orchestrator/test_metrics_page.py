@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -65,6 +66,7 @@ async def test_a_scrape_is_answered_while_the_controllers_loop_stands_still(wher
 
 async def test_ages_go_on_growing_when_no_turn_comes(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_page, "FRESH_NS", 0)
+    monkeypatch.setattr(metrics_page, "AGAIN_NS", 0)
     page = MetricsPage()
     async with page.serving(where):
         page.take(readings())
@@ -75,15 +77,16 @@ async def test_ages_go_on_growing_when_no_turn_comes(where: str, monkeypatch: py
 async def test_what_was_rendered_ahead_is_handed_out_as_it_is(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads: list[str] = []
+    threads: list[threading.Thread] = []
     real = metrics_page.render
 
     def noted(shown: Readings, *, now_ns: int) -> bytes:
-        threads.append(threading.current_thread().name)
+        threads.append(threading.current_thread())
         return real(shown, now_ns=now_ns)
 
     monkeypatch.setattr(metrics_page, "render", noted)
     monkeypatch.setattr(metrics_page, "FRESH_NS", 10 * 10**9)
+    monkeypatch.setattr(metrics_page, "AGAIN_NS", 0)
     page = MetricsPage()
     async with page.serving(where):
         page.take(readings())
@@ -93,7 +96,33 @@ async def test_what_was_rendered_ahead_is_handed_out_as_it_is(
         before = list(threads)
         text = (await asyncio.to_thread(scraped, where))[2]
     assert turn_age(text) >= 1
-    assert threads == before == ["metrics", "metrics"]
+    assert threads == before
+    assert threading.main_thread() not in threads
+
+
+async def test_while_it_is_rendered_anew_what_is_there_is_handed_out(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, begun = threading.Event(), threading.Event()
+    real = metrics_page.render
+
+    def slow(shown: Readings, *, now_ns: int) -> bytes:
+        if shown.version == "2":
+            begun.set()
+            assert held.wait(10)
+        return real(shown, now_ns=now_ns)
+
+    monkeypatch.setattr(metrics_page, "render", slow)
+    monkeypatch.setattr(metrics_page, "AGAIN_NS", 0)
+    page = MetricsPage()
+    async with page.serving(where):
+        page.take(readings())
+        await asyncio.to_thread(scraped, where)
+        page.take(replace(readings(), version="2"))
+        assert await asyncio.to_thread(begun.wait, 10)
+        meanwhile = (await asyncio.to_thread(scraped, where))[2]
+        held.set()
+    assert 'version="1"' in meanwhile
 
 
 async def test_where_nobody_scrapes_nothing_is_rendered(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,12 +133,12 @@ async def test_where_nobody_scrapes_nothing_is_rendered(where: str, monkeypatch:
     assert not page._body
 
 
-def test_newer_readings_are_worth_while_once_a_second() -> None:
+def test_newer_readings_are_worth_while_every_two_seconds() -> None:
     page = MetricsPage()
     assert page.due(boottime_ns())
     page.take(readings())
     assert not page.due(boottime_ns())
-    assert page.due(boottime_ns() + 10**9)
+    assert page.due(boottime_ns() + 2 * 10**9)
 
 
 async def test_an_address_that_is_taken_is_named_with_what_to_do(where: str) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ def estate(
     guards: bool = False,
     devices: tuple[str, ...] = (),
     bare: tuple[str, ...] = (),
+    drills: Sequence[Mapping[str, Any]] = (),
+    blackouts: Mapping[str, Any] | None = None,
     **everywhere: Any,
 ) -> Estate:
     """Two sites and a witness. `services`: what differs from an automatic service that is at home in Durham
@@ -120,6 +122,8 @@ def estate(
                 }
                 for name, differs in (services or {"crm": {}}).items()
             },
+            "drills": list(drills),
+            "blackouts": dict(blackouts or {}),
         }
     )
 

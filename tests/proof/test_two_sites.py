@@ -3,13 +3,17 @@ rehearsal."""
 
 import pytest
 
+from orchestrator.api.drill_shapes import DrillOrder
 from orchestrator.api.shapes import MoveRequest, RunDetail
 from orchestrator.core.records import RunRecord
+from orchestrator.core.view import ServiceView
 from orchestrator.loss import EVENT as RECONCILED
+from orchestrator.report_file import taken_apart
+from orchestrator.report_verify import evidence_in
 from orchestrator.run_books import STALL_EVENT
 from runbooks.timing import past_of
 from tests.orchestrator.looking import look
-from tests.orchestrator.two_sites import DURHAM, MORPETH, Site, TwoSites, two_sites
+from tests.orchestrator.two_sites import DURHAM, MORPETH, Site, TwoSites, estate, two_sites
 
 
 async def told(site: Site, run: str) -> RunDetail:
@@ -88,7 +92,9 @@ async def test_a_move_is_the_rehearsal_of_the_next_one_until_something_changes()
     async with two_sites() as world:
         await world.until(lambda: world.steady(at=DURHAM))
         shown = await look(world.durham)
-        assert shown.metric("drill_of_todays_plan", service="crm") == 0
+        assert (
+            shown.metric("drill_of_todays_plan", service="crm") is None
+        )  # never done, so nothing has changed since
         assert shown.service().rehearsed is not None
         assert shown.service().rehearsed.words == "never drilled"
         await world.durham.move("switchover")
@@ -126,7 +132,7 @@ async def test_the_figures_of_a_run_outlive_its_controller() -> None:
         await world.until(lambda: world.morpeth.controller.trend.of(plan.run) is not None)
         async with world.morpeth.api() as client:
             await world.until(lambda: len(list(world.morpeth.controller.trend.figures)) == 2)
-            before = await client.figures(service="crm")
+            before = await client.figures(service="crm", steps=True)
         moved = next(one for one in before.runs if one.run == plan.run)
         assert {one.kind for one in before.runs} == {"switchover", "rejoin"}
         assert moved.steps["promote/database"] > 0
@@ -135,7 +141,8 @@ async def test_the_figures_of_a_run_outlive_its_controller() -> None:
         await world.morpeth.start()
         await world.until(lambda: world.steady(at=MORPETH))
         async with world.morpeth.api() as client:
-            assert (await client.figures(service="crm")).runs == before.runs
+            assert (await client.figures(service="crm", steps=True)).runs == before.runs
+            assert (await client.figures(service="crm")).runs[0].steps == {}
             found = await client.run(plan.run)
         promote = next(step for step in found.steps if step.step == "promote/database")
         assert promote.usual_seconds == pytest.approx(moved.steps["promote/database"])
@@ -175,3 +182,29 @@ STEPS = (
     "promote/database",
     "ownership/settle",
 )
+
+
+async def test_a_drill_has_its_figures_and_its_report_too() -> None:
+    drill = {"name": "weekly", "service": "crm", "kind": "isolated"}
+    async with two_sites(estate(drills=(drill,))) as world:
+        world.writer()
+        await world.until(lambda: all(each.lag_seconds is not None for each in _views(world)))
+        async with world.durham.api() as client:
+            run = (await client.run_drill(DrillOrder(name="weekly", reason="a test"))).run
+        await world.until(lambda: world.durham.controller.trend.of(run) is not None)
+        assert world.durham.controller.trend.of(run).state == "done"
+        async with world.durham.api() as client:
+            html = (await client.report(run)).html
+        told = evidence_in(taken_apart(html))
+        assert told["title"] == "crm: drill, Durham to Morpeth"
+        assert told["objectives"][0]["name"] == "Time taken (RTO)"
+        assert told["journal"]["links"], "its journal is here"
+        shown = await look(world.durham)
+        assert shown.metric("drill_of_todays_plan", service="crm") == 0
+        words = shown.service().rehearsed.words
+        assert words.startswith("drilled 0 min ago in ")
+        assert words.endswith("changed since: runbook postgres/promote (it was not part of it)")
+
+
+def _views(world: TwoSites) -> list[ServiceView]:
+    return [each for site in world.sites.values() for each in site.controller.view().services]

@@ -24,6 +24,7 @@ from sites.replication.words import (
     Standstill,
     Word,
 )
+from tests.support.fake_rehearsal import FakeCopies, FakeRehearsal
 
 LOOK_SECONDS = 0.005
 
@@ -81,6 +82,7 @@ class FakePair:
         self.doubly_writable = False
         self.kept: dict[str, list[int]] = {}
         self.unproven: set[str] = set()
+        self.copies = FakeCopies()
         self._changed = asyncio.Event()
         self._next_row = 1
 
@@ -162,6 +164,7 @@ class FakeDriver:
     def __init__(self, pair: FakePair, where: str) -> None:
         self.pair = pair
         self.where = where
+        self.rehearsal = FakeRehearsal(pair.copies)
 
     # --- what is seen ---------------------------------------------------------------------------------
 

@@ -127,7 +127,11 @@ def controller() -> Dashboard:
                 lines(
                     "Not accepted so far",
                     "Certificates, identities, messages and records that made no sense, by code.",
-                    Query(f"twinsite_not_accepted_total{{{CHOSEN}}}", "{{observer}}: {{code}}"),
+                    Query(
+                        f"sum by (observer, code) (twinsite_not_accepted_total{{{CHOSEN}}})"
+                        f" or 0 * max by (observer) (twinsite_build_info{{{CHOSEN}}})",
+                        "{{observer}}: {{code}}",
+                    ),
                     unit="short",
                     least=0,
                 ),

@@ -5,6 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from tools.grafana.kit import (
     BAD,
     GOOD,
+    MIDDLING,
     Heading,
     Panel,
     Placed,
@@ -36,18 +37,17 @@ def _against(title: str, measured: str, objective: str, promised: str) -> Panel:
 
 
 def _rehearsed() -> list[Heading | Placed]:
-    due = f"max by (service) (twinsite_drill_due_timestamp_seconds{{{S}}}) - time()"
-    ended = f'sum by (service, outcome) (twinsite_run_duration_seconds_count{{{S}, kind="drill"}})'
+    of_each = "max by (service, drill, kind)"
+    named = "{{service}}: {{drill}} ({{kind}})"
     return [
         Heading("Rehearsed"),
         Placed(since_last_drill(S), 8, 6),
         Placed(
             figures(
                 "Until the next one is due",
-                "Below zero it is overdue.",
-                Query(due, "{{service}}"),
+                "As far as blackouts go.",
+                Query(f"{of_each} (twinsite_drill_next_due_timestamp_seconds{{{S}}}) - time()", named),
                 unit="s",
-                steps=[(None, BAD), (0, GOOD)],
                 none="none planned",
             ),
             8,
@@ -68,17 +68,38 @@ def _rehearsed() -> list[Heading | Placed]:
             states(
                 "Drills",
                 "When a drill was under way.",
-                Query(f'max by (service) (twinsite_run_active{{{S}, kind="drill"}})', "{{service}}"),
-                words={1: ("drill", GOOD)},
+                Query(f"{of_each} (twinsite_drill_running{{{S}}})", named),
+                words={1: ("drill", MIDDLING), 0: ("no", GOOD)},
+            ),
+            12,
+            7,
+        ),
+        Placed(
+            states(
+                "Overdue, or not cleaned up",
+                "Whether the last success is too long ago, and whether a copy is still to be removed.",
+                Query(f"{of_each} (twinsite_drill_overdue{{{S}}})", f"{named} overdue"),
+                Query(f"{of_each} (twinsite_drill_left_behind{{{S}}})", f"{named} left behind"),
+                words={1: ("YES", BAD), 0: ("no", GOOD)},
             ),
             12,
             7,
         ),
         Placed(
             lines(
-                "Drills so far, by how they ended",
-                "As the controllers that carried them out counted them.",
-                Query(ended, "{{service}}: {{outcome}}"),
+                "How long drills took",
+                "Each drill's last success.",
+                Query(f"{of_each} (twinsite_drill_success_duration_seconds{{{S}}})", named),
+                least=0,
+            ),
+            12,
+            7,
+        ),
+        Placed(
+            lines(
+                "Missed so far",
+                "Times at which a drill was due and nobody began it.",
+                Query(f"{of_each} (twinsite_drills_missed_total{{{S}}})", named),
                 unit="short",
                 least=0,
             ),

@@ -215,7 +215,12 @@ def _annotations() -> list[Annotation]:
     return [
         Annotation("Failovers", active.format('="failover"'), "failover of {{service}}", BAD),
         Annotation("Runs", active.format('!~"failover|drill"'), "{{kind}} of {{service}}", MIDDLING),
-        Annotation("Drills", active.format('="drill"'), "drill of {{service}}", GOOD),
+        Annotation(
+            "Drills",
+            "max by (service, drill, kind) (twinsite_drill_running) == 1",
+            "{{kind}} drill {{drill}} of {{service}}",
+            GOOD,
+        ),
     ]
 
 

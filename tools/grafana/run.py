@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tools.grafana.kit import BAD, GOOD, SERVICE, SITE, Heading, Placed, Query, board, figures, lines
+from tools.grafana.kit import BAD, GOOD, SERVICE, SITE, Heading, Placed, Query, bars, board, figures, lines
 from tools.grafana.shared import CHOSEN as S
 from tools.grafana.shared import accepts_writes, lag_both_ways, primaries_by_controller, roles, runs_so_far
 
@@ -51,6 +51,24 @@ def run() -> Dashboard:
                     ),
                     unit="s",
                     none="not known",
+                ),
+                6,
+                5,
+            ),
+            Placed(
+                bars(
+                    "Used of the time that was promised",
+                    "By the move under way, from detection on; 100 % is all that the recovery time objective "
+                    "allows.",
+                    Query(
+                        f"max by (service) (twinsite_run_rto_used_seconds{{{S}}})"
+                        " / on (service) max by (service) (twinsite_objective_rto_seconds)",
+                        "{{service}}",
+                    ),
+                    unit="percentunit",
+                    steps=[(None, GOOD), (1, BAD)],
+                    least=0,
+                    most=1,
                 ),
                 6,
                 5,

@@ -148,8 +148,8 @@ def service() -> Dashboard:
                 lines(
                     "Error budget: how many times too fast it burns",
                     "One: the month's allowance lasts a month. Over an hour, and over six (dashed).",
-                    Query(f"service:twinsite_rpo_burn_rate:avg1h{{{S}}}", "{{service}} 1 h"),
-                    Query(f"service:twinsite_rpo_burn_rate:avg6h{{{S}}}", "{{service}} 6 h"),
+                    Query(f"service:twinsite_rpo_burn_rate:of1h{{{S}}}", "{{service}} 1 h"),
+                    Query(f"service:twinsite_rpo_burn_rate:of6h{{{S}}}", "{{service}} 6 h"),
                     unit="none",
                     dashed=["B"],
                 ),
@@ -201,7 +201,8 @@ def service() -> Dashboard:
                     "Refused so far",
                     "Moves that were refused, by the reason's code.",
                     Query(
-                        f"sum by (service, code) (twinsite_refusals_total{{{S}}})",
+                        f"sum by (service, code) (twinsite_refusals_total{{{S}}})"
+                        f" or 0 * max by (service) (twinsite_service_info{{{S}}})",
                         "{{service}}: {{code}}",
                     ),
                     unit="short",

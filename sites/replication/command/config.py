@@ -19,6 +19,7 @@ OLDEST_ANSWER_SECONDS = 3.0
 LONGEST_LINE = 8192
 PARTS = ("role", "position", "lag", "identity")  # what one `look` prints at once
 READING = ("look", *PARTS)
+CLONING = ("clone_room", "clone", "clone_promote", "clone_probe", "clone_remove")
 ACTING = ("prepare", "close", "fence", "promote", "start", "rejoin", "rebuild")
 # Without a `timeout` of its own. Fencing and closing also have the time that they are given by the lease.
 USUAL_SECONDS = {
@@ -29,6 +30,11 @@ USUAL_SECONDS = {
     "start": 60.0,
     "rejoin": 1800.0,
     "rebuild": 14400.0,
+    "clone_room": 10.0,
+    "clone": 3600.0,
+    "clone_promote": 60.0,
+    "clone_probe": 60.0,
+    "clone_remove": 300.0,
 }
 
 Trail = tuple[str, ...]
@@ -86,6 +92,21 @@ class CommandSettings(Part):
     start: Command | None = Field(None, description="starts a stopped instance as {{ role }}; 1m")
     rejoin: Command | None = Field(None, description="makes the old primary a standby again; 30m")
     rebuild: Command | None = Field(None, description="the same from a full copy; 4h")
+    clone_room: Command | None = Field(
+        None, description="isolated drills: status 0 when there is room for a copy; 10s"
+    )
+    clone: Command | None = Field(
+        None, description="makes a copy of the standby, and opens it where nobody else can reach it; 1h"
+    )
+    clone_promote: Command | None = Field(
+        None, description="makes the copy writable, where `clone` has not done so; 1m"
+    )
+    clone_probe: Command | None = Field(
+        None, description="status 0 when the copy works as the service would; 1m"
+    )
+    clone_remove: Command | None = Field(
+        None, description="removes the copy, whole or half made or none; status 0 when nothing is left; 5m"
+    )
     answer_within_seconds: AboveZeroSeconds = Field(
         2.0, alias="answer_within", description="longest wait for everything that is printed at one look"
     )
@@ -130,7 +151,7 @@ class CommandSettings(Part):
                     host,
                     f"a host of {site} (it has: {', '.join(sorted(known)) or 'none'})",
                 )
-        for word in (*READING, *ACTING):
+        for word in (*READING, *ACTING, *CLONING):
             command: Command | None = getattr(self, word)
             for found in faults(command.run, word) if command is not None else ():
                 yield (word, "run"), found, "a command line whose values stay what they are"

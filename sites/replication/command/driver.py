@@ -17,6 +17,7 @@ from sites.model import Estate, Service
 from sites.replication.command.answers import REJOINED_KEYS, Answer, understand_rejoined
 from sites.replication.command.config import CommandSettings
 from sites.replication.command.host import CommandFailed, Instance, instances_of, said_of
+from sites.replication.command.rehearsal import CommandRehearsal
 from sites.replication.deadline import Deadline, boottime_ns
 from sites.replication.positions import reached
 from sites.replication.words import Closed, Fenced, Position, Promoted, Rejoined, Role, Sample, Word
@@ -51,6 +52,7 @@ class CommandDriver:
         self.close_within_seconds = settings.limit_seconds("close")
         self._instances = instances_of(service, estate, settings, transport)
         self._eyes = {site: Eye() for site in self._instances}
+        self.rehearsal = CommandRehearsal(service.name, settings, self._instances)
 
     # --- what is seen ---------------------------------------------------------------------------------
 

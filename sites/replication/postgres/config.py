@@ -18,6 +18,7 @@ from sites.replication.postgres.tls import VERIFYING
 # control characters.
 AbsolutePath = Annotated[str, Field(pattern=r"^(/[^/\x00-\x1f\x7f]+)+$")]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
+LibraryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_$./-]{1,200}$")]
 
 
 def _fits_a_line(secret: SecretStr) -> SecretStr:
@@ -52,6 +53,10 @@ class Instance(Part):
     )
     log: AbsolutePath | None = Field(
         None, description="where the server's own output goes; without it, beside the data directory"
+    )
+    drill: AbsolutePath | None = Field(
+        None,
+        description="where the copy of an isolated drill goes; without it, beside the data directory",
     )
     ca: AbsolutePath | None = Field(
         None,
@@ -94,6 +99,17 @@ class PostgresSettings(Part):
     )
     rebuild_rate_bytes: Bytes | None = Field(
         None, alias="rebuild_rate", description="a full copy takes at most this much a second"
+    )
+    drill_rate_bytes: Bytes | None = Field(
+        None,
+        alias="drill_rate",
+        description="the copy of an isolated drill takes at most this much a second; without it, as "
+        "`rebuild_rate`",
+    )
+    drill_libraries: list[LibraryName] = Field(
+        default_factory=list,
+        description="`shared_preload_libraries` of that copy, where it does not start without; none that "
+        "acts by itself, such as pg_cron",
     )
     instances: dict[str, Instance] = Field(description="one server at each of the service's two sites")
 

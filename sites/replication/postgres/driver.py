@@ -32,6 +32,7 @@ from sites.replication.postgres.control import (
     position,
 )
 from sites.replication.postgres.host import GRACE_SECONDS, Values
+from sites.replication.postgres.rehearsal import PostgresRehearsal
 from sites.replication.postgres.rejoin import Rejoining, checkpoint_new_timeline, keep_slot
 from sites.replication.postgres.requirements import Finding, findings_of
 from sites.replication.postgres.server import Server, server_of
@@ -83,6 +84,7 @@ class PostgresDriver:
         }
         self._background: set[asyncio.Task[None]] = set()
         self._rejoining = Rejoining(service.name, settings)
+        self.rehearsal = PostgresRehearsal(settings, self._servers)
 
     # --- what is seen ---------------------------------------------------------------------------------
 

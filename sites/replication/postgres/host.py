@@ -20,7 +20,17 @@ from sites.restarters import Database, Looked
 from sites.transport import Completed, Transport
 
 Values = Mapping[str, str | int]
-NEEDS_FOLLOW = frozenset({"follow", "rewind", "rebuild"})
+# What a script begins with, beside `common`: words that several have.
+WORDS_OF: Mapping[str, tuple[str, ...]] = {
+    "follow": ("follow",),
+    "rewind": ("follow", "rewind"),
+    "rebuild": ("follow", "rebuild"),
+    "clone_copy": ("follow", "clone_room", "clone_copy"),
+    "clone_start": ("clone_words", "clone_start"),
+    "clone_promote": ("clone_words", "clone_promote"),
+    "clone_ask": ("clone_words", "clone_ask"),
+    "clone_remove": ("clone_words", "clone_remove"),
+}
 # What the script is given to end by itself, beyond the time that its work may take.
 GRACE_SECONDS = 3.0
 DEBIAN = "/etc/postgresql/"
@@ -69,10 +79,7 @@ def script(name: str, values: Values) -> str:
     """The shell text of one script with its values. Raises KeyError for a value that is no plain name."""
     lines = [f"{key}={shlex.quote(str(value))}" for key, value in values.items()]
     parts = ["\n".join(lines), _shell("common")]
-    if name in NEEDS_FOLLOW:
-        parts.append(_shell("follow"))
-    if name != "follow":
-        parts.append(_shell(name))
+    parts += [_shell(part) for part in WORDS_OF.get(name, (name,))]
     return "\n".join(parts)
 
 

@@ -245,5 +245,6 @@ select count(pg_drop_replication_slot(slot_name)) as dropped from pg_replication
  where slot_name = any($1::text[]) and not active
 """
 TABLESPACES = "select count(*) as others from pg_tablespace where spcname not in ('pg_default', 'pg_global')"
+SUPERUSER = "select rolname as name from pg_roles where rolsuper and rolcanlogin order by oid limit 1"
 SYNCHRONOUS_OFF = "alter system set synchronous_standby_names = ''"
 RELOAD = "select pg_reload_conf() as reloaded"

@@ -164,11 +164,11 @@ def test_anchors_save_repetition(tmp_path: Path) -> None:
 def test_words_that_yaml_would_turn_into_other_things_stay_as_written(tmp_path: Path) -> None:
     text = (
         VALID.replace("port: 5432", "port: 010").replace("  crm:", "  on:")
-        + "drills: [{at: 2026-11-23, time: 1:30}]\n"
+        + "notify: [{at: 2026-11-23, time: 1:30}]\n"
     )
     estate = load(written(tmp_path, text)).estate
     assert estate.services["on"].probes[0].settings["port"] == "010"
-    assert estate.drills == [{"at": "2026-11-23", "time": "1:30"}]
+    assert estate.notify == [{"at": "2026-11-23", "time": "1:30"}]
 
 
 def test_a_file_that_is_not_there_is_a_fault_of_the_whole_file(tmp_path: Path) -> None:

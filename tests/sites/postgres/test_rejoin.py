@@ -70,7 +70,11 @@ async def test_the_divergent_tail_is_saved_and_listed_before_the_rewind(pair: Pa
     await failed_over(pair)
     result = await rejoined(pair)
     assert result.method == "rewind", result.evidence
+    assert result.divergent_bytes is not None
     assert result.divergent_bytes > 0
+    assert result.divergent_transactions == 3
+    assert result.divergent_seconds is not None
+    assert 0.0 < result.divergent_seconds < 60.0, "from the first of the three to the last, by its own clock"
     assert "3 transactions only here" in result.evidence
     folder = assert_saved(pair, result.saved_at)
     assert (folder / "records.txt").read_text().count("desc: COMMIT") == 3
