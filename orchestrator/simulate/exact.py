@@ -398,6 +398,21 @@ def _cut_that_grows_old(
     return replace(calm, services=services, gated=frozenset(services)), deeds
 
 
+def _cut_of_who_holds(
+    random: Random, setting: Setting, begin_ns: int, end_ns: int
+) -> tuple[Setting, list[Deed]]:
+    """The witness is lost and both sites hold; y would have x switched off by itself whenever it could."""
+    lost_ns = begin_ns + random.randrange(T_NS // 2)
+    deeds = [Deed(lost_ns, "witness_lost", (60 * T_NS,))]
+    at_ns = lost_ns + 2 * T_NS
+    while at_ns < end_ns:
+        at_ns += random.randrange(T_NS // 2, 2 * T_NS)
+        deeds.append(Deed(at_ns, "power_cut", ("y", ("s",), False, True)))
+        if random.random() < 0.3:
+            deeds.append(Deed(at_ns, "part", ("x", "y", random.randrange(2 * T_NS))))
+    return setting, deeds
+
+
 def _cut_of_the_healthy(
     random: Random, setting: Setting, begin_ns: int, end_ns: int
 ) -> tuple[Setting, list[Deed]]:
@@ -448,6 +463,6 @@ EXACT: dict[tuple[str, int], Exact] = {
     ("modes", 3): _cut_of_what_lives, ("modes", 5): _cut_of_what_lives,
     ("modes", 0): _cut_that_grows_old, ("modes", 7): _cut_that_grows_old,
     ("hold", 1): _cut_of_what_holds, ("hold", 5): _cut_of_what_holds,
-    ("healthy", 3): _cut_of_the_healthy,
+    ("held", 2): _cut_of_who_holds, ("healthy", 3): _cut_of_the_healthy,
 }  # fmt: skip
 """By a family, and by which of PLACES consecutive seeds of that family."""

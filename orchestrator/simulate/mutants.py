@@ -657,7 +657,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a certificate of before the other site held need not cover what it serves",
         "it takes hold out, and what the certificate does not speak of is served without any contact",
         "hosts",
-        (ASKS, "        if peers and name not in what.covers:\n", "        if False:\n"),
+        (POWER, "        if peers and name not in what.covers:\n", "        if False:\n"),
     ),
     _mutant(
         "P29",
@@ -697,6 +697,17 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "P28",
+        "devices switch off by themselves a site that holds",
+        "both sites hold, and each would take the other for lost",
+        "held",
+        (
+            POWER,
+            '        if not what.ordered:\n            return Refuse("peer-holds"',
+            '        if False:\n            return Refuse("peer-holds"',
+        ),
+    ),
+    _mutant(
+        "P28",
         "a verified cut counts for services that it does not cover",
         "the host of a manual service was left on, and nothing else ends it",
         "modes",
@@ -705,17 +716,6 @@ MUTANTS: tuple[Mutant, ...] = (
             ASKS,
             "        cut_off = what.by_device and name in what.covers",
             "        cut_off = what.by_device",
-        ),
-    ),
-    _mutant(
-        "P28",
-        "a verified cut counts for ever",
-        "somebody has switched the host on again, and its own site has opened it",
-        "modes",
-        (
-            ASKS,
-            "    if what.by_device and relied_on and has_passed(what.cut_until_ns, now_ns):",
-            "    if False:",
         ),
     ),
     _mutant(
