@@ -15,7 +15,7 @@ from aiohttp import web
 
 from orchestrator.clock import boottime_ns
 from orchestrator.errors import OrchestratorTrouble
-from orchestrator.metrics import CONTENT_TYPE, render
+from orchestrator.metrics import CONTENT_TYPE, render, render_process
 from orchestrator.readings import Readings
 
 TAKE_EVERY_NS = 2 * 10**9
@@ -110,7 +110,7 @@ class MetricsPage:
             shown = self._readings
             if shown is None or now_ns - self._rendered_at_ns < AGAIN_NS:
                 return
-            self._body = await asyncio.to_thread(render, shown, now_ns=now_ns)
+            self._body = await asyncio.to_thread(_page, shown, now_ns)
             self._rendered_at_ns = now_ns
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -120,3 +120,7 @@ class MetricsPage:
         if not self._body:
             return web.Response(status=503, text="no turn has been completed yet\n")
         return web.Response(body=self._body, headers={"Content-Type": CONTENT_TYPE})
+
+
+def _page(shown: Readings, now_ns: int) -> bytes:
+    return render(shown, now_ns=now_ns) + render_process()

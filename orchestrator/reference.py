@@ -79,6 +79,10 @@ carries `observer`, the site whose controller exports it, beside the labels name
 
 What is not known has **no series**; it is never shown as zero. The age that belongs to it goes on growing,
 so alert on the age as well as on the value: `absent()` alone stays quiet while another service has one.
+
+Beside these stand prometheus-client's own of the process, with the names that they have everywhere:
+`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`,
+`process_virtual_memory_bytes`, `process_start_time_seconds` and `python_gc_…`.
 """
 
 

@@ -61,7 +61,8 @@ async def test_a_scrape_is_answered_while_the_controllers_loop_stands_still(wher
         status, kind, text = scraped(where)  # on this loop's own thread: nothing else runs here meanwhile
     assert (status, kind) == (200, CONTENT_TYPE)
     assert turn_age(text) >= 7
-    assert {family.name for family in text_string_to_metric_families(text)} >= {"twinsite_build_info"}
+    shown = {family.name for family in text_string_to_metric_families(text)}
+    assert shown >= {"twinsite_build_info", "process_resident_memory_bytes", "process_open_fds"}
 
 
 async def test_ages_go_on_growing_when_no_turn_comes(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
