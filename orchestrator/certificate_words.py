@@ -42,7 +42,8 @@ def of_down(*, service: str, down: str, covers: Covers, holds: bool, manual: boo
             f"{service} is manual: nothing at {down} cuts it off when its lease ends, so its silence proves "
             "nothing."
         )
-    return Words((f"{states}: {listed(covers)}",), tuple(means))
+    stays = f"they stay so until {down}'s keeper runs and has heard from the store what was taken over"
+    return Words((f"{states}: {listed(covers)}", stays), tuple(means))
 
 
 def of_glass(
