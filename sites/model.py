@@ -233,6 +233,9 @@ class Host(Noun):
         (), alias="<via>", exclude=True, description="its jump hosts, the nearest to us first"
     )
 
+    def __hash__(self) -> int:
+        return hash((self.site, self.name, self.address, self.port, self.user, self.via))
+
 
 class SshSpec(Noun):
     """How hosts are spoken to: key files and the list of known host keys, always checked."""

@@ -172,6 +172,7 @@ async def test_a_command_whose_caller_is_cancelled_does_not_hold_the_end_up(tmp_
                 transport.run(place.host, f"touch {begun}; sleep 60", timeout_seconds=60)
             )
             while not begun.exists():
+                assert not task.done()
                 await asyncio.sleep(0.02)
             task.cancel()
             before = time.monotonic()
