@@ -1,5 +1,6 @@
 """A process that runs seeds, as they are or with a rule changed, and says a JSON line for what it finds."""
 
+import gc
 import json
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import Any
 from orchestrator.simulate.loader import Edit, install
 
 TELL_EVERY_SECONDS = 0.5
+COLLECT_EVERY = 25
 
 
 def main() -> None:
@@ -18,6 +20,9 @@ def main() -> None:
     from orchestrator.simulate.families import family_of
     from orchestrator.simulate.run import run_seed
 
+    # What is left of a world goes with it; looked for at every turn, it costs an eighth of the time.
+    gc.freeze()
+    gc.disable()
     families = set(task.get("families", []))
     done = steps = 0
     told_at = time.monotonic()
@@ -33,6 +38,8 @@ def main() -> None:
             done += 1
             continue
         done += 1
+        if done % COLLECT_EVERY == 0:
+            gc.collect()
         steps += outcome.steps
         if outcome.violations:
             first = outcome.violations[0]
