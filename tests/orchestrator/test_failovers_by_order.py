@@ -31,7 +31,8 @@ async def test_a_failover_while_the_old_primary_serves_is_refused_and_names_the_
         assert plan.refusal.code == "old-primary-writable"
         assert plan.lines, "it is shown what would be done all the same"
         assert (world.owned().epoch, world.pair.said) == (1, [])
-        assert 'refusals_total{code="old-primary-writable"' in world.morpeth.metrics()
+        counted = 'refusals_total{service="crm",code="old-primary-writable"'
+        await world.until(lambda: counted in world.morpeth.metrics())
 
 
 async def test_a_failover_is_ordered_at_the_site_that_is_to_take_over() -> None:

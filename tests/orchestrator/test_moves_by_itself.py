@@ -98,7 +98,7 @@ async def test_a_lost_site_is_taken_over_told_about_and_rejoins_when_it_returns(
         assert "loses at most" in told.statement
         assert told.loss_bound_seconds is not None
         assert told.ended
-        assert "twinsite_run_duration_seconds_count" in world.morpeth.metrics()
+        await world.until(lambda: "twinsite_run_duration_seconds_count{" in world.morpeth.metrics())
         assert (MORPETH, "fence", DURHAM) in world.pair.said, (
             "the old site is cut off as well where it can be"
         )

@@ -164,11 +164,15 @@ def test_anchors_save_repetition(tmp_path: Path) -> None:
 def test_words_that_yaml_would_turn_into_other_things_stay_as_written(tmp_path: Path) -> None:
     text = (
         VALID.replace("port: 5432", "port: 010").replace("  crm:", "  on:")
-        + "notify: [{at: 2026-11-23, time: 1:30}]\n"
+        + "blackouts: {elections: {dates: [2026-11-23]}}\n"
+        + "notify: [{to: 'json://localhost', when: [all], quiet: {from: 22:30, to: 07:00}}]\n"
     )
     estate = load(written(tmp_path, text)).estate
     assert estate.services["on"].probes[0].settings["port"] == "010"
-    assert estate.notify == [{"at": "2026-11-23", "time": "1:30"}]
+    assert [str(day) for day in estate.blackouts["elections"].dates] == ["2026-11-23"]
+    quiet = estate.notify[0].quiet
+    assert quiet is not None
+    assert (quiet.from_time, quiet.to_time) == ("22:30", "07:00")
 
 
 def test_a_file_that_is_not_there_is_a_fault_of_the_whole_file(tmp_path: Path) -> None:
