@@ -537,7 +537,8 @@ _STORE = AlertGroup(
             Owner.PLATFORM,
             "(max by (site) ("
             + _renamed(_awake("twinsite_store_member_reachable"), "site", "member")
-            + f") == 0) unless on (site) ({DARK})",
+            + f") == 0) unless on (site) ({DARK})"
+            + f" unless on (site) ({_WITNESS} unless on (site) ({_REACHED}))",
             60,
             "The store's member at {{ $labels.site }} is lost",
             "Nobody reaches it. The others go on; losing one more ends automatic moves.",
