@@ -323,7 +323,7 @@ _ROWS = (
     _row(
         "killed-anywhere",
         "failover half done, controller dies",
-        "each of ten moves ends as if nothing had been, and loses nothing",
+        "each of ten moves is done, or taken back whole; nothing is lost",
         plays_killed.killed_anywhere,
         case="a planned move's controller is killed, at ten moments",
     ),
