@@ -210,11 +210,19 @@ class _Ready(Builder[shapes.AnnotationQuery]):
         return self._made
 
 
+def _runs(kind: str) -> str:
+    """Runs under way, and those that ended within the last minute: most are over before anybody scrapes."""
+    active = f"max by (service, kind) (twinsite_run_active{{kind{kind}}})"
+    ended = f"sum by (service, kind) (twinsite_run_duration_seconds_count{{kind{kind}}}"
+    now, before = f"{ended})", f"{ended} offset 1m)"
+    scraped_before = "on () (count(twinsite_build_info offset 1m))"
+    return f"{active} or ({now} > {before}) or (({now} unless {before}) and {scraped_before})"
+
+
 def _annotations() -> list[Annotation]:
-    active = "max by (service, kind) (twinsite_run_active{{kind{0}}})"
     return [
-        Annotation("Failovers", active.format('="failover"'), "failover of {{service}}", BAD),
-        Annotation("Runs", active.format('!~"failover|drill"'), "{{kind}} of {{service}}", MIDDLING),
+        Annotation("Failovers", _runs('="failover"'), "failover of {{service}}", BAD),
+        Annotation("Runs", _runs('!~"failover|drill"'), "{{kind}} of {{service}}", MIDDLING),
         Annotation(
             "Drills",
             "max by (service, drill, kind) (twinsite_drill_running) == 1",
