@@ -8,7 +8,7 @@ from datetime import datetime
 from orchestrator.api.shapes import RunDetail
 from orchestrator.lab import acts
 from orchestrator.lab.acts import MOVED, other
-from orchestrator.lab.errors import LabTrouble, StoryFailed
+from orchestrator.lab.errors import StoryFailed
 from orchestrator.lab.stage import Stage
 
 KILLS = 10
@@ -76,8 +76,8 @@ def _resumed_after_seconds(stage: Stage, site: str, run: str) -> float | None:
     lines = [line for line in stage.sites.log_lines(site, "controller") if RUN_STARTED in line]
     begun = [json.loads(line) for line in lines if f'"{run}"' in line]
     processes = stage.sites.faults.found(site, "controller")
-    if not begun or not processes:
-        raise LabTrouble(f"no controller of {site} has begun {run}, or none runs now")
+    if not begun or not processes:  # it was over already, and the next controller is only being started
+        return None
     at = datetime.fromisoformat(begun[-1]["timestamp"]).timestamp()
     seconds = at - processes[0].create_time()
     return seconds if seconds > 0 else None
