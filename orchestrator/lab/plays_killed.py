@@ -26,8 +26,8 @@ async def killed_anywhere(stage: Stage) -> None:
     ends: list[str] = []
     resumed: list[float] = []
     for kill in range(KILLS):
-        now = await acts.everything_steady(stage)
-        source = acts.primary(now, MOVED)
+        source = acts.primary(await acts.everything_steady(stage), MOVED)
+        await stage.begin_window()
         target = other(source)
         run = await stage.view.order_switchover(MOVED, target, asked_at=source)
         await asyncio.sleep(kill * APART_SECONDS)
@@ -38,6 +38,10 @@ async def killed_anywhere(stage: Stage) -> None:
         record = await _end_of(stage, run, source)
         ends.append(record.state)
         await acts.served_at(stage, MOVED, target if record.state == "done" else source)
+        found = await stage.measure("killed-anywhere", MOVED, 0.0)
+        lost = f"{found.lost_rows} lost"
+        stage.check(f"kill {kill + 1}: no acknowledged row was lost", found.lost_rows == 0, lost)
+        acts.never_two(stage, found)
         seconds = _resumed_after_seconds(stage, target, run)
         resumed += [seconds] if seconds is not None and record.state == "done" else []
     after = await acts.everything_steady(stage)
@@ -51,10 +55,6 @@ async def killed_anywhere(stage: Stage) -> None:
             f"{done} done, {back} taken back; from the start of its process until a controller goes on with "
             f"the run: {statistics.median(resumed):.2f} s at the median, {max(resumed):.2f} s at the most"
         )
-    found = await stage.measure("killed-anywhere", MOVED, 0.0)
-    acts.report(stage, found)
-    stage.check("no acknowledged row was lost", found.lost_rows == 0, f"{found.lost_rows} lost")
-    acts.never_two(stage, found)
 
 
 async def _end_of(stage: Stage, run: str, asked_at: str) -> RunDetail:
