@@ -37,8 +37,9 @@ async def killed_anywhere(stage: Stage) -> None:
         )
         record = await _end_of(stage, run, source)
         ends.append(record.state)
-        await acts.served_at(stage, MOVED, target if record.state == "done" else source)
-        found = await stage.measure("killed-anywhere", MOVED, 0.0)
+        at = target if record.state == "done" else source
+        await acts.served_at(stage, MOVED, at)
+        found = await stage.measure("killed-anywhere", MOVED, 0.0, at=at)
         lost = f"{found.lost_rows} lost"
         stage.check(f"kill {kill + 1}: no acknowledged row was lost", found.lost_rows == 0, lost)
         acts.never_two(stage, found)
