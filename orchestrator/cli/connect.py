@@ -143,6 +143,8 @@ def _refuse_unknown_names(estate: "Estate", path: Path) -> None:
         given = context.params.get(parameter.name or "")
         if not isinstance(parameter.type, NameType) or not isinstance(given, str):
             continue
+        if parameter.type.name not in ("site", "service"):
+            continue  # a run or an id of a certificate is no name of the file's
         known = names_in(estate, parameter.type.name)
         if given not in known and not _stands_in(path, given):
             raise wrong(

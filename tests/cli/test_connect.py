@@ -53,6 +53,15 @@ def test_a_site_that_is_not_in_the_file_is_unknown_too(estate: Path, twinsite: C
     assert f"There is no site 'gateshead' in {estate}" in answer.stderr
 
 
+@pytest.mark.parametrize("words", [["runs", "show", "ebs-7"], ["report", "ebs-7"]], ids=" ".join)
+def test_a_run_is_no_name_of_the_file_so_that_nobody_answered_is_what_is_told(
+    twinsite: Command, words: list[str]
+) -> None:
+    answer = twinsite(*words)
+    assert answer.exit_code == 4
+    assert "There is no run" not in answer.stderr
+
+
 def test_a_service_whose_part_of_the_file_is_faulty_is_not_said_to_be_unknown(
     estate: Path, twinsite: Command
 ) -> None:
