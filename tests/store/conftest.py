@@ -16,7 +16,7 @@ from orchestrator.store.seen_file import SeenFile
 from tests.store.cluster import EtcdCluster, running_cluster
 
 _numbers = itertools.count(1)
-# A second try of a write that was committed is refused, rightly (P3): the contract is told by single requests,
+# A second try of a write that was committed is refused, rightly (P3): the contract is told by single tries,
 # test_etcd_faults.py and test_hedge.py tell of several.
 ONE_TRY_SECONDS = 5.0
 
