@@ -37,7 +37,7 @@ from orchestrator.mind import NO_TROUBLE, Trouble
 from orchestrator.ownership_actions import Errand, KeeperDesk
 from orchestrator.publishing import Publisher
 from orchestrator.readings import Tally
-from orchestrator.store.base import Compare, Put, Store, StoreError
+from orchestrator.store.base import Compare, Put, Store, StoreError, took_effect
 from runbooks.catalogue import ActionCatalogue
 from runbooks.changed import changed_on_disk
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
@@ -427,13 +427,15 @@ class Mover:
         ours = replace(
             there, executor=there.executor + 1, executor_site=self._tools.site, state="running", waits=()
         )
+        puts = [Put(key, encode(ours))]
         result = await self._tools.store.transact(
-            [Compare(key, found.mod_revision)], [Put(key, encode(ours))], [key], timeout_seconds=ASK_SECONDS
+            [Compare(key, found.mod_revision)], puts, [key], timeout_seconds=ASK_SECONDS
         )
-        if result.succeeded:
+        adopted = took_effect(result, puts)
+        if adopted:
             event = "run-gone-on-with" if there.executor_site == self._tools.site else "run-adopted"
             log.warning(event, run=run, executor=ours.executor, before=there.executor_site)
-        return ours if result.succeeded else None
+        return ours if adopted else None
 
     def _publisher(self, plan: Plan, errand: Errand) -> Publisher | LocalRun:
         if errand.certificate:

@@ -16,7 +16,7 @@ from orchestrator.core.records import (
     decode,
     encode,
 )
-from orchestrator.store.base import Compare, KeyValue, Put, Store, StoreCompacted, StoreError
+from orchestrator.store.base import Compare, KeyValue, Put, Store, StoreCompacted, StoreError, stands_at
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +47,10 @@ async def publish(
             if revision is None:
                 found = (await store.read(key, exact=True, timeout_seconds=STORE_SECONDS)).get(key)
                 revision = found.mod_revision if found is not None else 0
-            record = observation(observer, number, wall_unix_seconds())
-            result = await store.transact(
-                [Compare(key, revision)], [Put(key, encode(record))], [key], timeout_seconds=STORE_SECONDS
-            )
-            revision = result.revision if result.succeeded else None
+            put = Put(key, encode(observation(observer, number, wall_unix_seconds())))
+            compares = [Compare(key, revision)]
+            result = await store.transact(compares, [put], [key], timeout_seconds=STORE_SECONDS)
+            revision = stands_at(result, put)
         except StoreError as fault:
             revision = None
             log.debug("observation-not-published", problem=str(fault))

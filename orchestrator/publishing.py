@@ -22,7 +22,7 @@ from orchestrator.core.records import (
     encode,
 )
 from orchestrator.local_run import shown
-from orchestrator.store.base import Compare, Put, Store, StoreError
+from orchestrator.store.base import Compare, Put, Store, StoreError, stands_at
 from runbooks.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -104,14 +104,10 @@ class Publisher:
         try:
             if self._revision is None and not await self._read(key):
                 return True
-            wanted = self._record
-            result = await self._store.transact(
-                [Compare(key, self._revision or 0)],
-                [Put(key, encode(wanted))],
-                [key],
-                timeout_seconds=WRITE_SECONDS,
-            )
-            self._revision = result.revision if result.succeeded else None
+            put = Put(key, encode(self._record))
+            compares = [Compare(key, self._revision or 0)]
+            result = await self._store.transact(compares, [put], [key], timeout_seconds=WRITE_SECONDS)
+            self._revision = stands_at(result, put)
         except (StoreError, RecordUnreadable) as fault:
             self._revision = None
             log.debug("run-not-published", run=self._record.run, problem=str(fault))

@@ -35,7 +35,7 @@ from orchestrator.core.site_plan import (
 from orchestrator.core.view import ServiceView, View
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
-from orchestrator.store.base import Compare, Put, Store, StoreError
+from orchestrator.store.base import Compare, Put, Store, StoreError, stands_at
 from runbooks.journal import RunOutcome
 from runbooks.planned import Plan
 
@@ -406,13 +406,10 @@ class SiteRun:
             if self._revision is None:
                 found = (await self._store.read(key, exact=True, timeout_seconds=STORE_SECONDS)).get(key)
                 self._revision = found.mod_revision if found is not None else 0
-            result = await self._store.transact(
-                [Compare(key, self._revision)],
-                [Put(key, encode(self.record))],
-                [key],
-                timeout_seconds=STORE_SECONDS,
-            )
-            self._revision = result.revision if result.succeeded else None
+            put = Put(key, encode(self.record))
+            compares = [Compare(key, self._revision)]
+            result = await self._store.transact(compares, [put], [key], timeout_seconds=STORE_SECONDS)
+            self._revision = stands_at(result, put)
         except StoreError as fault:
             self._revision = None
             log.debug("site-run-not-published", run=self.record.run, problem=str(fault))

@@ -159,6 +159,9 @@ class SteeringDesk:
 
     async def _put_in(self, run: str, order: RunOrder) -> None:
         def asked(record: RunRecord) -> RunRecord:
+            known = (*(ask.ask_id for ask in record.asks), *(answer.ask_id for answer in record.answers))
+            if order.ask_id in known:
+                return record  # written at the first try, although the second was refused: never twice (P3)
             if record.over:
                 raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
             if len(record.asks) >= ASKS_AT_ONCE:

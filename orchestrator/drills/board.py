@@ -11,7 +11,7 @@ import structlog
 
 from orchestrator.core.records import RecordUnreadable
 from orchestrator.drills.records import DRILLS, TURN, DrillRecord, TurnRecord, decode, encode
-from orchestrator.store.base import Compare, KeyValue, Put, Store, StoreError
+from orchestrator.store.base import Compare, KeyValue, Put, Store, StoreError, took_effect
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +75,11 @@ class DrillBoard:
                         raise NotWritten(f"{drill}: it is not its turn", unwanted=True)
                     compares.append(Compare(TURN, there.mod_revision if there is not None else 0))
                     puts.append(Put(TURN, encode(turned)))
-                result = await self._store.transact(compares, puts, [key], timeout_seconds=STORE_SECONDS)
-                if result.succeeded:
-                    for put in puts:
-                        self._revisions[put.key] = max(result.revision, self._revisions.get(put.key, 0))
+                keys = [put.key for put in puts]
+                result = await self._store.transact(compares, puts, keys, timeout_seconds=STORE_SECONDS)
+                if took_effect(result, puts):
+                    for item in filter(None, result.reads):
+                        self._revisions[item.key] = max(item.mod_revision, self._revisions.get(item.key, 0))
                     self.records[drill] = after
                     self.turn = turned if turned is not None else self.turn
                     return after

@@ -90,6 +90,23 @@ class TransactionResult:
     cluster_id: str = field(default="", compare=False)
 
 
+def took_effect(result: TransactionResult, puts: Sequence[Put]) -> bool:
+    """Whether these puts stand, told by their values where the transaction says that it was refused: its
+    first try may have been committed and its second refused for that (P3). Pure.
+
+    `result.reads` must be the keys of `puts`, in their order, and no two writers may ever write one value.
+    """
+    found = [item.value if item is not None else None for item in result.reads]
+    return result.succeeded or found == [put.value for put in puts]
+
+
+def stands_at(result: TransactionResult, put: Put) -> int | None:
+    """The revision at which a transaction's only put stands, told as `took_effect` tells; None if it does
+    not."""
+    (found,) = result.reads
+    return found.mod_revision if found is not None and took_effect(result, [put]) else None
+
+
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
     """One write of one key; events come in revision order, none missing, none twice."""

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from orchestrator.store.base import (
@@ -41,12 +42,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What befalls a call. A request slower than the call's time-out still arrives, and commits."""
+    """What befalls a call. A request slower than the call's time-out still arrives, and commits. `twice`: it
+    was sent to a second member too, and the answer is that of the later of the two."""
 
     request_delay_seconds: float = 0.0
     reply_delay_seconds: float = 0.0
     request_lost: bool = False
     reply_lost: bool = False
+    twice: bool = False
 
 
 class Faults(Protocol):
@@ -221,6 +224,11 @@ class _Feed:
         self._coming.clear()
 
 
+def _both(apply: Callable[[], R]) -> R:
+    apply()
+    return apply()
+
+
 class MemoryStore:
     """One client's handle; keeps the Store protocol."""
 
@@ -299,7 +307,9 @@ class MemoryStore:
         cut = not self._cluster.link(self.name).is_set()
         delivery = None
         if not (fate.request_lost or cut):
-            delivery = self._cluster.deliver(fate.request_delay_seconds, apply)
+            delivery = self._cluster.deliver(
+                fate.request_delay_seconds, partial(_both, apply) if fate.twice else apply
+            )
         late = fate.request_delay_seconds + fate.reply_delay_seconds > timeout_seconds
         if delivery is None or fate.reply_lost or late:
             await self._cluster.sleep(timeout_seconds)

@@ -156,7 +156,8 @@ async def test_status_and_metrics_say_that_the_keeper_does_not_start_and_it_is_n
         assert any(
             line.startswith("THE KEEPER DOES NOT START: without a word") for line in told.status.warnings
         )
-        count = told.metric("not_accepted_total", code="keeper-ended")
+        await world.until(lambda: 'code="keeper-ended"' in site.metrics())
+        count = (await look(site)).metric("not_accepted_total", code="keeper-ended")
         assert count is not None
         await asyncio.sleep(2)
         later = (await look(site)).metric("not_accepted_total", code="keeper-ended")
