@@ -1,6 +1,6 @@
 """A store that is slow for a moment: every write reaches it by two of its members, and what is heard is that
-the later one was refused. Whoever wrote tells by the value that it was theirs (P3): nothing is done twice, and
-nothing that was written counts as not written.
+the later one was refused. Whoever wrote tells by the value that it was theirs (P3): nothing is done twice,
+and nothing that was written counts as not written.
 """
 
 import pytest
