@@ -16,7 +16,16 @@ from orchestrator.core.records import (
     decode,
     encode,
 )
-from orchestrator.store.base import Compare, KeyValue, Put, Store, StoreCompacted, StoreError, stands_at
+from orchestrator.store.base import (
+    Compare,
+    KeyValue,
+    Put,
+    Snapshot,
+    Store,
+    StoreCompacted,
+    StoreError,
+    stands_at,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -62,11 +71,18 @@ async def publish(
             pass
 
 
-async def follow(store: Store, prefix: str, take: Callable[[KeyValue], None]) -> None:
-    """Hand over everything under `prefix`, then every write, until cancelled."""
+async def follow(
+    store: Store,
+    prefix: str,
+    take: Callable[[KeyValue], None],
+    begin: Callable[[Snapshot], None] = lambda snapshot: None,
+) -> None:
+    """Hand over everything under `prefix`, then every write, until cancelled. `begin` is told first of each
+    whole picture: it may be that of a store which was restored, and so be older than what was known."""
     while True:
         try:
             snapshot = await store.read(prefix, timeout_seconds=STORE_SECONDS)
+            begin(snapshot)
             for item in snapshot.items:
                 take(item)
             async for event in store.watch(prefix, from_revision=snapshot.revision + 1):

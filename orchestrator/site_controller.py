@@ -299,7 +299,7 @@ class SiteController:
                 taking_observations(self._site, self._eyes.take_outside, self._tally.not_accepted),
             ),
             follow(store, RUNS, self._on_run),
-            follow(store, DRILLS, self._drills.board.take),
+            follow(store, DRILLS, self._drills.board.take, self._drills.board.begin),
             self._drills.run(),
             self._keep_reports(),
             self._paging.run(self._facts),

@@ -130,7 +130,8 @@ def run(settings: Settings, name: str, reason: str, no_follow: bool) -> None:
 
     Blackouts and the time since the last one do not hold it up: a person may know better. Everything that
     speaks of danger does: an incident, a run or another drill under way, a standby that is behind or missing,
-    a pause. It is ordered at the site where the service is primary.
+    a pause. The controller of the site where the service is primary carries it out; it may be ordered at
+    either site.
 
     A drill is a run like any other: `twinsite runs` shows it, and pauses, aborts and answers it.
 
@@ -163,8 +164,8 @@ def run(settings: Settings, name: str, reason: str, no_follow: bool) -> None:
 def abandon(settings: Settings, name: str, reason: str) -> None:
     """End the drill NAME before its end, and clean up after it.
 
-    What works on the copy is ended at once; the copy is removed. The drill does not count. It is ordered at
-    the site whose controller carries it out.
+    What works on the copy is ended at once; the copy is removed. The drill does not count. It may be ordered
+    at either site.
 
     \b
     Example:

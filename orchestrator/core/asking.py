@@ -189,7 +189,7 @@ def close_ended(state: OwnershipState, message: CloseEnded, now_ns: int) -> list
     service.open_here = False
     service.shut = True
     # P33: whoever asked for it may have been told meanwhile that it ended, and then nobody gives it up.
-    service.giving_up = any(
+    service.giving_up = not _given_up_already(state, message.service) and any(
         isinstance(pending.what, GiveUpPlanned) and pending.what.service == message.service
         for pending in state.asks.values()
     )
@@ -226,7 +226,14 @@ def _proven_shut(state: OwnershipState, name: str) -> None:
     service.open_here = False
     service.shut = True
     if any(_gives_up(state, pending, name) for pending in state.asks.values()):
-        service.giving_up = True
+        service.giving_up = not _given_up_already(state, name)
+
+
+def _given_up_already(state: OwnershipState, name: str) -> bool:
+    """The view shows it as nobody's or another's: what is to be heard yet of the give-up changes nothing, and
+    nothing would take the no back, should this site claim it again."""
+    service = state.services[name]
+    return service.known and service.item is not None and service.item.record.primary != state.site
 
 
 def guard_acknowledged(state: OwnershipState, message: GuardAcknowledged, now_ns: int) -> list[Order]:

@@ -140,7 +140,9 @@ def written_until_ns(view: View, service: ServiceView, wish: Wish | None) -> int
         return view.now_ns
     if wish.power_off and service.power.verified:
         return view.now_ns
-    if record is None or record.primary != view.peer or view.keeper is None:
+    if record is None:
+        return None  # whoever serves it may go on doing so
+    if record.primary != view.peer or view.keeper is None:
         return view.now_ns
     over_ns = view.keeper.peer_lease_over_ns
     return max(view.now_ns, over_ns) if over_ns is not None else None

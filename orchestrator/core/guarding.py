@@ -56,7 +56,7 @@ def asked(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Order
             left_ns = max(left_ns, state.timing.lease_duration_ns)
         manual = not service.automatic and not service.made_automatic
         return _answer(state, message, incarnation, epoch, left_ns, now_ns, manual=manual)
-    if not state.registered:
+    if not state.registered or state.noted_epoch(message.service) is not None:
         return _on_note(state, message, now_ns)
     no = service.giving_up or state.word_needed or (service.known and not state.names_us(message.service))
     return [AnswerGuard(message.service, message.nonce, incarnation, epoch, 0, False)] if no else []
@@ -96,7 +96,8 @@ def dark(state: OwnershipState, now_ns: int) -> bool:
     ours = {
         name: service.guard
         for name, service in state.services.items()
-        if service.guard is not None and state.names_us(name)
+        if service.guard is not None
+        and (state.names_us(name) or (not service.known and state.noted_epoch(name) is not None))
     }
     alone = now_ns >= state.deadline_ns
     if not ours or (state.undark is None and not alone):
@@ -164,9 +165,15 @@ def _on_note(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Or
     """P30: restarted, the store out of reach, on the note of one that relied on hold: an open guard is kept
     open, a closed one is not opened."""
     epoch = state.start_note.holds(message.service)
-    if epoch is None or not message.open or any(note != state.start_note for note in state.notes_possible):
+    if (
+        epoch is None
+        or not message.open
+        or any(n.holds(message.service) != epoch for n in state.notes_possible)
+    ):
         return []
-    incarnation = state.start_note.hold_incarnation
+    if state.registered and state.word_needed:  # P32
+        return []
+    incarnation = state.confirmed_incarnation if state.registered else state.start_note.hold_incarnation
     return _answer(state, message, incarnation, epoch, state.timing.lease_duration_ns, now_ns, manual=False)
 
 
@@ -288,7 +295,8 @@ def told_no_more(state: OwnershipState) -> bool:
 
 
 def due_orders(state: OwnershipState, now_ns: int) -> list[Order]:
-    """Orders that were not acknowledged are given again; a guard that may open is told to ask now."""
+    """Orders that were not acknowledged are given again; a guard that may open is told to ask now, and so is
+    an open one whose time runs out although the lease was saved at the last moment."""
     if not state.registered or state.phase is Phase.SUPERSEDED:
         return []
     every_ns = state.timing.renew_every_ns
@@ -299,8 +307,10 @@ def due_orders(state: OwnershipState, now_ns: int) -> list[Order]:
             continue
         if now_ns >= guard.ordered_at_ns + every_ns:
             orders.extend(_again(state, name, guard, now_ns))
-        may_open = not guard.open and not guard.fence_order and not service.fencing
-        if may_open and now_ns >= guard.nudged_at_ns + every_ns and state.entitled(name, now_ns):
+        half_ns = state.timing.lease_duration_ns // 2
+        runs_out = guard.told_until_ns < now_ns + half_ns <= state.deadline_ns
+        wanted = (not guard.open or runs_out) and not guard.fence_order and not service.fencing
+        if wanted and now_ns >= guard.nudged_at_ns + every_ns and state.entitled(name, now_ns):
             guard.nudged_at_ns = now_ns
             orders.extend(_order(state, name, "ask", "this site has the right to the service"))
     return orders

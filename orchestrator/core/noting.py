@@ -30,9 +30,11 @@ def _peer(state: OwnershipState) -> tuple[str, int]:
 
 
 def _hold(state: OwnershipState) -> tuple[int, tuple[tuple[str, int], ...]]:
-    """P30: while this keeper relies; and from a start until it has registered, what was noted before."""
+    """P30: while this keeper relies; and from a start until the services are read, what was noted."""
     if not state.registered:
         return state.start_note.hold_incarnation, state.start_note.hold_services
+    if any(state.noted_epoch(name) is not None for name in state.services):
+        return state.confirmed_incarnation, state.start_note.hold_services
     if not state.hold_relied or state.word_needed:  # P32: what is closed is not held open by a note
         return 0, ()
     held = tuple(

@@ -34,6 +34,8 @@ def register(state: OwnershipState, now_ns: int, *, drop: frozenset[str] | None 
         if drop is None or name in drop:
             service.known = False
             service.item = None
+    if state.registered:
+        state.note_is_keys = False
     if drop is None:
         state.hold_relied = False  # P29: until a renewal that carries it is known to be committed
     state.phase = Phase.READING_KEY
@@ -69,6 +71,9 @@ def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> lis
     state.last_beat_without_hold = 0
     # P21: over a key that carries hold it is carried on, until every guard here knows this incarnation.
     state.hold_carried = found is not None and found.record.hold and not found.record.revoked
+    # P30: another keeper of this site, at a later incarnation, would strike nothing from this one's note.
+    noted = state.start_note.hold_incarnation if state.hold_carried and not state.registered else 0
+    state.note_is_keys = found is not None and found.record.incarnation == noted
     if found is not None and found.record.revoked:
         state.former_incarnations = ()  # the peer has acted in this store: it knows later ones
     if state.word_needed and not state.word_from_incarnation:
@@ -374,8 +379,9 @@ def _held_open(state: OwnershipState, name: str) -> bool:
     key carried hold on, so nobody has taken anything."""
     if state.hold_relied and state.names_us(name):
         return True
-    unread = not state.registered or (state.hold_relied and not state.services[name].known)
-    return unread and state.start_note.holds(name) is not None
+    if not state.registered:
+        return state.start_note.holds(name) is not None
+    return state.noted_epoch(name) is not None
 
 
 def due_beats(state: OwnershipState, now_ns: int) -> list[Order]:

@@ -184,9 +184,11 @@ class OwnershipState:
     next_note: int = 1
     note_again_ns: int = 0
     start_note: Note = EMPTY
-    # P29, P30: hold.
+    # P29, P30: hold. `note_is_keys`: the key that this keeper's first registration replaced was of the very
+    # incarnation that its start note is of.
     hold_carried: bool = False
     hold_relied: bool = False
+    note_is_keys: bool = False
     hold_clearing: bool = False
     last_beat_without_hold: int = 0
     witness_seen: bool | None = None
@@ -221,6 +223,13 @@ class OwnershipState:
             and not self.word_needed
             and (now_ns < self.deadline_ns or self.hold_relied)
         )
+
+    def noted_epoch(self, service: str) -> int | None:
+        """P30: registered by a renewal that carries hold on, and the services not read yet: what the keeper
+        before this one held by its note is held, at this epoch. The key went from its incarnation to ours
+        with hold in it and nobody's between, so nothing was taken; what it gave up, it would have struck."""
+        unread = self.note_is_keys and self.phase is Phase.READING_SERVICES
+        return self.start_note.holds(service) if unread and self.hold_relied else None
 
     def ends_soon(self, service: str, now_ns: int) -> bool:
         """P7: the lease ends within D and nothing else entitles: the fence has begun or is about to, and may

@@ -11,7 +11,7 @@ import structlog
 
 from orchestrator.core.records import RecordUnreadable
 from orchestrator.drills.records import DRILLS, TURN, DrillRecord, TurnRecord, decode, encode
-from orchestrator.store.base import Compare, KeyValue, Put, Store, StoreError, took_effect
+from orchestrator.store.base import Compare, KeyValue, Put, Snapshot, Store, StoreError, took_effect
 
 log = structlog.get_logger(__name__)
 
@@ -28,13 +28,26 @@ class NotWritten(Exception):
 
 
 class DrillBoard:
-    """One controller's picture of it. `turn` is whose turn it is."""
+    """One controller's picture of it. `turn` is whose turn it is; `known`: a whole picture has come."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.records: dict[str, DrillRecord] = {}
         self.turn = TurnRecord()
         self._revisions: dict[str, int] = {}
+        self._cluster_id = ""
+        self.known = False
+
+    def begin(self, snapshot: Snapshot) -> None:
+        """A whole picture comes. One of another store, or of one that went back (P33), is what holds now: no
+        revision known before is later than its."""
+        went_back = snapshot.revision < max(self._revisions.values(), default=0)
+        if went_back or snapshot.cluster_id != self._cluster_id:
+            self._revisions.clear()
+            self.records.clear()
+            self.turn = TurnRecord()
+        self._cluster_id = snapshot.cluster_id
+        self.known = True
 
     def take(self, item: KeyValue) -> None:
         """Something under `drills/` was written. Our own writes are known sooner than they are told."""

@@ -9,6 +9,7 @@ say, how it is carried out and cleaned up after `carrying`'s.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ from orchestrator.clock import wall_unix_seconds
 from orchestrator.controller import Controller
 from orchestrator.core.view import View
 from orchestrator.drills import calendar
+from orchestrator.drills.asking import Asking
 from orchestrator.drills.blackouts import Blackouts, moment, read_files
 from orchestrator.drills.board import DrillBoard, NotWritten
 from orchestrator.drills.calendar import Memory, Slot
@@ -24,7 +26,7 @@ from orchestrator.drills.carrying import Carrying
 from orchestrator.drills.drawing import Drawing
 from orchestrator.drills.ground import Grounds, service_in
 from orchestrator.drills.interlocks import Held, first_held
-from orchestrator.drills.records import DrillRecord, TurnRecord
+from orchestrator.drills.records import DrillAsk, DrillRecord, DrillVerb, TurnRecord
 from orchestrator.orders import Orders
 from orchestrator.refusing import OrderRefused
 from orchestrator.store.base import Store
@@ -65,6 +67,7 @@ class DrillDesk:
         self.board = DrillBoard(store)
         self.grounds = Grounds(controller, drivers, self.board)
         self.drawing = Drawing(controller, drivers, catalogue, orders)
+        self._asking = Asking(self._site, self.board)
         self._carrying = Carrying(controller, drivers, self.board, self.drawing, self._file, transport)
         self._files_read_at = float("-inf")
         self._problems: dict[str, str] = {}
@@ -94,6 +97,8 @@ class DrillDesk:
             try:
                 await self._carrying.take_up(drill)
                 owned = self._owned_here(view, drill.service)
+                ours = owned or drill.name in self._carrying.live
+                await self._asking.look(drill.name, ours=ours, obey=partial(self._obey, drill.name))
                 slot = await self._take_care(view, drill) if owned else None
             except (NotWritten, RunbooksError, SitesError) as fault:
                 self._problem(drill, str(fault))
@@ -238,12 +243,29 @@ class DrillDesk:
         await self.board.write(drill.name, change)
 
     async def order(self, name: str, who: str, reason: str) -> str:
-        """Begin a drill because somebody says so; its run. Raises OrderRefused."""
+        """Begin a drill because somebody says so, at the site that takes care of it; its run. Raises
+        OrderRefused."""
         drill = self._known(name)
         if not reason.strip():
             raise OrderRefused(
                 "reason-missing", "a drill that is ordered by hand needs a --reason", wrong=True
             )
+        view = self._controller.view()
+        found = service_in(view, drill.service)
+        owner = found.record.primary if found is not None and found.record is not None else None
+        if owner == view.peer and not view.peer_is_silent:
+            return await self._asking.ask(self._new(drill), DrillVerb.RUN, who, reason, view.peer)
+        return await self._ordered(drill, who, reason)
+
+    async def _obey(self, name: str, ask: DrillAsk) -> str:
+        """An order from the other site; never passed on back to it. Raises OrderRefused."""
+        drill = self._known(name)
+        if ask.verb is DrillVerb.ABANDON:
+            return await self._abandoned(drill, ask.who, ask.reason)
+        return await self._ordered(drill, ask.who, ask.reason)
+
+    async def _ordered(self, drill: DrillSpec, who: str, reason: str) -> str:
+        name = drill.name
         held = first_held(self.grounds.ground(drill, by_itself=False))
         if held is not None:
             self._told.pop(name, None)
@@ -308,14 +330,21 @@ class DrillDesk:
         drill = self._known(name)
         if not reason.strip():
             raise OrderRefused("reason-missing", "abandoning a drill needs a --reason", wrong=True)
-        live = self._carrying.live.get(name)
+        record, view = self.board.records.get(name), self._controller.view()
+        there = record.site if record is not None and record.run else ""
+        if name not in self._carrying.live and there == view.peer and not view.peer_is_silent:
+            return await self._asking.ask(self._new(drill), DrillVerb.ABANDON, who, reason, there)
+        return await self._abandoned(drill, who, reason)
+
+    async def _abandoned(self, drill: DrillSpec, who: str, reason: str) -> str:
+        live = self._carrying.live.get(drill.name)
         if live is None:
-            record = self.board.records.get(name)
+            record = self.board.records.get(drill.name)
             if record is not None and record.run:
                 raise OrderRefused(
                     "steer-there",
-                    f"it is carried out at {record.site}: type the same command there, or "
-                    f"`twinsite runs abort {record.run}` here",
+                    f"it is carried out at {record.site}, which does not answer; if that site is lost, its "
+                    f"drill is ended and cleaned up after by the other one",
                 )
             raise OrderRefused("drill-not-under-way", f"{drill.name!r} is not under way")
         await self._carrying.stop(live, f"{who}: {reason}")

@@ -6,6 +6,7 @@ never begin two, and never one twice.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeVar
 
 from orchestrator.core.adapters import adapter
@@ -13,6 +14,35 @@ from orchestrator.core.records import RecordUnreadable
 
 DRILLS = "drills/"
 TURN = DRILLS + ".turn"
+
+
+class DrillVerb(StrEnum):
+    """What may be ordered of a drill."""
+
+    RUN = "run"
+    ABANDON = "abandon"
+
+
+@dataclass(frozen=True, slots=True)
+class DrillAsk:
+    """An order that was given at `site`, for the controller that takes care of the drill."""
+
+    ask_id: str
+    verb: DrillVerb
+    who: str
+    site: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrillAnswer:
+    """What became of an order: the run, or the `code` with which it was refused."""
+
+    ask_id: str
+    run: str = ""
+    code: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +53,7 @@ class DrillRecord:
     the run under way, empty when there is none, `site` whose controller carries it out, and `slot` the time
     that it is for. `left_at`: the site where a copy is still to be removed. `refused_*`: the last refusal,
     and the time that it was for. `last_*`: the last run that ended, `success_*` the last that counts.
+    `asks`: orders of the other site that wait for their answer; `answers`: the last ones given.
     """
 
     drill: str
@@ -50,6 +81,8 @@ class DrillRecord:
     success_ended: float | None = None
     success_seconds: float | None = None
     success_plan_hash: str = ""
+    asks: tuple[DrillAsk, ...] = ()
+    answers: tuple[DrillAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

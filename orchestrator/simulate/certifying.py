@@ -14,9 +14,15 @@ def off(world: World, site: str, services: tuple[str, ...]) -> bool:
     return not any(world.hosts[site, name].up for name in services)
 
 
+UNKNOWN = "no-quorum"
+"""The code of an order of which nobody knows whether it was carried out."""
+
+
 def kept_off(world: World, site: str, service: str) -> bool:
-    """A host that was certified as off stays so until the keeper there has heard whose its service is now:
-    that is what the certificate says, and people see to it."""
+    """A host that was certified as off stays so while the order waits, and until the keeper there has heard
+    whose its service is now: that is what the certificate says, and people see to it."""
+    if world.vouched[site, service] > 0:
+        return True
     item, keeper = world.store.service(service), world.keeper(site)
     taken = item is not None and item.record.primary == world.other(site) and item.record.kind == "failover"
     return taken and keeper is not None and keeper.state.names_us(service)
@@ -28,15 +34,30 @@ def lost(world: World, site: str) -> bool:
     here = world.sites[site]
     if not here.up:
         return True
-    leased = here.disk.deadline_ns > here.clock.read(world.now_ns)
+    deadline_ns = max(disk.deadline_ns for disk in (here.disk, *(keeper.disk for keeper in here.keepers)))
+    leased = deadline_ns > here.clock.read(world.now_ns)
     return not leased and off(world, site, tuple(world.services))
+
+
+def _order(world: World, site: str, services: tuple[str, ...], covers: tuple[str, ...] | None) -> None:
+    """A takeover by a certificate, which is true until it is known what became of the order."""
+    keeper, controller = world.keeper(site), world.controllers[site]
+    if keeper is None or not keeper.running:
+        return
+    vouched = [(world.other(site), name) for name in (world.services if covers is None else covers)]
+    world.vouched.update(vouched)
+
+    def heard(reply: m.Reply) -> None:
+        if reply.done or reply.code != UNKNOWN:
+            world.vouched.subtract(vouched)
+
+    controller.ask(controller.take_over(services, ordered=True, certified=True, covers=covers), heard)
 
 
 def certify_down(world: World, site: str, services: tuple[str, ...]) -> None:
     """P28: an operator certifies that the other site is off, and it is; `site` takes these services."""
     if not world.sites[world.other(site)].up:
-        controller = world.controllers[site]
-        controller.ask(controller.take_over(services, ordered=True, certified=True))
+        _order(world, site, services, None)
 
 
 def order_certified(world: World, site: str, service: str) -> None:
@@ -61,8 +82,7 @@ def certify_hosts(world: World, site: str, services: tuple[str, ...], after_ns: 
 
     def use() -> None:
         if off(world, other, covers):
-            controller = world.controllers[site]
-            controller.ask(controller.take_over(services, ordered=True, certified=True, covers=covers))
+            _order(world, site, services, covers)
 
     world.after(after_ns, use)
 

@@ -278,6 +278,9 @@ def site_down(world: World, site: str, for_ns: int) -> None:
     voter_lost(world, site, for_ns)
 
     def boot() -> None:
+        if any(world.vouched[site, service] > 0 for service in world.services):
+            world.after(500 * MS, boot)
+            return
         here.up = True
         world.boot_site(site)
 

@@ -21,7 +21,7 @@ from sites.fencing import guard as g
 
 if TYPE_CHECKING:
     from orchestrator.simulate.guards import GuardNode
-    from orchestrator.simulate.world import World
+    from orchestrator.simulate.world import SiteDisk, World
 
 NEVER = 1 << 62
 
@@ -40,11 +40,21 @@ class Call:
 
 
 class KeeperNode:
-    """A keeper's process: alive or not, running or stopped, and what waits for it meanwhile."""
+    """A keeper's process: alive or not, running or stopped, and what waits for it meanwhile. `disk`: what its
+    machine keeps."""
 
-    def __init__(self, world: "World", site: str, name: str, clock: Clock, state: OwnershipState) -> None:
+    def __init__(
+        self,
+        world: "World",
+        site: str,
+        name: str,
+        clock: Clock,
+        state: OwnershipState,
+        disk: "SiteDisk",
+    ) -> None:
         self.world = world
         self.site = site
+        self.disk = disk
         self.peer = state.peer
         self.name = name
         self.clock = clock
@@ -132,9 +142,8 @@ class KeeperNode:
             world.after(0, world.controllers[self.site].look_now)
 
     def _keep_note(self) -> None:
-        note = self.world.sites[self.site].disk
-        note.deadline_ns = self.state.unbroken_until_ns
-        note.open_here = [name for name, held in self.state.services.items() if held.open_here]
+        self.disk.deadline_ns = self.state.unbroken_until_ns
+        self.disk.open_here = [name for name, held in self.state.services.items() if held.open_here]
 
     def _keep_seen(self) -> None:
         """P33: epochs and incarnations that anybody here has heard of."""
@@ -421,21 +430,20 @@ class KeeperNode:
 
     def _write_note(self, order: m.WriteNote) -> None:
         """The disk takes it, now or late or not; whoever ends meanwhile leaves either note."""
-        world = self.world
-        disk = world.sites[self.site].disk
-        boot = disk.boot
+        world, disk = self.world, self.disk
+        boot, how = disk.boot, world.sites[self.site].disk
 
         def written() -> None:
             if not self.alive:
                 if world.random.random() < 0.5:
                     disk.note, disk.note_boot = order.note, boot
                 return
-            fails = disk.fails
+            fails = how.fails
             if not fails or world.random.random() < 0.3:
                 disk.note, disk.note_boot = order.note, boot
             self.run(self.tell, m.NoteWritten(order.number, not fails))
 
-        world.after(MS + (world.random.randrange(disk.slow_ns) if disk.slow_ns else 0), written)
+        world.after(MS + (world.random.randrange(how.slow_ns) if how.slow_ns else 0), written)
 
     # --- the watch -----------------------------------------------------------------------------------
 

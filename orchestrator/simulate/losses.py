@@ -88,10 +88,12 @@ class Losses:
     def _said_of(self, host: "Host") -> tuple[str, Said | None]:
         """What was said of the decision by which it serves here."""
         service = host.service
-        if self.checks.glass.get(service) == host.site:
-            return "broken glass", self.glass.get(service)
         item = self.checks.world.store.service(service)
-        if item is None or item.record.primary != host.site:
+        ours = item is not None and item.record.primary == host.site
+        reconciled = item is not None and ours and item.record.kind == "break-glass"
+        if self.checks.glass.get(service) == host.site or reconciled:
+            return "broken glass", self.glass.get(service)
+        if item is None or not ours:
             return "opening", Said("it serves by a record that is gone", unknown=True)
         if item.record.kind == "certified":
             return "certificate", Said("its owner was named by a person", unknown=True)

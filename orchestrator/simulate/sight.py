@@ -73,7 +73,7 @@ class Sight(Eyes):
             clock = outside.clock if who == "w" else world.sites[who].clock
             boot = "0" if who == "w" else str(world.sites[who].disk.boot)
             late_ns = world.now_ns - words.at_ns + world.random.randrange(20 * MS)
-            if late_ns < SECOND:
+            if late_ns < 2 * SECOND:  # written and read once a second, whichever comes first in it
                 self._hear(who, boot, now_ns, clock.read(world.now_ns - late_ns))
         for name in world.services:
             host = world.hosts[self.site, name]

@@ -1,6 +1,7 @@
 """The world: true time, the events in their order, and who is where. Every decision is the core's."""
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -147,6 +148,7 @@ class World:
                 host.guard = GuardNode(self, host, there, back)
                 self.guards[s, name] = host.guard
         self.outside = Outside(self) if setting.decides else None
+        self.vouched: Counter[tuple[str, str]] = Counter()
         controller = Decider if setting.decides else ControllerNode
         self.controllers: dict[str, ControllerNode] = {s: controller(self, s) for s in SITES_HERE}
 
@@ -224,11 +226,13 @@ class World:
             self.controllers[site].start()
 
     def start_keeper(self, site: str) -> KeeperNode:
-        """A keeper's process at that site: everything volatile is fresh."""
+        """A keeper's process at that site: everything volatile is fresh. Where one runs, this is another
+        machine, since a keeper has its disk to itself: it finds nothing there."""
         here = self.sites[site]
         name = f"{site}{self.number()}"
-        note = here.disk.note
-        if here.disk.note_boot != here.disk.boot:
+        disk = SiteDisk() if any(one.alive for one in here.keepers) else here.disk
+        note = disk.note
+        if disk.note_boot != disk.boot:
             note = replace(note, hold_incarnation=0, hold_services=())  # after a boot nothing is open
         state = new_state(
             site=site,
@@ -238,8 +242,8 @@ class World:
             modes={n: service.mode for n, service in self.services.items()},
             timing=self.setting.timings.get(site, self.timing),
             now_ns=here.clock.read(self.now_ns),
-            inherited_open=frozenset(here.disk.open_here),
-            inherited_deadline_ns=here.disk.deadline_ns,
+            inherited_open=frozenset(disk.open_here),
+            inherited_deadline_ns=disk.deadline_ns,
             guarded=frozenset(self.services) if self.setting.guarded else frozenset(),
             note=note,
             certifiable=self.setting.certifiable,
@@ -247,7 +251,7 @@ class World:
         if here.disk.seen is not None:
             state.next_incarnation = here.disk.seen.incarnation + 1
         # P9: nothing is handed over to a fresh keeper; it must see and wait afresh.
-        node = KeeperNode(self, site, name, here.clock, state)
+        node = KeeperNode(self, site, name, here.clock, state, disk)
         here.keepers = [*(one for one in here.keepers if one.alive), node]
         if self.story is not None:
             self.story.say(f"keeper {name}", "starts")

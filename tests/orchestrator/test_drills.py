@@ -15,9 +15,21 @@ from orchestrator.api.client import Refused
 from orchestrator.api.drill_shapes import DrillOrder, DrillStatus
 from orchestrator.api.shapes import SteerRequest
 from orchestrator.core.records import RunRecord
-from orchestrator.drills.records import DRILLS, TURN, DrillRecord, TurnRecord, decode, encode
+from orchestrator.drills import asking
+from orchestrator.drills.board import DrillBoard
+from orchestrator.drills.records import (
+    DRILLS,
+    TURN,
+    DrillAsk,
+    DrillRecord,
+    DrillVerb,
+    TurnRecord,
+    decode,
+    encode,
+)
 from orchestrator.journal_tables import JournalEvent
-from orchestrator.store.base import Compare, Put
+from orchestrator.store.base import Compare, KeyValue, Put, Snapshot
+from orchestrator.store.memory import MemoryCluster
 from runbooks.planned import Plan
 from tests.orchestrator.two_sites import DURHAM, MORPETH, Site, TwoSites, estate, two_sites
 
@@ -193,7 +205,6 @@ async def test_after_a_move_the_other_sites_controller_takes_care_of_it() -> Non
     async with world() as there:
         await there.morpeth.move("switchover")
         await there.until(lambda: there.steady(at=MORPETH) and all(run.over for run in there.runs()))
-        assert await refused(there.durham) == "not-the-holder"
         await there.until(lambda: lag_known(there.morpeth) and _runs_known_over(there.morpeth))
         run = await order(there.morpeth)
         await there.until(lambda: ended(there))
@@ -239,7 +250,6 @@ async def test_the_one_that_was_tested_least_recently_begins_first_and_one_at_a_
 
 async def test_refusals_are_told_with_a_code_and_put_on_file() -> None:
     async with world() as there:
-        assert await refused(there.morpeth) == "not-the-holder"
         there.pair.instances[MORPETH].receiving = False
         there.pair.changed()
         await there.until(lambda: there.durham.decision() != "healthy")
@@ -258,6 +268,75 @@ async def test_a_drill_is_not_begun_twice() -> None:
         there.pair.copies.hangs.clear()
         await there.until(lambda: ended(there))
         assert len(there.runs("drill")) == 1
+
+
+async def test_it_may_be_ordered_and_abandoned_at_the_other_site() -> None:
+    async with world() as there:
+        await there.until(lambda: kept(there) is not None)  # the owner has looked for orders
+        there.pair.copies.hangs.add("copy")
+        run = await order(there.morpeth)
+        assert the_run(there).executor_site == DURHAM
+        assert await refused(there.morpeth) == "drill-under-way"
+        async with there.morpeth.api() as client:
+            given = await client.abandon_drill(DrillOrder(name="weekly", reason="too slow"))
+        assert given.run == run
+        await there.until(lambda: ended(there))
+        assert (record(there).last_outcome, record(there).asks) == ("aborted", ())
+        assert [answer.code for answer in record(there).answers] == ["", "drill-under-way", ""]
+        (began,) = await events(there.durham, "drill-began")
+        assert began.data["why"] == "a test"
+        async with there.morpeth.api() as client:
+            with pytest.raises(Refused) as found:
+                await client.abandon_drill(DrillOrder(name="weekly", reason="again"))
+        assert found.value.refusal.code == "drill-not-under-way"
+
+
+async def test_an_order_that_nobody_answered_is_not_followed_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "ANSWER_SECONDS", 0.3)
+    async with world() as there:
+        desk = there.durham.controller.drills
+        assert desk is not None
+        monkeypatch.setattr(desk, "look", _never)
+        assert await refused(there.morpeth) == "order-unanswered"
+        assert record(there).asks == ()
+        assert there.runs("drill") == []
+
+
+async def test_an_order_that_stood_there_before_the_controller_did_comes_too_late() -> None:
+    async with world() as there:
+        await there.until(lambda: kept(there) is not None)
+        old = DrillAsk("1", DrillVerb.RUN, "op", MORPETH, "2030-01-01T00:00:00Z", "long ago")
+        board = DrillBoard(there.cluster.client("test"))
+        begun = []
+
+        async def obey(ask: DrillAsk) -> str:
+            begun.append(ask)
+            return "x"
+
+        await board.write("weekly", lambda found: replace(found, asks=(old,)) if found else None)
+        board.begin(await there.cluster.client("test").read(DRILLS, timeout_seconds=1))
+        board.records["weekly"] = record(there)
+        await asking.Asking(DURHAM, board).look("weekly", ours=True, obey=obey)
+        assert begun == []
+        assert [answer.code for answer in record(there).answers] == ["order-too-late"]
+
+
+async def test_drills_of_a_store_that_was_put_back_are_what_it_says() -> None:
+    board = DrillBoard(MemoryCluster().client("test"))
+    new = KeyValue(DRILLS + "weekly", encode(DrillRecord(drill="weekly", service="crm", kind="isolated",
+                   since=0.0, handled_until=0.0, last_run="later")), 90)  # fmt: skip
+    old = KeyValue(TURN, encode(TurnRecord(drill="weekly", run="r", site=DURHAM)), 40)
+    board.begin(Snapshot(100, (new,), "cluster"))
+    board.take(new)
+    board.begin(Snapshot(50, (old,), "cluster"))
+    board.take(old)
+    assert (board.records, board.turn.run) == ({}, "r")
+    board.begin(Snapshot(200, (), "another"))
+    assert (board.records, board.turn.run) == ({}, "")
+
+
+async def _never() -> None:
+    return
 
 
 async def test_two_orders_at_the_same_moment_begin_one() -> None:
