@@ -808,9 +808,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "the store is back, and the keeper that lived on its note fences what it is about to read is its own",
         "held",
         (
-            REGISTRATION,
-            "    unread = not state.registered or (state.hold_relied and not state.services[name].known)\n",
-            "    unread = not state.registered\n",
+            STATE,
+            "        unread = self.note_is_keys and self.phase is Phase.READING_SERVICES\n",
+            "        unread = False\n",
+        ),
+    ),
+    _mutant(
+        "P30",
+        "the note counts after another keeper of the site has had the key",
+        "what that one gave up is held open by a note on a disk that it never saw",
+        "spares hold",
+        (REGISTRATION, "found.record.incarnation == noted\n", "noted > 0\n"),
+    ),
+    _mutant(
+        "P18",
+        "an open guard is not told that the lease was saved at the last moment",
+        "it asks at its own pace, and closes before it has heard",
+        "restore",
+        (GUARDING, "(not guard.open or runs_out)", "(not guard.open)"),
+    ),
+    _mutant(
+        "P23",
+        "the fence of a give-up that the watch has shown already forbids the service anew",
+        "the site claims it again, and serves it nowhere",
+        "dead moves",
+        (
+            ASKING,
+            "        service.giving_up = not _given_up_already(state, name)\n",
+            "        service.giving_up = True\n",
         ),
     ),
     _mutant(

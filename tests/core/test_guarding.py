@@ -257,3 +257,17 @@ def test_p4_a_superseded_keeper_does_not_wait_for_guards_that_are_not_there() ->
         m.RenewalAnswered(renew.record.incarnation, renew.record.beat, False, own.revision, own, keeper.peer)
     )
     assert [type(order) for order in orders] == [m.Exit]
+
+
+def test_an_open_guard_is_told_to_ask_when_the_lease_was_saved_at_the_last_moment() -> None:
+    """Else it asks at its own pace, and may fence before it has heard."""
+    keeper = Alone({"s": record_of("x")}).enter()
+    keeper.tell(m.GuardConnected("s"))
+    keeper.renew()
+    keeper.guard_asks(is_open=True)
+    late = keeper.wait(TIMING.lease_duration_ns * 3 // 4)
+    assert keeper.guard_orders(late, "ask") == [], "there is nothing to tell it"
+    orders = keeper.commit(keeper.renewal(late))
+    assert len(keeper.guard_orders(orders, "ask")) == 1
+    keeper.guard_asks(is_open=True)
+    assert keeper.guard_orders(keeper.wait(SECOND), "ask") == []

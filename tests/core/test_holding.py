@@ -259,3 +259,58 @@ def test_p21_a_restarted_keeper_carries_hold_on_until_its_guards_know_it() -> No
     keeper.register(own=own)
     assert keeper.renewal(keeper.orders).record.hold
     assert not keeper.state.word_needed  # its reliance was unbroken (P32)
+
+
+# --- registered, and the services not read yet -----------------------------------------------------------------
+
+
+def renewed(keeper: Alone, own: SiteRecord) -> list[m.Order]:
+    """The key is read and renewed, and then the store is out of reach again."""
+    reads = [order for order in keeper.wait(SECOND) if isinstance(order, m.ReadOwnKey)]
+    renewal = keeper.renewal(keeper.tell(m.OwnKeyRead(reads[-1].attempt, SiteItem(keeper.revision, own))))
+    return keeper.commit(renewal)
+
+
+def kept_open(keeper: Alone) -> bool:
+    answer = keeper.guard_asks(is_open=True)
+    return answer is not None and answer.remaining_ns > 0
+
+
+NOTED_KEY = SiteRecord(incarnation=2, beat=50, keeper="before", lease_duration_ns=T, hold=True)
+
+
+def test_p30_a_keeper_that_has_renewed_but_not_read_the_services_holds_open_what_its_note_names() -> None:
+    """The link to the store was back for one renewal; the simulation found the site cut off for that."""
+    keeper = restarted()
+    keeper.guard_asks(is_open=True)
+    renewed(keeper, NOTED_KEY)
+    for _ in range(8):
+        answer = keeper.guard_asks(is_open=True)
+        assert answer is not None
+        assert (answer.incarnation, answer.epoch, answer.remaining_ns) == (3, 4, T)
+        assert not any(isinstance(order, m.FenceInstance) for order in keeper.wait(T // 2))
+    assert (keeper.note.hold_incarnation, keeper.note.hold_services) == (3, (("s", 4),))
+    assert not keeper.entitled()
+
+
+def test_p30_it_opens_nothing_that_is_closed_meanwhile() -> None:
+    keeper = restarted()
+    keeper.guard_asks(is_open=True)
+    renewed(keeper, NOTED_KEY)
+    assert keeper.guard_asks(is_open=False) is None
+
+
+def test_p30_the_note_counts_for_nothing_once_another_keeper_has_had_the_key() -> None:
+    """A keeper on another machine may have given up what this machine's note still names."""
+    keeper = restarted()
+    keeper.guard_asks(is_open=True)
+    renewed(keeper, replace(NOTED_KEY, incarnation=5))
+    assert not kept_open(keeper)
+    assert keeper.note.hold_services == ()
+
+
+def test_p30_the_note_counts_for_nothing_when_the_key_carries_hold_no_more() -> None:
+    keeper = restarted()
+    keeper.guard_asks(is_open=True)
+    renewed(keeper, replace(NOTED_KEY, hold=False))
+    assert not kept_open(keeper)

@@ -128,3 +128,10 @@ def test_no_statement_promises_less_than_any_other_of_the_same_picture() -> None
 def test_the_status_table_has_a_few_words_for_the_same() -> None:
     assert loss_if_moved_now(*HEALTHY.but(safe_seconds_ago=0.52).see()) == "at most 0.5 s"
     assert loss_if_moved_now(*HEALTHY.but(safe_seconds_ago=None).see()) == "unknown"
+
+
+def test_where_nobody_knows_who_owns_it_the_loss_is_unknown() -> None:
+    """Whoever serves it may go on doing so, and this site would not know until when."""
+    words, bound = _said(THEIRS.but(safe_seconds_ago=0.5, known=False))
+    assert bound is None
+    assert "UNKNOWN" in words
