@@ -38,6 +38,7 @@ from sites.replication.postgres.requirements import Finding, findings_of
 from sites.replication.postgres.server import Server, server_of
 from sites.replication.words import (
     Closed,
+    Copying,
     Fenced,
     Position,
     Promoted,
@@ -415,6 +416,7 @@ def sample_of(service: str, site: str, taken_at_ns: int, row: Any) -> Sample:
             system_id=system_id,
             timeline=row["writing_on"],
             version=row["version"],
+            copying=None if row["copied"] is None else Copying(row["copied"], row["to_copy"]),
         )
     timeline = row["received_tli"] or max(row["control_timeline"], row["log_timeline"] or 0)
     replayed = row["replayed"] or 0
