@@ -41,6 +41,7 @@ from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
 from orchestrator.store_desk import StoreDesk
 from orchestrator.trend import Trend
+from orchestrator.ways_home import WaysHome
 from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
@@ -150,6 +151,7 @@ class Controller:
             estate, site, mover=mover, eyes=eyes, trend=self.trend, runs=self.run_records
         )
         self.books = RunBooks(estate, self.trend, self.run_records, journal)
+        self.ways_home = WaysHome(drivers, self.run_records, self.trend)
         mover.trouble = lambda service: self.minds[service].trouble
         mover.made_from = self.rehearsed.made_from
         mover.outage = self._outage
@@ -216,7 +218,7 @@ class Controller:
             self.deeds.go_on_under_glass(service.service.name, service.held.under_glass)
         row = diagnose(view, service)
         decision = decide(view, service, row.diagnosis)
-        self._protections.note(mind, service, row.diagnosis)
+        self._protections.note(mind, view, service, row.diagnosis)
         self._note_trouble(mind, service, row.diagnosis)
         before = mind.judgement
         changed = before is None or (before.row, before.decision.act, before.decision.code) != (

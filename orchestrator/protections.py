@@ -18,7 +18,7 @@ from orchestrator.core.protection import (
     was_back,
 )
 from orchestrator.core.records import RunRecord
-from orchestrator.core.view import ServiceView
+from orchestrator.core.view import ServiceView, View
 from orchestrator.journal import SqliteJournal
 from orchestrator.mind import ServiceMind
 from runbooks.errors import RunbooksError
@@ -53,13 +53,14 @@ class Protections:
                 if isinstance(epoch, int) and isinstance(since, int | float | None):
                     self._kept[name] = mind.protection = Protection(epoch, since)
 
-    def note(self, mind: ServiceMind, service: ServiceView, diagnosis: Diagnosis) -> None:
+    def note(self, mind: ServiceMind, view: View, service: ServiceView, diagnosis: Diagnosis) -> None:
         """A look at a service that somebody protects."""
         name, record = service.service.name, service.record
         look = Look(
             diagnosis=diagnosis,
             epoch=record.epoch if record is not None else None,
             now_unix_seconds=wall_unix_seconds(),
+            other_site_silent=view.peer_is_silent,
             failed_over_unix_seconds=failed_over_unix_seconds(record, self._runs) if record else None,
             # Every known run is looked through for it, so only where it counts.
             was_back=record is not None

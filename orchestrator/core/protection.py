@@ -12,8 +12,7 @@ from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.records import RunRecord, ServiceRecord
 
 FAILOVER, REJOIN = "failover", "rejoin"
-IN_SYNC = frozenset({Diagnosis.HEALTHY})
-RECEIVES = frozenset({Diagnosis.LAGGING})
+RECEIVES = frozenset({Diagnosis.HEALTHY, Diagnosis.LAGGING})
 NEVER = -1
 """The epoch of a service of which no owner has been known yet."""
 
@@ -30,23 +29,27 @@ class Protection:
 class Look:
     """One look at a service. `epoch` is None while its owner is not known; `failed_over_unix_seconds`: when
     the unplanned move began that made the present primary, None where it came by none; `was_back`: a standby
-    has come back since that move, as far as the store's records tell."""
+    has come back since that move, as far as the store's records tell; `other_site_silent`: the other site's
+    controller gives no sign of life."""
 
     diagnosis: Diagnosis
     epoch: int | None
     now_unix_seconds: float
     failed_over_unix_seconds: float | None = None
     was_back: bool = False
+    other_site_silent: bool = False
 
 
 def protection(before: Protection | None, look: Look) -> Protection:
     """What is known after this look. `before` is None where nothing was on file.
 
-    It ends only when the standby is in sync. One that receives and is behind keeps things as they are: it
-    ends nothing, because what it lacks would be lost, and it begins nothing, which is the lag's own alarm.
+    It ends only when a standby is in sync at a site whose controller lives. One that is behind keeps things
+    as they are: it ends nothing, because what it lacks would be lost, and it begins nothing, which is the
+    lag's own alarm. So does one whose controller is silent: databases boot first, receive for a moment and
+    are shut by their guard until their controller brings them back; and one that restarts is no loss.
     """
     epoch = look.epoch if look.epoch is not None else (before.epoch if before is not None else NEVER)
-    if look.diagnosis in IN_SYNC:
+    if look.diagnosis is Diagnosis.HEALTHY and not look.other_site_silent:
         return Protection(epoch)
     failed_over = _new_failover(before, look)
     since = before.since_unix_seconds if before is not None else None

@@ -232,6 +232,15 @@ class ChecksSettings(Protocol):
 
 
 @runtime_checkable
+class TellsWayBack(Protocol):
+    """A driver that can say how it makes an old primary a standby again, before it has looked at one."""
+
+    def way_back(self) -> str:
+        """By which ways, in which order, and how fast a full copy may go: part of a sentence."""
+        ...
+
+
+@runtime_checkable
 class SeesStandstill(Protocol):
     """A driver that can prove on an instance's own host that nothing can have been written there."""
 

@@ -68,6 +68,15 @@ def test_a_standby_that_merely_falls_behind_does_not_begin_it() -> None:
     assert protection(None, fresh) == well
 
 
+def test_a_database_that_boots_before_its_controller_ends_nothing() -> None:
+    lost = Protection(5, FAILOVER)
+    booted = look(Diagnosis.HEALTHY, FAILOVER + 60, other_site_silent=True)
+    assert protection(lost, booted) == lost
+    assert protection(lost, replace(booted, other_site_silent=False)) == Protection(5, None)
+    well = Protection(5, None)
+    assert protection(well, booted) == well, "a controller that restarts begins nothing either"
+
+
 def test_a_second_loss_after_it_was_in_sync_counts_from_that_loss() -> None:
     after = told(
         Protection(5, FAILOVER),
