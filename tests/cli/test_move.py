@@ -428,6 +428,16 @@ def test_the_way_home_is_shown_while_it_is_not_open_yet_and_that_is_no_refusal(
     assert MovePlan.model_validate_json(answer.stdout) == canned.far_from_home()
 
 
+def test_of_a_whole_site_each_service_says_what_its_way_home_comes_to_first(
+    durham: FakeController, twinsite: Command
+) -> None:
+    whole = canned.site_plan(canned.site_part(canned.far_from_home()), verb="failback")
+    durham.says("POST", "/v1/sites/plan", whole)
+    answer = twinsite("plan", "failback", "--site", "morpeth")
+    assert "its way home comes to this first: 1 morpeth answers again" in answer.stdout
+    assert "twinsite plan failback ebs" in answer.stdout
+
+
 def test_a_failback_that_is_ordered_too_early_is_refused(durham: FakeController, twinsite: Command) -> None:
     durham.says("POST", "/v1/plan", canned.far_from_home())
     answer = twinsite("failback", "ebs", "--yes")

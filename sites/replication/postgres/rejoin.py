@@ -90,7 +90,7 @@ class Rejoining:
         if not found.rewindable:
             why = f"{found.text}; both sides took timeline {found.timeline}"
             return await self._copied(server, source, deadline, why, found, saved_at)
-        return await self._rewound(server, source, found, saved_at, deadline)
+        return await self._rewound(server, source, control, found, saved_at, deadline)
 
     async def rebuild(self, server: Server, primary: Server, *, timeout_seconds: float) -> Rejoined:
         """See ReplicationDriver.rebuild."""
@@ -216,8 +216,22 @@ class Rejoining:
         return Rejoined("follow", 0, None, f"stopped as {control.state!r}, not diverged; {how}")
 
     async def _rewound(
-        self, server: Server, source: Primary, found: Divergence, saved_at: str | None, deadline: Deadline
+        self,
+        server: Server,
+        source: Primary,
+        control: Control,
+        found: Divergence,
+        saved_at: str | None,
+        deadline: Deadline,
     ) -> Rejoined:
+        target = _identity(server, control)
+        log.warning(
+            "rewind_begins",
+            service=self._service,
+            site=server.site,
+            target=target,
+            source=source.server.name,
+        )
         given = self._standby_values(server, source)
         given["source"] = source_of(
             source.server, self._settings, self._settings.user, "rewind", server.instance.ca
@@ -243,7 +257,7 @@ class Rejoining:
             "rewind",
             found.bytes,
             saved_at,
-            f"{found.text}{recovered}; {how}",
+            f"{found.text}; rewound {target} on {said.get('host')}{recovered}; {how}",
             found.commits,
             found.span_seconds,
         )
@@ -302,11 +316,7 @@ class Rejoining:
         said = await server.host.run("inspect", timeout_seconds=deadline.left())
         if not said.yes("exists") or said.get("initialised") == "no":
             return f"no data in {server.instance.data}"
-        control = parse_control(said.text)
-        return (
-            f"{server.instance.data} (system identifier {control.system_id}, timeline "
-            f"{control.newest_timeline}, {control.state})"
-        )
+        return _identity(server, parse_control(said.text))
 
     async def _needed_mib(self, source: Primary) -> int | str:
         """What the copy takes, and a tenth; empty where the primary does not tell."""
@@ -385,6 +395,14 @@ class Rejoining:
                 await source.server.link.ask(sql.RELOAD, timeout_seconds=ASK_SECONDS)
         except SitesTrouble as error:
             log.warning("rejoin_tidy_failed", service=self._service, site=server.site, error=str(error))
+
+
+def _identity(server: Server, control: Control) -> str:
+    """Whose data something is about to be done to: the directory, and what its own control file says."""
+    return (
+        f"{server.instance.data} (system identifier {control.system_id}, timeline {control.newest_timeline}, "
+        f"{control.state})"
+    )
 
 
 async def keep_slot(primary: Server, service: str, for_site: str) -> None:

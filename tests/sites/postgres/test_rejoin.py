@@ -77,6 +77,9 @@ async def test_the_divergent_tail_is_saved_and_listed_before_the_rewind(pair: Pa
     assert result.divergent_seconds is not None
     assert 0.0 < result.divergent_seconds < 60.0, "from the first of the three to the last, by its own clock"
     assert "3 transactions only here" in result.evidence
+    system_id = (await pair.driver.sample(MORPETH)).system_id
+    whose = f"rewound {pair.data(DURHAM)} (system identifier {system_id}, timeline 1, in production)"
+    assert f"{whose} on {os.uname().nodename}" in result.evidence
     folder = assert_saved(pair, result.saved_at)
     assert (folder / "records.txt").read_text().count("desc: COMMIT") == 3
     assert "transactions 3" in (folder / "README.txt").read_text()
