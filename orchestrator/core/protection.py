@@ -6,23 +6,26 @@ by them. A controller that starts takes up what it had on file, so a restart beg
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.records import RunRecord, ServiceRecord
 
 FAILOVER, REJOIN = "failover", "rejoin"
 RECEIVES = frozenset({Diagnosis.HEALTHY, Diagnosis.LAGGING})
+STEADY_SECONDS = 10.0
 NEVER = -1
 """The epoch of a service of which no owner has been known yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What is known of a service at `epoch`: None, while a standby could take it over, or since when not."""
+    """What is known of a service at `epoch`: None, while a standby could take it over, or since when not.
+    `in_sync_since_unix_seconds`: one is in sync again since then, and has yet to stay so."""
 
     epoch: int = NEVER
     since_unix_seconds: float | None = None
+    in_sync_since_unix_seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +46,16 @@ class Look:
 def protection(before: Protection | None, look: Look) -> Protection:
     """What is known after this look. `before` is None where nothing was on file.
 
-    It ends only when a standby is in sync at a site whose controller lives. One that is behind keeps things
+    It ends only when a standby is in sync at a site whose controller lives, and stays so for as long as it
+    was not, at most `STEADY_SECONDS`: a site that comes back is in sync for a moment, and then its rejoin
+    begins. One that is behind keeps things
     as they are: it ends nothing, because what it lacks would be lost, and it begins nothing, which is the
     lag's own alarm. So does one whose controller is silent: databases boot first, receive for a moment and
     are shut by their guard until their controller brings them back; and one that restarts is no loss.
     """
     epoch = look.epoch if look.epoch is not None else (before.epoch if before is not None else NEVER)
     if look.diagnosis is Diagnosis.HEALTHY and not look.other_site_silent:
-        return Protection(epoch)
+        return _in_sync(before, epoch, look.now_unix_seconds)
     failed_over = _new_failover(before, look)
     since = before.since_unix_seconds if before is not None else None
     if look.diagnosis in RECEIVES and since is None and failed_over is None:
@@ -58,6 +63,16 @@ def protection(before: Protection | None, look: Look) -> Protection:
     # At the latest from the failover; earlier where the pair was broken before it.
     known = [one for one in (since, failed_over) if one is not None]
     return Protection(epoch, min([*known, look.now_unix_seconds]))
+
+
+def _in_sync(before: Protection | None, epoch: int, now: float) -> Protection:
+    if before is None or before.since_unix_seconds is None:
+        return Protection(epoch)
+    since, again = before.since_unix_seconds, before.in_sync_since_unix_seconds
+    again = now if again is None else again
+    if now - again >= min(STEADY_SECONDS, again - since):
+        return Protection(epoch)
+    return Protection(epoch, since, again)
 
 
 def _new_failover(before: Protection | None, look: Look) -> float | None:

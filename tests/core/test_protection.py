@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.protection import (
     NEVER,
+    STEADY_SECONDS,
     Look,
     Protection,
     failed_over_unix_seconds,
@@ -31,6 +32,11 @@ def told(before: Protection | None, *looks: Look) -> Protection:
         before = protection(before, one)
     assert before is not None
     return before
+
+
+def in_sync(since: float) -> tuple[Look, Look]:
+    """Found in sync, and found so again once it has stayed so."""
+    return look(Diagnosis.HEALTHY, since), look(Diagnosis.HEALTHY, since + STEADY_SECONDS)
 
 
 @pytest.mark.parametrize("diagnosis", NOT_IN_SYNC)
@@ -58,7 +64,7 @@ def test_a_standby_that_receives_and_is_behind_ends_nothing_and_one_in_sync_ends
     lost = Protection(5, FAILOVER)
     behind = protection(lost, look(Diagnosis.LAGGING, FAILOVER + 60))
     assert behind == lost
-    assert protection(behind, look(Diagnosis.HEALTHY, FAILOVER + 90)) == Protection(5, None)
+    assert told(behind, *in_sync(FAILOVER + 90)) == Protection(5, None)
 
 
 def test_a_standby_that_merely_falls_behind_does_not_begin_it() -> None:
@@ -72,15 +78,35 @@ def test_a_database_that_boots_before_its_controller_ends_nothing() -> None:
     lost = Protection(5, FAILOVER)
     booted = look(Diagnosis.HEALTHY, FAILOVER + 60, other_site_silent=True)
     assert protection(lost, booted) == lost
-    assert protection(lost, replace(booted, other_site_silent=False)) == Protection(5, None)
+    assert told(lost, *in_sync(FAILOVER + 61)) == Protection(5, None)
     well = Protection(5, None)
     assert protection(well, booted) == well, "a controller that restarts begins nothing either"
+
+
+def test_a_site_that_is_in_sync_for_a_moment_before_its_rejoin_begins_ends_nothing() -> None:
+    after = told(
+        Protection(5, FAILOVER),
+        look(Diagnosis.HEALTHY, FAILOVER + 90),
+        look(Diagnosis.HEALTHY, FAILOVER + 90 + STEADY_SECONDS - 1),
+        look(Diagnosis.UNPROTECTED, FAILOVER + 90 + STEADY_SECONDS),
+        look(Diagnosis.HEALTHY, FAILOVER + 91 + STEADY_SECONDS),
+        look(Diagnosis.HEALTHY, FAILOVER + 90 + 2 * STEADY_SECONDS),
+    )
+    assert after == Protection(5, FAILOVER)
+
+
+def test_what_lasted_a_moment_is_over_in_a_moment() -> None:
+    """As in a planned move, or while a controller starts."""
+    moved = told(None, look(Diagnosis.MOVING, 2_000.0, failed_over_unix_seconds=None))
+    again = protection(moved, look(Diagnosis.HEALTHY, 2_000.5))
+    assert again == Protection(5, 2_000.0)
+    assert protection(again, look(Diagnosis.HEALTHY, 2_001.0)) == Protection(5, None)
 
 
 def test_a_second_loss_after_it_was_in_sync_counts_from_that_loss() -> None:
     after = told(
         Protection(5, FAILOVER),
-        look(Diagnosis.HEALTHY, FAILOVER + 90),
+        *in_sync(FAILOVER + 90),
         look(Diagnosis.UNPROTECTED, FAILOVER + 5_000),
         look(Diagnosis.UNPROTECTED, FAILOVER + 5_001),
     )

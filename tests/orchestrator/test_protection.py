@@ -59,6 +59,7 @@ async def test_it_ends_at_both_sites_when_the_standby_is_in_sync_and_is_on_file(
         await failed_over(world)
         await world.bring_back(DURHAM)
         await world.until(lambda: world.steady(at=MORPETH))
+        await world.until(lambda: not any(since(site) for site in world.sites.values()))
         for site in world.sites.values():
             assert await shown(site) is None
             async with site.api() as client:

@@ -3,7 +3,7 @@ stage ever happens by itself."""
 
 from orchestrator.api.shapes import MovePlan, MoveRequest, WayHomeStage
 from tests.orchestrator.looking import refusal_of
-from tests.orchestrator.two_sites import DURHAM, MORPETH, Site, two_sites
+from tests.orchestrator.two_sites import DURHAM, MORPETH, Site, TwoSites, two_sites
 
 
 async def planned(site: Site) -> MovePlan:
@@ -16,6 +16,12 @@ def stages(plan: MovePlan) -> dict[str, WayHomeStage]:
     """The stages of its way home, by name."""
     assert plan.way_home is not None
     return {one.stage: one for one in plan.way_home.stages}
+
+
+def unprotected(world: TwoSites) -> list[bool]:
+    """Whether each site still counts it as such."""
+    minds = [site.controller.minds["crm"] for site in world.sites.values()]
+    return [mind.unprotected_since_unix_seconds is not None for mind in minds]
 
 
 async def test_the_way_home_is_planned_from_the_first_minute_and_ends_with_a_persons_order() -> None:
@@ -43,7 +49,7 @@ async def test_the_way_home_is_planned_from_the_first_minute_and_ends_with_a_per
 
         world.pair.instances[MORPETH].receiving = True
         await world.bring_back(DURHAM)
-        await world.until(lambda: world.steady(at=MORPETH))
+        await world.until(lambda: world.steady(at=MORPETH) and not any(unprotected(world)))
         for site in world.sites.values():
             plan = await planned(site)
             found = stages(plan)
