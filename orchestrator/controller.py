@@ -33,6 +33,7 @@ from orchestrator.ownership_actions import KeeperDesk
 from orchestrator.pace import Paces
 from orchestrator.paging.desk import PagingDesk
 from orchestrator.pauses import Pauses
+from orchestrator.protections import Protections
 from orchestrator.readings import DrillReading, Tally
 from orchestrator.rehearsed import Rehearsed
 from orchestrator.run_books import RunBooks
@@ -40,6 +41,7 @@ from orchestrator.sight import Sight
 from orchestrator.store.status import StoreStatus
 from orchestrator.store_desk import StoreDesk
 from orchestrator.trend import Trend
+from orchestrator.ways_home import WaysHome
 from runbooks.errors import RunbooksError
 from sites.errors import SitesError
 from sites.model import Estate
@@ -113,6 +115,7 @@ class Controller:
         self.turned_at_ns = boottime_ns()
         self.on_turn: Callable[[View], None] | None = None
         self._pauses = Pauses(journal, self.minds)
+        self._protections = Protections(journal, self.minds, self.run_records)
         self._drivers = drivers
         self._link = link
         self._wake = wake
@@ -148,6 +151,7 @@ class Controller:
             estate, site, mover=mover, eyes=eyes, trend=self.trend, runs=self.run_records
         )
         self.books = RunBooks(estate, self.trend, self.run_records, journal)
+        self.ways_home = WaysHome(drivers, self.run_records, self.trend)
         mover.trouble = lambda service: self.minds[service].trouble
         mover.made_from = self.rehearsed.made_from
         mover.outage = self._outage
@@ -166,6 +170,7 @@ class Controller:
         """Turn until cancelled."""
         loop = asyncio.get_running_loop()
         await self._pauses.recall()
+        await self._protections.recall()
         await self.devices.off.recall()
         try:
             while True:
@@ -198,6 +203,7 @@ class Controller:
         for service in view.services:
             await self._consider(view, service)
         await self._pauses.keep()
+        await self._protections.keep()
         if self.devices.off.hosts:
             await self.devices.off.see(self.eyes.ways(view.now_ns), view.now_ns)
         self._link.turn()  # P1: only a completed turn keeps the lease alive
@@ -212,7 +218,7 @@ class Controller:
             self.deeds.go_on_under_glass(service.service.name, service.held.under_glass)
         row = diagnose(view, service)
         decision = decide(view, service, row.diagnosis)
-        self._note_protection(mind, row.diagnosis)
+        self._protections.note(mind, view, service, row.diagnosis)
         self._note_trouble(mind, service, row.diagnosis)
         before = mind.judgement
         changed = before is None or (before.row, before.decision.act, before.decision.code) != (
@@ -274,12 +280,6 @@ class Controller:
             await self.journal.append_event(ACCEPTED, str(report.data["service"]), report.data)
         except RunbooksError as fault:
             log.error("report-not-recorded", service=report.data["service"], problem=str(fault))
-
-    def _note_protection(self, mind: ServiceMind, diagnosis: Diagnosis) -> None:
-        if diagnosis in (Diagnosis.HEALTHY, Diagnosis.LAGGING):
-            mind.unprotected_since_unix_seconds = None
-        elif mind.unprotected_since_unix_seconds is None:
-            mind.unprotected_since_unix_seconds = wall_unix_seconds()
 
     def _note_trouble(self, mind: ServiceMind, service: ServiceView, diagnosis: Diagnosis) -> None:
         """When it was detected: what its move is held against begins there. A move under way ends nothing."""

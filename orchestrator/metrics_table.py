@@ -121,7 +121,7 @@ _REPLICATION = MetricGroup(
             "unprotected_since_timestamp_seconds",
             "service",
             lambda r, _: (((x.service,), x.unprotected_since_unix_seconds) for x in r.services),
-            "Unix time since when no standby could take the service over; absent while one could.",
+            "Unix time since when no standby is in sync, at the latest the failover's; absent while one is.",
         ),
     ),
 )

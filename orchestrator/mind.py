@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.diagnosis import Row
+from orchestrator.core.protection import Protection
 
 HISTORY_KEPT = 50
 
@@ -52,7 +53,7 @@ class ServiceMind:
     pause_ends_ns: int = 0
     fence_confirmed: bool | None = None
     fence_tried_at_ns: int = 0
-    unprotected_since_unix_seconds: float | None = None
+    protection: Protection | None = None
     trouble: Trouble = NO_TROUBLE
     run_in_doubt: str = ""
     glass_gone_on: bool = False
@@ -60,3 +61,8 @@ class ServiceMind:
     ways_seen_up: set[tuple[str, str]] = field(default_factory=set)
     cut_off_since_ns: int | None = None
     handed_over_at_ns: int | None = None
+
+    @property
+    def unprotected_since_unix_seconds(self) -> float | None:
+        """Since when no standby could take it over; None while one could, and before anybody has looked."""
+        return self.protection.since_unix_seconds if self.protection is not None else None

@@ -21,6 +21,7 @@ from orchestrator.api.shapes import (
     MoveRequest,
     Refusal,
 )
+from orchestrator.api.way_home_words import way_home_status
 from orchestrator.breaking_glass import GlassOrders, GlassPlan, without_quorum
 from orchestrator.certificate_desk import CertificateDesk
 from orchestrator.controller import Controller
@@ -134,7 +135,12 @@ class Orders:
             certificate = self._drafter.draft_down(request, view, service, plan.epoch, who)
         drawn = Drawn(request, wish, plan, revision, words, bound, confirm, certificate, covers=covers)
         power_off = self._power.words(view, service, covers) if wish.power_off else ()
-        return self._shown(drawn, answers, service, power_off)
+        shown = self._shown(drawn, answers, service, power_off)
+        if request.verb != "failback":
+            return shown
+        stages = self._controller.ways_home.of(view, service, answers)
+        since = self._controller.minds[request.service].unprotected_since_unix_seconds
+        return shown.model_copy(update={"way_home": way_home_status(service, stages, since)})
 
     def _plan_glass(self, request: MoveRequest, view: View, service: ServiceView, who: str) -> MovePlan:
         """P31: the store does not answer, and a person certifies the other site."""

@@ -127,6 +127,14 @@ def _drill_refused(data: Mapping[str, Any]) -> str:
     return f"the drill {data.get('drill')!r} was not begun ({data.get('code')}): {data.get('why')}"
 
 
+def _protection(data: Mapping[str, Any]) -> str:
+    since, epoch = data.get("since_unix_seconds"), data.get("epoch")
+    if since is None:
+        return f"protected at epoch {epoch}: a standby is in sync"
+    at = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"unprotected at epoch {epoch}, since {at}"
+
+
 def _drill_missed(data: Mapping[str, Any]) -> str:
     then = "; it is to be made up for" if data.get("to_be_made_up_for") else ""
     why = f"({data.get('code')}): {data.get('why')}"
@@ -164,6 +172,7 @@ _WORDS = {
     "broken-glass": _broken,
     "reconciled": _reconciled,
     "accepted": _accepted,
+    "protection": _protection,
     "power-off": _power_off,
     "powered-off": _powered_off,
     "power-back": _power_back,

@@ -470,10 +470,37 @@ class CertificateStatus(Shape):
     body: dict[str, Any]
 
 
+class WayHomeStage(Shape):
+    """One stage of the way home. `stage` names it for programs; `waits_for`: of the one that is next.
+    `likely_seconds` and `cautious_seconds`: the median and the third quartile of the `times` that it was
+    timed before; null where it never was."""
+
+    number: int
+    stage: Literal["answers", "saved", "rejoined", "in-sync", "moved"]
+    state: Literal["done", "going-on", "next", "later"]
+    title: str
+    words: str
+    waits_for: list[str]
+    likely_seconds: float | None
+    cautious_seconds: float | None
+    times: int
+
+
+class WayHomeStatus(Shape):
+    """How far a service that is away from home is on its way back. `next_stage`: the number of the first one
+    that is not done; `unprotected_since`: null while a standby is in sync."""
+
+    home: str
+    primary: str
+    unprotected_since: str | None
+    next_stage: int
+    stages: list[WayHomeStage]
+
+
 class MovePlan(Shape):
     """A plan that may be ordered: what would be done and lost. `plan` is the plan object itself,
     `certificate` what whoever orders it certifies by that, `power_off` what is switched off first and what
-    that means, `shed` what is shed for it, in this order."""
+    that means, `shed` what is shed for it, in this order; `way_home` of a failback: what comes before it."""
 
     run: str
     verb: str
@@ -492,6 +519,7 @@ class MovePlan(Shape):
     power_off: list[str] = []
     shed: list[str] = []
     rehearsed: "RehearsalStatus | None" = None
+    way_home: WayHomeStatus | None = None
 
 
 class MoveOrder(Shape):

@@ -18,6 +18,7 @@ KINDS = (
     "broken-glass",
     "reconciled",
     "accepted",
+    "protection",
     "message",
     "acknowledged",
     "power-off",

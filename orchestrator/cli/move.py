@@ -28,6 +28,7 @@ from orchestrator.cli.options import (
 if TYPE_CHECKING:
     from orchestrator.api.shapes import MoveRequest
     from orchestrator.api.site_shapes import SiteMoveRequest
+    from orchestrator.cli.moving import Planned
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -157,14 +158,15 @@ def _request(
     )
 
 
-def _planned(settings: "Settings", request: "MoveRequest | SiteMoveRequest", *, as_json: bool) -> int:
+def _planned(settings: "Settings", request: "MoveRequest | SiteMoveRequest", *, as_json: bool) -> "Planned":
     from orchestrator.api.shapes import MoveRequest
     from orchestrator.cli import moving, whole_site
 
     with controller(settings, rather_not=_lost(settings, request)) as asked:
         if isinstance(request, MoveRequest):
             return moving.plan_one(asked, request, as_json=as_json)
-        return whole_site.plan_site(asked, request, as_json=as_json)
+        code = whole_site.plan_site(asked, request, as_json=as_json)
+        return moving.Planned(code, orderable=code == DONE)
 
 
 def _moved(
@@ -269,7 +271,11 @@ def plan_failover(
 def plan_failback(
     settings: Settings, /, service: str | None, whole_site: str | None, as_json: bool, **given: Any
 ) -> None:
-    """Show what the way home would do, and what is still missing for it.
+    """Show the way home, how far it is, and what is still missing.
+
+    Works from the first minute after a failover, while the home site does not answer. The five stages: it
+    answers again, what it alone had accepted is saved, it is made a standby again, it is in sync, and the
+    planned move home. The first four go by themselves; the move never does.
 
     \b
     Examples:
@@ -280,10 +286,10 @@ def plan_failback(
 
 
 def _plan(settings: Settings, request: "MoveRequest | SiteMoveRequest", as_json: bool) -> None:
-    code = _planned(settings, request, as_json=as_json)
-    if code == DONE and not as_json:
+    planned = _planned(settings, request, as_json=as_json)
+    if planned.orderable and not as_json:
         click.echo(f"\nNothing was done. To carry it out: {_order(request)}")
-    click.get_current_context().exit(code)
+    click.get_current_context().exit(planned.code)
 
 
 @click.command()

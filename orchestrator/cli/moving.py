@@ -5,6 +5,7 @@ is missing, nothing is done.
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -38,20 +39,33 @@ def show_plan(plan: MovePlan) -> None:
     say(views.plan(plan))
 
 
-def plan_one(asked: Controller, request: MoveRequest, *, as_json: bool) -> int:
-    """Show one plan; the exit code."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What came of asking for a plan: the exit code, and whether it can be ordered as it stands."""
+
+    code: int
+    orderable: bool
+
+
+def plan_one(asked: Controller, request: MoveRequest, *, as_json: bool) -> Planned:
+    """Show one plan. The way home is planned while it is not open yet, so a failback that cannot be ordered
+    yet is no refusal."""
     try:
         plan = asked.plan(request)
     except Refused as no:
         if not as_json:
             raise
         say_json(no.refusal)
-        return REFUSED
+        return Planned(REFUSED, orderable=False)
+    not_yet = plan.way_home is not None and plan.refusal is not None
     if as_json:
         say_json(plan)
+    elif not_yet:
+        say([*views.plan(plan.model_copy(update={"refusal": None})), "", *views.not_yet(plan)])
     else:
         show_plan(plan)
-    return DONE if plan.refusal is None else REFUSED
+    code = DONE if plan.refusal is None or not_yet else REFUSED
+    return Planned(code, orderable=plan.refusal is None)
 
 
 def move_one(asked: Controller, request: MoveRequest, *, yes: bool, key: Path | None = None) -> int:

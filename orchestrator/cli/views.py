@@ -13,6 +13,8 @@ from orchestrator.api.shapes import (
     RunList,
     ServiceStatus,
     StepStatus,
+    WayHomeStage,
+    WayHomeStatus,
 )
 from orchestrator.cli import status_words as word
 from orchestrator.cli.certificate_views import certificate, history_lines
@@ -30,6 +32,8 @@ STEP_WORDS = {
     "in-doubt": "IN DOUBT",
     "asked": "WAITS FOR A PERSON",
 }
+
+STAGE_WORDS = {"done": "done", "going-on": "going on", "next": "NEXT", "later": "later"}
 
 
 STEP_VERBS = {
@@ -158,6 +162,8 @@ def plan(of: MovePlan) -> list[str]:
         lines += wrapped(f"Tested: {of.rehearsed.words}", then="  ")
     if of.pause is not None:
         lines += wrapped(f"{of.service}: {word.pause(of.pause)}", then="  ")
+    if of.way_home is not None:
+        lines += ["", *way_home(of.way_home)]
     lines += ["", heading("Gates"), *gates(of.gates), "", heading("Steps")]
     lines += [part for line in of.lines for part in _own_indent(line)] or ["  none"]
     if of.power_off:
@@ -170,6 +176,41 @@ def plan(of: MovePlan) -> list[str]:
         refusal = of.refusal.model_copy(update={"evidence": []}) if of.gates else of.refusal
         lines += ["", *refusal_lines(refusal, service=of.service)]
     return lines
+
+
+def way_home(of: WayHomeStatus) -> list[str]:
+    """The stages of the way home, how far each is, and what the next one waits for."""
+    since = f"; UNPROTECTED since {of.unprotected_since}" if of.unprotected_since is not None else ""
+    lines = [heading(f"The way home, from {of.primary} to {of.home}{since}")]
+    for one in of.stages:
+        lines += wrapped(
+            f"{one.number} {one.title}: {STAGE_WORDS[one.state]}: {one.words}", first="  ", then="    "
+        )
+        for lacks in one.waits_for:
+            lines += wrapped(f"waits for {lacks}", first="    ", then="      ")
+        if one.state != "done":
+            lines += wrapped(f"takes {_took_before(one)}", first="    ", then="      ")
+    return lines
+
+
+def _took_before(one: WayHomeStage) -> str:
+    if one.likely_seconds is None:
+        return f"{UNKNOWN}: there is no past run to go by"
+    return (
+        f"usually {duration(one.likely_seconds)}, seldom more than {duration(one.cautious_seconds)}, by "
+        f"{one.times} past {'run' if one.times == 1 else 'runs'}"
+    )
+
+
+def not_yet(of: MovePlan) -> list[str]:
+    """What is said of a way home that is not open yet."""
+    assert of.way_home is not None
+    assert of.refusal is not None
+    stage = of.way_home.stages[of.way_home.next_stage - 1]
+    return wrapped(
+        f"Nothing was done. The move home cannot be ordered yet ({of.refusal.code}); it comes to this first: "
+        f"{stage.number} {stage.title}. Plan again at any time: twinsite plan failback {of.service}"
+    )
 
 
 def _own_indent(line: str) -> list[str]:

@@ -125,6 +125,14 @@ def _part(number: int, part: SitePart, verb: str) -> list[str]:
         if refusal is not None:
             told = refusal_lines(refusal.model_copy(update={"evidence": []}), service=part.service)
             lines += [f"    {line}" for line in told]
+        if part.plan is not None and part.plan.way_home is not None:
+            stage = part.plan.way_home.stages[part.plan.way_home.next_stage - 1]
+            lines += wrapped(
+                f"its way home comes to this first: {stage.number} {stage.title}; all of it: twinsite plan "
+                f"failback {part.service}",
+                first="    ",
+                then="      ",
+            )
         return lines
     lines += wrapped(f"data loss: {part.plan.statement or UNKNOWN}", first="    ", then="      ")
     if part.plan.shed:

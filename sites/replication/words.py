@@ -52,6 +52,15 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Copying:
+    """A full copy of this instance that is under way for the other side: how much has been sent, and of how
+    much, as far as the product tells."""
+
+    sent_bytes: int
+    of_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """What one instance said of itself at one instant."""
 
@@ -71,6 +80,7 @@ class Sample:
     behind_seconds: float | None = None
     version: str = ""  # of the product, as it names it itself; empty where the driver does not know it
     reason: str = ""  # why DOWN or UNKNOWN, as the product or the socket said it
+    copying: Copying | None = None  # primary: a rebuild of the other side, while it copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +228,15 @@ class ChecksSettings(Protocol):
 
     async def check_settings(self, site: str) -> Sequence[SettingFinding]:
         """Asked of the running instance at `site`. Raises SitesTrouble when it does not answer."""
+        ...
+
+
+@runtime_checkable
+class TellsWayBack(Protocol):
+    """A driver that can say how it makes an old primary a standby again, before it has looked at one."""
+
+    def way_back(self) -> str:
+        """By which ways, in which order, and how fast a full copy may go: part of a sentence."""
         ...
 
 

@@ -268,6 +268,41 @@ def refused_plan(name: str = "ebs") -> MovePlan:
     )
 
 
+def far_from_home() -> MovePlan:
+    """A failback that is planned long before it can be ordered; only two of its stages."""
+    untimed = {"likely_seconds": None, "cautious_seconds": None, "times": 0}
+    stages = [
+        {
+            "number": 1,
+            "stage": "answers",
+            "state": "next",
+            "title": "morpeth answers again",
+            "words": "not all of it does yet",
+            "waits_for": ["morpeth's controller: not heard of for 42 s, and its lease is over"],
+            **untimed,
+        },
+        {
+            "number": 2,
+            "stage": "rejoined",
+            "state": "later",
+            "title": "morpeth is made a standby of durham again",
+            "words": "which way shows when it answers",
+            "waits_for": [],
+            "likely_seconds": 40.0,
+            "cautious_seconds": 90.0,
+            "times": 3,
+        },
+    ]
+    way_home = {
+        "home": "morpeth",
+        "primary": "durham",
+        "unprotected_since": "2026-11-23T03:14:00Z",
+        "next_stage": 1,
+        "stages": stages,
+    }
+    return MovePlan.model_validate(refused_plan().model_dump() | {"verb": "failback", "way_home": way_home})
+
+
 def site_plan(*parts: SitePart, **given: object) -> SiteMovePlan:
     """The plan of a lost site."""
     told = {

@@ -392,3 +392,56 @@ def test_a_failover_is_asked_of_the_site_that_is_not_lost(
         morpeth.says("POST", "/v1/sites/plan", canned.site_plan(canned.site_part(canned.refused_plan("crm"))))
         assert twinsite("failover", "--site", "durham", "--yes").exit_code == 3
         assert durham.asked == []
+
+
+# --- the way home -------------------------------------------------------------------------------------
+
+WAY_HOME = """\
+The way home, from durham to morpeth; UNPROTECTED since 2026-11-23T03:14:00Z
+  1 morpeth answers again: NEXT: not all of it does yet
+    waits for morpeth's controller: not heard of for 42 s, and its lease is over
+    takes unknown: there is no past run to go by
+  2 morpeth is made a standby of durham again: later: which way shows when it answers
+    takes usually 40 s, seldom more than 1 min 30 s, by 3 past runs
+
+Gates
+"""
+
+NOT_YET = """\
+Nothing was done. The move home cannot be ordered yet (lag-above-limit); it comes to this first: 1
+  morpeth answers again. Plan again at any time: twinsite plan failback ebs
+"""
+
+
+def test_the_way_home_is_shown_while_it_is_not_open_yet_and_that_is_no_refusal(
+    durham: FakeController, twinsite: Command
+) -> None:
+    durham.says("POST", "/v1/plan", canned.far_from_home(), canned.far_from_home())
+    answer = twinsite("plan", "failback", "ebs")
+    assert answer.exit_code == 0
+    assert WAY_HOME in answer.stdout
+    assert "3 data: CLOSED (lag-above-limit)" in answer.stdout
+    assert answer.stdout.endswith(NOT_YET)
+    assert "Refused" not in answer.stdout
+    answer = twinsite("plan", "failback", "ebs", "--json")
+    assert answer.exit_code == 0
+    assert MovePlan.model_validate_json(answer.stdout) == canned.far_from_home()
+
+
+def test_of_a_whole_site_each_service_says_what_its_way_home_comes_to_first(
+    durham: FakeController, twinsite: Command
+) -> None:
+    whole = canned.site_plan(canned.site_part(canned.far_from_home()), verb="failback")
+    durham.says("POST", "/v1/sites/plan", whole)
+    answer = twinsite("plan", "failback", "--site", "morpeth")
+    assert "its way home comes to this first: 1 morpeth answers again" in answer.stdout
+    assert "twinsite plan failback ebs" in answer.stdout
+
+
+def test_a_failback_that_is_ordered_too_early_is_refused(durham: FakeController, twinsite: Command) -> None:
+    durham.says("POST", "/v1/plan", canned.far_from_home())
+    answer = twinsite("failback", "ebs", "--yes")
+    assert answer.exit_code == 3
+    assert WAY_HOME in answer.stdout
+    assert "Refused (lag-above-limit)" in answer.stdout
+    assert durham.bodies("/v1/moves") == []

@@ -14,6 +14,7 @@ import structlog
 
 from sites.errors import CommandTimedOut, DriverTrouble, SitesTrouble
 from sites.model import Estate, Service
+from sites.quantities import format_duration
 from sites.replication.command.answers import REJOINED_KEYS, Answer, understand_rejoined
 from sites.replication.command.config import CommandSettings
 from sites.replication.command.host import CommandFailed, Instance, instances_of, said_of
@@ -269,6 +270,15 @@ class CommandDriver:
         if _follows(before, primary):
             return Rejoined("follow", 0, None, f"receives from {primary_site} already")
         return await self._rejoined("rejoin", site, primary, primary_site, timeout_seconds)
+
+    def way_back(self) -> str:
+        """See TellsWayBack."""
+        if Word.REJOIN in self.unknown_words:
+            return "there is no command `rejoin`, so a person does it"
+        limit_seconds = self.settings.limit_seconds("rejoin")
+        return (
+            f"by its command `rejoin`, which has {format_duration(limit_seconds)} for it and says how it went"
+        )
 
     async def rebuild(self, site: str, *, primary_site: str, timeout_seconds: float) -> Rejoined:
         """The same from a full copy, whatever it is now."""

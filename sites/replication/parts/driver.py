@@ -26,6 +26,7 @@ from sites.replication.words import (
     Role,
     Sample,
     SettingFinding,
+    TellsWayBack,
     Word,
 )
 
@@ -211,6 +212,14 @@ class PartsDriver:
                 lambda part: part.rejoin(site, primary_site=primary_site, timeout_seconds=timeout_seconds)
             )
         )
+
+    def way_back(self) -> str:
+        """See TellsWayBack; every part in its own way."""
+        ways = {
+            name: part.way_back() if isinstance(part, TellsWayBack) else "its driver does not say how"
+            for name, part in self._parts.items()
+        }
+        return "; ".join(f"{name}: {way}" for name, way in ways.items())
 
     async def rebuild(self, site: str, *, primary_site: str, timeout_seconds: float) -> Rejoined:
         """The same from full copies."""

@@ -69,6 +69,7 @@ def whole_sample(service: str, site: str, parts: Mapping[str, Sample], histories
         system_id="+".join(identities) if all(identities) else "",
         behind_seconds=_behind_seconds(parts, histories, taken_at_ns) if standby else None,
         reason=reason,
+        copying=next((sample.copying for sample in parts.values() if sample.copying is not None), None),
     )
 
 

@@ -21,6 +21,7 @@ import structlog
 
 from sites.errors import DriverTrouble, HostUnreachable, SitesTrouble
 from sites.model import Estate, Service
+from sites.quantities import format_size
 from sites.replication.deadline import Deadline, boottime_ns
 from sites.replication.postgres import sql
 from sites.replication.postgres.config import PostgresSettings
@@ -38,6 +39,7 @@ from sites.replication.postgres.requirements import Finding, findings_of
 from sites.replication.postgres.server import Server, server_of
 from sites.replication.words import (
     Closed,
+    Copying,
     Fenced,
     Position,
     Promoted,
@@ -298,6 +300,17 @@ class PostgresDriver:
             await self.promote(site, timeout_seconds=deadline.left())
         await self._wait_for(server, role, deadline)
 
+    def way_back(self) -> str:
+        """See TellsWayBack."""
+        rate = self.settings.rebuild_rate_bytes
+        limit = "not slowed down (`rebuild_rate` is not set)"
+        if rate is not None:
+            limit = f"at no more than {format_size(rate)} a second (`rebuild_rate`)"
+        return (
+            "it follows where it has nothing of its own, else it is rewound (pg_rewind); where that cannot "
+            f"be done, a full copy takes the place of its data, {limit}, and the old data are set aside"
+        )
+
     async def rejoin(self, site: str, *, primary_site: str, timeout_seconds: float) -> Rejoined:
         """Make `site` a streaming standby of `primary_site`: follow if its history is an ancestor's, else
         save what only it has and rewind, else rebuild. Raises DriverTrouble (and its kinds)."""
@@ -415,6 +428,7 @@ def sample_of(service: str, site: str, taken_at_ns: int, row: Any) -> Sample:
             system_id=system_id,
             timeline=row["writing_on"],
             version=row["version"],
+            copying=None if row["copied"] is None else Copying(row["copied"], row["to_copy"]),
         )
     timeline = row["received_tli"] or max(row["control_timeline"], row["log_timeline"] or 0)
     replayed = row["replayed"] or 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from sites.errors import DriverTrouble, SitesTrouble
+from sites.quantities import format_size
 from sites.replication.deadline import Deadline
 from sites.replication.postgres import sql
 from sites.replication.postgres.config import PostgresSettings, setting_line
@@ -89,7 +90,7 @@ class Rejoining:
         if not found.rewindable:
             why = f"{found.text}; both sides took timeline {found.timeline}"
             return await self._copied(server, source, deadline, why, found, saved_at)
-        return await self._rewound(server, source, found, saved_at, deadline)
+        return await self._rewound(server, source, control, found, saved_at, deadline)
 
     async def rebuild(self, server: Server, primary: Server, *, timeout_seconds: float) -> Rejoined:
         """See ReplicationDriver.rebuild."""
@@ -215,8 +216,22 @@ class Rejoining:
         return Rejoined("follow", 0, None, f"stopped as {control.state!r}, not diverged; {how}")
 
     async def _rewound(
-        self, server: Server, source: Primary, found: Divergence, saved_at: str | None, deadline: Deadline
+        self,
+        server: Server,
+        source: Primary,
+        control: Control,
+        found: Divergence,
+        saved_at: str | None,
+        deadline: Deadline,
     ) -> Rejoined:
+        target = _identity(server, control)
+        log.warning(
+            "rewind_begins",
+            service=self._service,
+            site=server.site,
+            target=target,
+            source=source.server.name,
+        )
         given = self._standby_values(server, source)
         given["source"] = source_of(
             source.server, self._settings, self._settings.user, "rewind", server.instance.ca
@@ -242,7 +257,7 @@ class Rejoining:
             "rewind",
             found.bytes,
             saved_at,
-            f"{found.text}{recovered}; {how}",
+            f"{found.text}; rewound {target} on {said.get('host')}{recovered}; {how}",
             found.commits,
             found.span_seconds,
         )
@@ -257,6 +272,7 @@ class Rejoining:
         saved_at: str | None,
     ) -> Rejoined:
         """`found`: what only this side has; None: nobody has looked."""
+        target = await self._target(server, deadline)
         row = await source.server.link.ask(sql.TABLESPACES, timeout_seconds=ASK_SECONDS)
         if row["others"]:
             raise DriverTrouble(
@@ -268,7 +284,16 @@ class Rejoining:
         given = self._standby_values(server, source) | {
             "source": source_of(source.server, self._settings, user, "rebuild", server.instance.ca),
             "rate": "" if rate is None else min(1048576, max(32, rate // 1024)),
+            "needed": await self._needed_mib(source),
         }
+        log.warning(
+            "full_copy_begins",
+            service=self._service,
+            site=server.site,
+            target=target,
+            source=source.server.name,
+            why=why,
+        )
         said = await server.host.run(
             "rebuild",
             given,
@@ -279,11 +304,28 @@ class Rejoining:
         how = await self._started(server, source, deadline)
         aside = said.get("aside")
         where = f"; the old data are in {aside}" if aside else ""
-        said_so = f"{why}; {how}{where}"
+        limit = "" if rate is None else f" at no more than {format_size(rate)} a second"
+        said_so = f"{why}; full copy{limit} over {target} on {said.get('host')}; {how}{where}"
         if found is None:
             return Rejoined("rebuild", None, saved_at or aside or None, said_so)
         kept = saved_at or aside or None
         return Rejoined("rebuild", found.bytes, kept, said_so, found.commits, found.span_seconds)
+
+    async def _target(self, server: Server, deadline: Deadline) -> str:
+        """What a full copy would take the place of, by its own control file, for the log and the evidence."""
+        said = await server.host.run("inspect", timeout_seconds=deadline.left())
+        if not said.yes("exists") or said.get("initialised") == "no":
+            return f"no data in {server.instance.data}"
+        return _identity(server, parse_control(said.text))
+
+    async def _needed_mib(self, source: Primary) -> int | str:
+        """What the copy takes, and a tenth; empty where the primary does not tell."""
+        try:
+            row = await source.server.link.ask(sql.SIZE, timeout_seconds=ASK_SECONDS)
+        except SitesTrouble as error:
+            log.warning("size_not_told", service=self._service, site=source.server.site, error=str(error))
+            return ""
+        return int(row["size_bytes"] or 0) * 11 // 10 // 2**20 + 64
 
     def _standby_values(self, server: Server, source: Primary) -> dict[str, str | int]:
         return {
@@ -353,6 +395,14 @@ class Rejoining:
                 await source.server.link.ask(sql.RELOAD, timeout_seconds=ASK_SECONDS)
         except SitesTrouble as error:
             log.warning("rejoin_tidy_failed", service=self._service, site=server.site, error=str(error))
+
+
+def _identity(server: Server, control: Control) -> str:
+    """Whose data something is about to be done to: the directory, and what its own control file says."""
+    return (
+        f"{server.instance.data} (system identifier {control.system_id}, timeline {control.newest_timeline}, "
+        f"{control.state})"
+    )
 
 
 async def keep_slot(primary: Server, service: str, for_site: str) -> None:

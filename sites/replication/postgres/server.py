@@ -113,6 +113,10 @@ def source_of(
         dbname=settings.database,
         application_name=f"twinsite-{purpose}",
         connect_timeout=5,
+        # A copy or a rewind may take hours; a link that is gone ends it within a minute.
+        keepalives_idle=20,
+        keepalives_interval=10,
+        keepalives_count=3,
         sslmode=LIBPQ_MODES.get(settings.tls, settings.tls),
         **_root(ca),
     )

@@ -219,10 +219,15 @@ select control.system_identifier::text as system_id,
                     from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$') end as log_timeline,
        split_part(current_setting('server_version'), ' ', 1) as version,
        current_setting('synchronous_standby_names') <> ''
-           and current_setting('synchronous_commit') not in ('off', 'local') as synchronous
+           and current_setting('synchronous_commit') not in ('off', 'local') as synchronous,
+       copy.backup_streamed as copied, copy.backup_total as to_copy
   from pg_control_system() control, pg_control_checkpoint() checkpoint, pg_control_recovery() recovery,
        (select pg_is_in_recovery() as recovering) r
        left join pg_stat_wal_receiver w on true
+       left join (select b.backup_streamed, b.backup_total
+                    from pg_stat_progress_basebackup b, pg_stat_get_activity(b.pid) a
+                   where a.application_name = 'twinsite-rebuild'
+                   order by b.pid desc limit 1) copy on not r.recovering
 """
 REPLAYED = """
 select (pg_last_wal_replay_lsn() - '0/0')::bigint as replayed, pg_is_in_recovery() as recovering,
@@ -245,6 +250,8 @@ select count(pg_drop_replication_slot(slot_name)) as dropped from pg_replication
  where slot_name = any($1::text[]) and not active
 """
 TABLESPACES = "select count(*) as others from pg_tablespace where spcname not in ('pg_default', 'pg_global')"
+# What a full copy takes, about: files that are no database's are few.
+SIZE = "select sum(pg_database_size(oid))::bigint as size_bytes from pg_database"
 SUPERUSER = "select rolname as name from pg_roles where rolsuper and rolcanlogin order by oid limit 1"
 SYNCHRONOUS_OFF = "alter system set synchronous_standby_names = ''"
 RELOAD = "select pg_reload_conf() as reloaded"

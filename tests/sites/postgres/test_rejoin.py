@@ -1,6 +1,7 @@
 """How an old primary comes back: nothing is discarded before it is saved."""
 
 import asyncio
+import os
 import stat
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import pytest
 from sites.errors import DriverTrouble
 from sites.replication.postgres import rejoin
 from sites.replication.postgres.driver import PostgresDriver
-from sites.replication.postgres.host import NoRoom
+from sites.replication.postgres.host import NoRoom, WrongData
 from sites.replication.postgres.lsn import segment_name
 from sites.replication.postgres.server import slot_name
 from sites.replication.words import Rejoined, Role
-from tests.sites.postgres.pairs import DURHAM, MORPETH, ROLES, Pair
+from tests.sites.postgres.pairs import DURHAM, MORPETH, ROLES, Pair, made_pair
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +77,9 @@ async def test_the_divergent_tail_is_saved_and_listed_before_the_rewind(pair: Pa
     assert result.divergent_seconds is not None
     assert 0.0 < result.divergent_seconds < 60.0, "from the first of the three to the last, by its own clock"
     assert "3 transactions only here" in result.evidence
+    system_id = (await pair.driver.sample(MORPETH)).system_id
+    whose = f"rewound {pair.data(DURHAM)} (system identifier {system_id}, timeline 1, in production)"
+    assert f"{whose} on {os.uname().nodename}" in result.evidence
     folder = assert_saved(pair, result.saved_at)
     assert (folder / "records.txt").read_text().count("desc: COMMIT") == 3
     assert "transactions 3" in (folder / "README.txt").read_text()
@@ -328,3 +332,86 @@ async def test_with_synchronous_replication_a_commit_waits_for_the_standby_once_
     await driver.promote(DURHAM, timeout_seconds=20)
     await pair.run(DURHAM, "insert into rows values (4)")
     assert (await driver.sample(DURHAM)).synchronous is False
+
+
+# --- a full copy: whose data, how fast, and what becomes of them --------------------------------------
+
+
+async def test_a_full_copy_says_over_whose_data_on_which_host_and_where_they_are_now(any_pair: Pair) -> None:
+    await log_gone(any_pair)
+    driver = any_pair.new_driver(rebuild_rate="64MiB")
+    system_id = (await driver.sample(MORPETH)).system_id
+    result = await driver.rebuild(DURHAM, primary_site=MORPETH, timeout_seconds=60)
+    data = any_pair.data(DURHAM)
+    assert f"over {data} (system identifier {system_id}, timeline 1, shut down)" in result.evidence
+    assert f"on {os.uname().nodename}" in result.evidence
+    assert "full copy at no more than 64.0 MiB a second" in result.evidence
+    assert f"the old data are in {result.saved_at}" in result.evidence
+    await assert_follows(any_pair)
+
+
+async def test_a_copy_under_way_is_slowed_down_and_seen_at_its_source(any_pair: Pair) -> None:
+    await log_gone(any_pair)
+    driver = any_pair.new_driver(rebuild_rate="1MiB")
+    assert (await driver.sample(MORPETH)).copying is None
+    copy = asyncio.create_task(driver.rebuild(DURHAM, primary_site=MORPETH, timeout_seconds=300))
+    try:
+        async with asyncio.timeout(60):
+            while (seen := (await any_pair.driver.sample(MORPETH)).copying) is None or not seen.sent_bytes:
+                assert not copy.done(), copy.result()
+                await asyncio.sleep(0.02)
+        assert seen.of_bytes is not None
+        assert seen.sent_bytes < seen.of_bytes, "it takes its time"
+    finally:
+        copy.cancel()
+        await asyncio.gather(copy, return_exceptions=True)
+
+
+async def test_one_that_was_promoted_while_it_was_to_be_copied_over_keeps_its_data(any_pair: Pair) -> None:
+    """A copy takes hours, and whoever ordered it may be gone when it ends: the host looks once more."""
+    promoting = any_pair.data(DURHAM).with_name("copied")
+    programs = any_pair.binaries.bin_dir
+    script = (
+        f'#!/bin/sh\n{programs}/pg_basebackup "$@" || exit 1\n'
+        f"touch {promoting}\nwhile [ -e {promoting} ]; do sleep 0.02; done\n"
+    )
+    driver = with_program(any_pair, "pg_basebackup", script)
+    await any_pair.run(MORPETH, "select pg_promote()")
+    await any_pair.driver.close(DURHAM, within_seconds=10)
+    await any_pair.boot(DURHAM)
+    await any_pair.until_role(DURHAM, Role.STANDBY)
+    old = any_pair.data(DURHAM).stat().st_ino
+    copy = asyncio.create_task(driver.rebuild(DURHAM, primary_site=MORPETH, timeout_seconds=60))
+    await any_pair.until(lambda: promoting.exists() or copy.done())
+    await any_pair.run(DURHAM, "select pg_promote()")
+    promoting.unlink()
+    with pytest.raises(DriverTrouble, match=r"running primary, which accepts writes; nothing was touched"):
+        await copy
+    assert any_pair.data(DURHAM).stat().st_ino == old
+    assert any_pair.beside(DURHAM, "set-aside") == []
+    assert not any_pair.data(DURHAM).with_name("data.rebuilding").exists()
+    assert (await any_pair.driver.sample(DURHAM)).role is Role.PRIMARY
+
+
+async def test_data_of_another_cluster_are_not_copied_over(any_pair: Pair) -> None:
+    async with made_pair(any_pair.binaries, any_pair.whom, folder="stranger") as other:
+        other.kill_all(DURHAM)
+        old = other.data(DURHAM).stat().st_ino
+        await any_pair.run(MORPETH, "select pg_promote()")
+        mixed = any_pair.driver_for({DURHAM: {"data": str(other.data(DURHAM))}, MORPETH: {}})
+        with pytest.raises(WrongData, match=r"belongs to another cluster: .* nothing was touched"):
+            await mixed.rebuild(DURHAM, primary_site=MORPETH, timeout_seconds=20)
+        assert other.data(DURHAM).stat().st_ino == old
+
+
+async def test_a_full_copy_for_which_there_is_no_room_is_not_begun(any_pair: Pair) -> None:
+    await log_gone(any_pair)
+    shims = any_pair.base / "shims"
+    shims.mkdir()
+    (shims / "df").write_text("#!/bin/sh\necho Filesystem\necho x 9 9 9000 9 /\n")
+    (shims / "df").chmod(0o755)
+    any_pair.transport.environment["PATH"] = f"{shims}:/usr/bin:/bin"
+    with pytest.raises(NoRoom, match=r"no room for a full copy beside .* 8 MiB are free"):
+        await any_pair.driver.rebuild(DURHAM, primary_site=MORPETH, timeout_seconds=20)
+    assert not any_pair.data(DURHAM).with_name("data.rebuilding").exists()
+    any_pair.transport.environment.clear()

@@ -6,6 +6,7 @@ lock
 [ ! -e "$beside/rewinding" ] || die 65 "an earlier rewind of $data was interrupted; it needs a full copy"
 if postmaster || [ -n "$(pids)" ]; then die 75 "the server in $data runs"; fi
 need_same_cluster
+say host "$(uname -n)"
 keep_passwords
 keep_settings
 case $(control) in
