@@ -165,11 +165,9 @@ def _on_note(state: OwnershipState, message: GuardAsked, now_ns: int) -> list[Or
     """P30: restarted, the store out of reach, on the note of one that relied on hold: an open guard is kept
     open, a closed one is not opened."""
     epoch = state.start_note.holds(message.service)
-    if (
-        epoch is None
-        or not message.open
-        or any(n.holds(message.service) != epoch for n in state.notes_possible)
-    ):
+    if epoch is None or not message.open:
+        return []
+    if any(note.holds(message.service) != epoch for note in state.notes_possible):
         return []
     if state.registered and state.word_needed:  # P32
         return []

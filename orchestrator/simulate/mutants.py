@@ -128,8 +128,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "edge lease",
         (
             REGISTRATION,
-            "        if drop is None or name in drop:\n            service.known = False\n            service.item = None\n    if drop",
-            "        if drop is not None and name in drop:\n            service.known = False\n            service.item = None\n    if drop",
+            "        if drop is None or name in drop:\n            service.known = False\n            service.item = None\n    if state",
+            "        if drop is not None and name in drop:\n            service.known = False\n            service.item = None\n    if state",
         ),
         *NO_WORD,
     ),
@@ -789,7 +789,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "    return all(note.holds(service) is None for note in state.notes_possible)",
             "    return True",
         ),
-        (GUARDING, "    if epoch is None or not message.open or any(", "    if epoch is None or any("),
+        (GUARDING, "    if epoch is None or not message.open:\n", "    if epoch is None:\n"),
     ),
     _mutant(
         "P30",
@@ -798,8 +798,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "held",
         (
             GUARDING,
-            "    epoch = state.start_note.holds(message.service)\n    if epoch is None or",
-            "    epoch = state.start_note.holds(message.service)\n    if True or",
+            "    if epoch is None or not message.open:\n",
+            "    if True:\n",
         ),
     ),
     _mutant(
@@ -812,13 +812,6 @@ MUTANTS: tuple[Mutant, ...] = (
             "        unread = self.note_is_keys and self.phase is Phase.READING_SERVICES\n",
             "        unread = False\n",
         ),
-    ),
-    _mutant(
-        "P30",
-        "the note counts after another keeper of the site has had the key",
-        "what that one gave up is held open by a note on a disk that it never saw",
-        "spares hold",
-        (REGISTRATION, "found.record.incarnation == noted\n", "noted > 0\n"),
     ),
     _mutant(
         "P18",

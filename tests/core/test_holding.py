@@ -261,7 +261,7 @@ def test_p21_a_restarted_keeper_carries_hold_on_until_its_guards_know_it() -> No
     assert not keeper.state.word_needed  # its reliance was unbroken (P32)
 
 
-# --- registered, and the services not read yet -----------------------------------------------------------------
+# --- registered, and the services not read yet -------------------------------------------------------------
 
 
 def renewed(keeper: Alone, own: SiteRecord) -> list[m.Order]:
