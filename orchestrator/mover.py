@@ -31,7 +31,7 @@ from orchestrator.core.records import (
 )
 from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone
-from orchestrator.local_run import LocalRun, as_order, seen_in
+from orchestrator.local_run import LocalRun, as_order, seen_in, shown
 from orchestrator.made_from import hashes_of
 from orchestrator.mind import NO_TROUBLE, Trouble
 from orchestrator.ownership_actions import Errand, KeeperDesk
@@ -374,11 +374,20 @@ class Mover:
     async def _walked(self, engine: Engine, plan: Plan, errand: Errand, first: Order | None) -> Outcome:
         context, record = self._context(plan, errand), errand.record
         if errand.adopted:
-            seen = RunAdopted(record.executor, self._tools.site, seen_in(record))
+            latest = await self._latest(plan, record)
+            seen = RunAdopted(record.executor, self._tools.site, seen_in(latest))
             return await engine.adopt(plan, seen, context, who=record.who, why=record.why, first=first)
         return await engine.carry_out(
             plan, context, who=errand.who, why=errand.why, data_loss=record.statement
         )
+
+    async def _latest(self, plan: Plan, record: RunRecord) -> RunRecord:
+        """The record as what is known of the run: where this site was its last executor as well, its journal
+        is never behind what it had published. Raises JournalTrouble."""
+        records = await self._tools.journal.read(plan.id)
+        own = fold(plan, records)
+        ours = bool(records) and max(1, own.executor) == record.executor - 1
+        return shown(record, own) if ours else record
 
     async def left_under_glass(self, service: str, certificate: str) -> tuple[Plan, Errand] | None:
         """The run of this certificate, if it was cut off after it had broken the glass."""
