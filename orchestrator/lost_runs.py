@@ -57,6 +57,7 @@ class LostRuns:
         self._runs = runs
         self._mover = mover
         self._store = store
+        self._not_there: set[str] = set()
 
     async def look(self, view: View) -> None:
         """Close what there is to close; what the store does not take now is closed later."""
@@ -65,7 +66,7 @@ class LostRuns:
         for run in list(self._runs.values()):
             record = services.get(run.service)
             words = what_came_of_it(run, record, site=view.site, lost_site=lost_site)
-            if not words or self._mover.under_way(run.run):
+            if not words or self._mover.under_way(run.run) or run.run in self._not_there:
                 continue
             try:
                 await self._close(run, view.site, words)
@@ -75,7 +76,10 @@ class LostRuns:
     async def _close(self, run: RunRecord, site: str, words: str) -> None:
         key = RUNS + run.run
         found = (await self._store.read(key, exact=True, timeout_seconds=STORE_SECONDS)).get(key)
-        if found is None or (there := decode(RunRecord, found.value)).over or there.executor != run.executor:
+        if found is None:
+            self._not_there.add(run.run)  # known here alone (P31): there is nothing to close
+            return
+        if (there := decode(RunRecord, found.value)).over or there.executor != run.executor:
             return
         closed = replace(
             there,
