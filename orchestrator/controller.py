@@ -232,7 +232,9 @@ class Controller:
             mind.history.append(mind.judgement)
         if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
-        elif decision.code in FENCE_MEANWHILE:
+        else:
+            self.deeds.go_on_taking_back(view, service)
+        if decision.act not in ACTS_ON_THE_WORLD and decision.code in FENCE_MEANWHILE:
             self.deeds.fences.over_ssh(service, mind, view)
         if row.diagnosis is not Diagnosis.SITE_DARK:
             # What was confirmed of an earlier loss says nothing of the next.

@@ -96,6 +96,7 @@ class Deeds:
         self._wake = wake
         self._look = look
         self._tasks: set[asyncio.Task[None]] = set()
+        self._gone_on: set[str] = set()
         self.fences = Fences(site, self._peer, drivers=drivers, devices=devices, wake=wake, start=self.start)
         self.on_report: Callable[[Report], Awaitable[None]] = _kept_nowhere
         mover.on_progress = self._progressed
@@ -292,17 +293,45 @@ class Deeds:
         """The service stayed here, or is here again, and the site that was carrying the run out is lost: what
         the run has done to it is undone from here. It goes nowhere by that, so the claim is not touched
         (P24)."""
-        order = Order(
+        try:
+            await self.adopt(run, first=self._undo_of_a_lost_run(), takes_back=True)
+        except (StoreError, ValueError) as fault:
+            log.warning("run-not-adopted", run=run, service=service.service.name, problem=str(fault))
+
+    def _undo_of_a_lost_run(self) -> Order:
+        return Order(
             verb=Verb.UNDO,
             who=f"controller of {self._site}",
             site=self._site,
             at=wall_text(),
-            reason=f"{view.peer}, which was to carry it out, is lost",
+            reason=f"{self._peer}, which was to carry it out, is lost",
         )
-        try:
-            await self.adopt(run, first=order, takes_back=True)
-        except (StoreError, ValueError) as fault:
-            log.warning("run-not-adopted", run=run, service=service.service.name, problem=str(fault))
+
+    def go_on_taking_back(self, view: View, service: ServiceView) -> None:
+        """A run of a lost site that this one was taking back when it was cut off, or was about to. Its
+        service is settled already, so that nothing else would go on with it. Once for each life of this
+        controller: what stands still by then is a person's to look at."""
+        record, name = service.record, service.service.name
+        mind = self._minds[name]
+        if mind.run or mind.busy is not None or record is None or record.movement is not Movement.STEADY:
+            return
+        if record.primary != self._site or not view.right_lasts:
+            return
+        for run in self._run_records.values():
+            ours = run.executor_site == self._site and run.executor > 1
+            lost = run.executor_site == self._peer and view.peer_lease_over
+            if (
+                run.service == name
+                and (ours or lost)
+                and not run.over
+                and run.run not in self._gone_on
+                and (run.kind, run.to_site) in ((Kind.SWITCHOVER, self._peer), (Kind.FAILOVER, self._peer))
+                # Of an older move nobody can say any more whether taking it back does good.
+                and run.plan.get("epoch") in (record.epoch, record.epoch + 1)
+            ):
+                self._gone_on.add(run.run)
+                self.order_adoption(name, run.run, first=self._undo_of_a_lost_run(), takes_back=True)
+                return
 
     async def adopt(self, run: str, *, first: Order | None, takes_back: bool) -> bool:
         """Adopt a run of the other site, and go on with it or take it back (P26). False when there is nothing

@@ -27,7 +27,7 @@ class Leaving:
         await self._controller.eyes.look(plan.service, self._controller.site)
         view = self._controller.view()
         service = next(each for each in view.services if each.service.name == plan.service)
-        return (*_steps(progress), *_state(view, service), *_next(progress, view, service))
+        return (*_steps(progress), *_state(view, service), *_next(progress, outcome, view, service))
 
 
 def _steps(progress: Progress) -> list[str]:
@@ -73,11 +73,16 @@ def _state(view: View, service: ServiceView) -> list[str]:
     return lines
 
 
-def _next(progress: Progress, view: View, service: ServiceView) -> list[str]:
+def _next(progress: Progress, outcome: RunOutcome, view: View, service: ServiceView) -> list[str]:
     plan, record = progress.plan, service.record
     name = plan.service
     lines = []
     if plan.kind is not Kind.REJOIN and _ours_by_this_run(progress, record):
+        if outcome in (RunOutcome.FAILED, RunOutcome.ABORTED):
+            lines.append(
+                f"to go on where it stopped, once the cause is mended: `twinsite runs retry {plan.id} "
+                f"--reason …`"
+            )
         lines.append(
             f"not taken back: {plan.to_site} has become primary; the way home: `twinsite switchover {name} "
             f"--to "

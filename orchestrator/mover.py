@@ -31,7 +31,7 @@ from orchestrator.core.records import (
 )
 from orchestrator.journal import SqliteJournal
 from orchestrator.link import KeeperGone
-from orchestrator.local_run import LocalRun, as_order, seen_in
+from orchestrator.local_run import DETAIL_CHARACTERS, LocalRun, as_order, seen_in, shown
 from orchestrator.made_from import hashes_of
 from orchestrator.mind import NO_TROUBLE, Trouble
 from orchestrator.ownership_actions import Errand, KeeperDesk
@@ -41,8 +41,9 @@ from orchestrator.store.base import Compare, Put, Store, StoreError, took_effect
 from runbooks.catalogue import ActionCatalogue
 from runbooks.changed import changed_on_disk
 from runbooks.context import ActionContext, Sql, Token, WaitHealthy
+from runbooks.continuing import left_of, still_so
 from runbooks.engine import Engine, Outcome
-from runbooks.errors import JournalTrouble, LostRight, NotUnderWay, PlanRefused, Problem
+from runbooks.errors import JournalTrouble, LostRight, NotUnderWay, PlanRefused, Problem, StepFailed
 from runbooks.journal import Record, RunAdopted, RunOutcome, RunPlanned, StepEnded
 from runbooks.library import Library
 from runbooks.model import Kind, Runbook
@@ -374,10 +375,70 @@ class Mover:
     async def _walked(self, engine: Engine, plan: Plan, errand: Errand, first: Order | None) -> Outcome:
         context, record = self._context(plan, errand), errand.record
         if errand.adopted:
-            seen = RunAdopted(record.executor, self._tools.site, seen_in(record))
+            latest = await self._latest(plan, record)
+            seen = RunAdopted(record.executor, self._tools.site, seen_in(latest))
             return await engine.adopt(plan, seen, context, who=record.who, why=record.why, first=first)
+        if record.continues and (begins := await self._continued(plan, record, context)) is not None:
+            return await engine.adopt(plan, begins, context, who=record.who, why=record.why, first=None)
         return await engine.carry_out(
             plan, context, who=errand.who, why=errand.why, data_loss=record.statement
+        )
+
+    async def _latest(self, plan: Plan, record: RunRecord) -> RunRecord:
+        """The record as what is known of the run: where this site was its last executor as well, its journal
+        is never behind what it had published. Raises JournalTrouble."""
+        records = await self._tools.journal.read(plan.id)
+        own = fold(plan, records)
+        ours = bool(records) and max(1, own.executor) == record.executor - 1
+        return shown(record, own) if ours else record
+
+    async def _continued(self, plan: Plan, record: RunRecord, context: ActionContext) -> RunAdopted | None:
+        """What a run begins with that goes on with one that has ended; None when that stands in its journal
+        already. By that one's own record: this one's says nothing of steps until it has begun.
+
+        Raises JournalTrouble, and StepFailed when that record is not to be had."""
+        if any(isinstance(one.event, RunAdopted) for one in await self._tools.journal.read(plan.id)):
+            return None
+        before = self.run_record(record.continues) or await self._in_the_store(record.continues)
+        seen = await still_so(plan, left_of(plan, seen_in(before), before=before.run), context)
+        return RunAdopted(record.executor, self._tools.site, seen, before.run)
+
+    async def _in_the_store(self, run: str) -> RunRecord:
+        """Raises StepFailed."""
+        key = RUNS + run
+        try:
+            found = (await self._tools.store.read(key, exact=True, timeout_seconds=ASK_SECONDS)).get(key)
+        except StoreError as fault:
+            raise StepFailed(f"what {run} had done is not known here: {fault}") from fault
+        if found is None:
+            raise StepFailed(f"what {run} had done is not known: it does not stand in the store")
+        return decode(RunRecord, found.value)
+
+    def continued(self, before: RunRecord, *, who: str, why: str) -> RunRecord:
+        """A new run that goes on from where another one ended: the same plan, without what was done."""
+        plan = replace(Plan.from_json(json.dumps(before.plan)), id=run_id(before.service, before.kind))
+        return RunRecord(
+            run=plan.id,
+            kind=before.kind,
+            service=before.service,
+            from_site=before.from_site,
+            to_site=before.to_site,
+            executor_site=before.to_site,
+            executor=1,
+            state="running",
+            plan=json.loads(plan.to_json()),
+            statement=before.statement,
+            loss_bound_seconds=before.loss_bound_seconds,
+            who=who,
+            why=why,
+            started=wall_text(),
+            started_unix_seconds=wall_unix_seconds(),
+            # Not of what it was made: a plan that was carried out in two halves counts as no rehearsal.
+            steps=tuple(
+                StepState(step=each.step, state=str(each.state), detail=each.evidence[:DETAIL_CHARACTERS])
+                for each in left_of(plan, seen_in(before), before=before.run).steps
+            ),
+            continues=before.run,
         )
 
     async def left_under_glass(self, service: str, certificate: str) -> tuple[Plan, Errand] | None:

@@ -37,6 +37,7 @@ from orchestrator.last_known import LastKnown
 from orchestrator.last_words import KeeperStarts, StartedKeeper
 from orchestrator.leaving import Leaving
 from orchestrator.link import KeeperGone, KeeperLink
+from orchestrator.lost_runs import LostRuns
 from orchestrator.metrics_page import MetricsPage
 from orchestrator.mover import Mover, Tools
 from orchestrator.observing import follow, publish, taking_observations
@@ -263,6 +264,7 @@ class SiteController:
         """
         orders = self._orders
         site_orders = SiteOrders(self.controller, orders, self._store)
+        lost_runs = LostRuns(self.controller.run_records, self.controller.mover, self._store)
         api = LocalApi(self.controller, orders, site_orders, self._vantage.seen)
         metrics = self._estate.sites[self._site].metrics
         async with contextlib.AsyncExitStack() as stack:
@@ -274,7 +276,8 @@ class SiteController:
             if metrics:
                 await stack.enter_async_context(self._page.serving(metrics))
             log.info("controller-started", services=sorted(self._means.drivers))
-            tasks = [asyncio.create_task(work) for work in (*self._works(), site_orders.run())]
+            works = (*self._works(), site_orders.run(), lost_runs.run(self.controller.view))
+            tasks = [asyncio.create_task(work) for work in works]
             code = await _until(ended, tasks)
             self._say_what_is_left()
         return code

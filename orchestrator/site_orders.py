@@ -21,7 +21,15 @@ from orchestrator.api.shapes import MoveAccepted, MoveOrder, MovePlan, MoveReque
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest, SitePart
 from orchestrator.clock import wall_text, wall_unix_seconds
 from orchestrator.controller import Controller
-from orchestrator.core.records import RUNS, RunRecord, StepState, encode
+from orchestrator.core.records import (
+    RUNS,
+    Movement,
+    RecordUnreadable,
+    RunRecord,
+    StepState,
+    decode,
+    encode,
+)
 from orchestrator.core.site_plan import (
     OVER,
     CriticalPath,
@@ -45,7 +53,7 @@ PLANS_KEPT = 20
 LOOK_SECONDS = 0.05
 ORPHANS_EVERY_SECONDS = 1.0
 UNSEEN_SECONDS = 30.0
-"""How long a part's run may be neither here nor in the store before it counts as failed."""
+"""How long a part's run may be neither here nor in the store, or stand still, before it counts as failed."""
 STORE_SECONDS = 5.0
 _STATE_OF_STEP = {
     MoveState.WAITING: "waiting",
@@ -59,7 +67,8 @@ _STATE_OF_STEP = {
 
 @dataclass(slots=True)
 class Part:
-    """One service's part while the whole goes on. `plan_hash` is what was confirmed."""
+    """One service's part while the whole goes on. `plan_hash` is what was confirmed; `begun_at` and
+    `stopped_at` (its run stands still since then; None: it does not) are the event loop's seconds."""
 
     service: str
     order: MoveOrder
@@ -67,6 +76,7 @@ class Part:
     state: MoveState = MoveState.WAITING
     detail: str = ""
     begun_at: float = 0.0
+    stopped_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +252,14 @@ class SiteOrders:
         try:
             while True:
                 await asyncio.sleep(ORPHANS_EVERY_SECONDS)
+                view = self._controller.view()
                 for record in list(self._controller.run_records.values()):
-                    left = record.whole_site and record.executor_site == self._controller.site
-                    if left and record.state == "running" and record.run not in self._live:
+                    if not record.whole_site or record.state != "running" or record.run in self._live:
+                        continue
+                    if record.executor_site == self._controller.site:
                         self._go_on(record)
+                    elif view.registered and record.executor_site == view.peer and view.peer_lease_over:
+                        await self._adopt(record)
         finally:
             for task in list(self._live.values()):
                 task.cancel()
@@ -260,9 +274,34 @@ class SiteOrders:
             )
         )
 
+    async def _adopt(self, record: RunRecord) -> None:
+        """P26: its controller is lost with its site. Nothing more is begun: from a lost site nothing is
+        handed over in order, and nothing goes to it. What is under way is a run of its own, which is gone on
+        with or taken back by the rules for that; here it is only waited for, and the whole closed with what
+        came of each."""
+        try:
+            ours = await self._controller.mover.adopt(record.run)
+        except (StoreError, ValueError) as fault:
+            log.warning("site-run-not-adopted", run=record.run, problem=str(fault))
+            return
+        if ours is None:
+            return
+        lost = record.executor_site
+        request, parts = _read(ours)
+        now = asyncio.get_running_loop().time()
+        for part in parts:
+            part.begun_at = now
+            if part.state is MoveState.WAITING:
+                part.state = MoveState.NOT_BEGUN
+                part.detail = f"not begun: {lost}, which carried the whole out, was lost"
+        self._begin(
+            SiteRun(self._controller, self._orders, self._store, ours, parts, request, ours.who, lost=lost)
+        )
+
 
 class SiteRun:
-    """One whole site's move while it goes on. `again`: it goes on after its controller was ended."""
+    """One whole site's move while it goes on. `again`: it goes on after its controller was ended. `lost`: the
+    site that had begun it and is lost, so that it is only brought to an end here."""
 
     def __init__(
         self,
@@ -275,6 +314,7 @@ class SiteRun:
         who: str,
         *,
         again: bool = False,
+        lost: str = "",
     ) -> None:
         self._controller = controller
         self._orders = orders
@@ -282,9 +322,10 @@ class SiteRun:
         self._request = request
         self._who = who
         self._again = again
+        self._lost = lost
         self._parts = {part.service: part for part in parts}
         self._moves = [self._planned(part.service) for part in parts]
-        self._revision: int | None = None if again else 0
+        self._revision: int | None = None if again or lost else 0
         self.record = record
 
     def _planned(self, service: str) -> PlannedMove:
@@ -296,6 +337,9 @@ class SiteRun:
         loop = asyncio.get_running_loop()
         await self._publish()
         while True:
+            if self._overtaken():
+                log.warning("site-run-adopted-elsewhere", run=self.record.run)
+                return
             changed = self._look(loop.time())
             for service, need in held_back(self._moves, self._states()).items():
                 part = self._parts[service]
@@ -313,6 +357,11 @@ class SiteRun:
                 await self._publish()
             await asyncio.sleep(LOOK_SECONDS)
         await self._end()
+
+    def _overtaken(self) -> bool:
+        """The other site has adopted it (P26): nothing more is begun here, and nothing is said of it."""
+        known = self._controller.run_records.get(self.record.run)
+        return known is not None and known.executor > self.record.executor
 
     def _states(self) -> dict[str, MoveState]:
         return {name: part.state for name, part in self._parts.items()}
@@ -365,7 +414,9 @@ class SiteRun:
             return MoveState.DONE, run
         if self._controller.minds[part.service].run == run:
             return MoveState.RUNNING, run
-        if record is not None and (record.over or record.state == "stopped"):
+        if self._lost and self._left_for_good(part, record, now):
+            return MoveState.FAILED, f"{run}: {self._lost}, which carried it out, was lost"
+        if record is not None and (record.over or self._stopped_for_good(part, record, now)):
             return MoveState.FAILED, f"{run}: {record.outcome}"
         progress = self._controller.mover.progress.get(run)
         if progress is not None and progress.ended is not None and progress.ended.outcome.final:
@@ -375,6 +426,27 @@ class SiteRun:
         if record is None and now - part.begun_at > UNSEEN_SECONDS:
             return MoveState.FAILED, f"{run}: nothing is known of it any more"
         return MoveState.RUNNING, run
+
+    def _stopped_for_good(self, part: Part, record: RunRecord, now: float) -> bool:
+        """Whether its run has stood still for long enough. One whose controller was told to end does so until
+        that is up again, and then goes on; the whole must not have been ended as failed by then."""
+        if record.state != "stopped":
+            part.stopped_at = None
+            return False
+        if part.stopped_at is None:
+            part.stopped_at = now
+        return now - part.stopped_at > UNSEEN_SECONDS
+
+    def _left_for_good(self, part: Part, record: RunRecord | None, now: float) -> bool:
+        """Whether nobody goes on with the part's run: its executor is lost, it does not hold the service, and
+        it has had time enough to be adopted."""
+        if record is None or record.over or record.executor_site != self._lost:
+            return False
+        service = self._controller.desk.record(part.service)
+        held = service is not None and service.movement is Movement.MOVING and service.run == part.order.run
+        if held:
+            part.begun_at = now
+        return now - part.begun_at > UNSEEN_SECONDS
 
     async def _end(self) -> None:
         ends = [part.state for part in self._parts.values()]
@@ -388,9 +460,29 @@ class SiteRun:
         if others:
             outcome += f"; not {', '.join(others)}"
         state = "done" if not others else "failed"
-        self.record = replace(self.record, state=state, outcome=outcome, ended=wall_text())
+        if self._lost:
+            outcome += f"; {self._lost} was lost, and {self._controller.site} brought it to its end"
+        self.record = replace(
+            self.record, state=state, outcome=outcome, ended=wall_text(), left=self._what_is_left()
+        )
         log.info("site-run-ended", run=self.record.run, outcome=outcome)
         await self._publish()
+
+    def _what_is_left(self) -> tuple[str, ...]:
+        """What to do about the parts that whoever is lost has not begun."""
+        waiting = [part.service for part in self._parts.values() if part.state is MoveState.NOT_BEGUN]
+        if not self._lost or not waiting:
+            return ()
+        lines = [
+            f"not begun: {', '.join(waiting)}; each stays where it is, or moves by the rules of a lost site"
+        ]
+        if self._lost == self.record.from_site:
+            lines.append(f"what has not moved by itself: `twinsite plan failover --site {self._lost}`")
+        else:
+            lines.append(
+                f"once {self._lost} is back: `twinsite plan {self._request.verb} --site {self._request.site}`"
+            )
+        return tuple(lines)
 
     async def _publish(self) -> None:
         """Here at once, and in the store as far as it answers: it holds nothing up."""
@@ -400,17 +492,24 @@ class SiteRun:
         )
         plan = _kept(self._request, list(self._parts.values()))
         self.record = replace(self.record, steps=steps, plan=plan)
+        if self._overtaken():
+            return
         self._controller.run_records[self.record.run] = self.record
         key = RUNS + self.record.run
         try:
             if self._revision is None:
                 found = (await self._store.read(key, exact=True, timeout_seconds=STORE_SECONDS)).get(key)
+                if found is not None:
+                    there = decode(RunRecord, found.value)
+                    if there.executor > self.record.executor:
+                        self._controller.run_records[self.record.run] = there
+                        return
                 self._revision = found.mod_revision if found is not None else 0
             put = Put(key, encode(self.record))
             compares = [Compare(key, self._revision)]
             result = await self._store.transact(compares, [put], [key], timeout_seconds=STORE_SECONDS)
             self._revision = stands_at(result, put)
-        except StoreError as fault:
+        except (StoreError, RecordUnreadable) as fault:
             self._revision = None
             log.debug("site-run-not-published", run=self.record.run, problem=str(fault))
 

@@ -5,6 +5,7 @@ It judges nothing: the run's executor does, over what the journal says.
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +13,26 @@ from dataclasses import replace
 from orchestrator.api.shapes import Steered, SteerRequest
 from orchestrator.clock import wall_text
 from orchestrator.controller import Controller
-from orchestrator.core.records import RUNS, RecordUnreadable, RunAnswer, RunOrder, RunRecord, decode, encode
-from orchestrator.local_run import as_order
+from orchestrator.core.messages import StartRun
+from orchestrator.core.records import (
+    RUNS,
+    Movement,
+    RecordUnreadable,
+    RunAnswer,
+    RunOrder,
+    RunRecord,
+    ServiceRecord,
+    decode,
+    encode,
+)
+from orchestrator.local_run import as_order, seen_in
+from orchestrator.quieting import ask_keeper
 from orchestrator.refusing import OrderRefused
 from orchestrator.store.base import Compare, Put, Store, StoreError
+from runbooks.continuing import may_go_on_from
 from runbooks.errors import JournalTrouble, NotUnderWay
 from runbooks.model import Kind
+from runbooks.planned import Plan
 from runbooks.steered import Order, Verb
 from runbooks.steering import Refused
 
@@ -54,6 +69,8 @@ class SteeringDesk:
         )
         if self._controller.mover.under_way(run):
             number = await self._here(run, order)
+        elif record.over and request.verb == "retry":
+            return await self._go_on(record, order)
         elif record.over:
             raise OrderRefused("run-ended", f"the run has ended: {record.state}: {record.outcome}")
         elif record.executor_site == self._controller.site:
@@ -121,6 +138,49 @@ class SteeringDesk:
             f"it moves {run.service} to {run.to_site}, and {owner} is primary for it now: only the primary's "
             f"site may open it. What helps: `twinsite plan failover {run.service}`",
         )
+
+    # --- a run that has ended ------------------------------------------------------------------------
+
+    async def _go_on(self, record: RunRecord, order: RunOrder) -> Steered:
+        """An ended run stays ended: another one goes on from where it stopped, if nothing has changed hands
+        since. Raises OrderRefused."""
+        if not order.reason.strip():
+            raise OrderRefused("reason-missing", "retry needs a reason: it stands in the record")
+        revision = self._unchanged_since(record)
+        why_not = may_go_on_from(Plan.from_json(json.dumps(record.plan)), seen_in(record), order.step)
+        if why_not:
+            raise OrderRefused("step-ended-well" if order.step else "run-ended", f"{record.run}: {why_not}")
+        why = f"goes on with {record.run}{f' from {order.step}' if order.step else ''}: {order.reason}"
+        goes_on = self._controller.mover.continued(record, who=order.who, why=why)
+        await ask_keeper(
+            self._controller,
+            StartRun(service=record.service, record=goes_on, revision=revision, who=order.who, why=why),
+        )
+        return Steered(run=goes_on.run, number=0, executor=goes_on.executor_site)
+
+    def _unchanged_since(self, run: RunRecord) -> int:
+        """The revision of its service's record, which says that the run made the new site primary and that
+        nobody has moved it since. Raises OrderRefused with what to type instead."""
+        if run.kind not in (Kind.FAILOVER, Kind.SWITCHOVER) or run.state not in ("failed", "aborted"):
+            raise OrderRefused("run-ended", f"the run has ended: {run.state}: {run.outcome}; {_instead(run)}")
+        view = self._controller.view()
+        service = next((each for each in view.services if each.service.name == run.service), None)
+        held, record = (service.held, service.record) if service is not None else (None, None)
+        if held is None or record is None or not view.registered:
+            raise OrderRefused("no-quorum", f"who owns {run.service} is not known here at this moment")
+        if record.movement is not Movement.STEADY:
+            raise OrderRefused(
+                "moving", f"run {record.run} ({record.kind}, by {record.who}) holds {run.service}"
+            )
+        epoch = int(run.plan["epoch"])
+        now = f"{record.primary or 'nobody'} is primary at epoch {record.epoch}; {_instead(run, record)}"
+        if record.epoch <= epoch and (record.primary, record.epoch) != (run.to_site, epoch):
+            raise OrderRefused("run-before-claim", f"it ended before {run.to_site} was primary: {now}")
+        if record.epoch > epoch or record.run != run.run:
+            raise OrderRefused(
+                "run-overtaken", f"{record.run or 'somebody'} came after it ({record.why}): {now}"
+            )
+        return held.revision
 
     async def _here(self, run: str, order: RunOrder) -> int:
         try:
@@ -218,3 +278,14 @@ class SteeringDesk:
                 return RunAnswer(ask_id=order.ask_id, code="run-ended", message=words)
             await asyncio.sleep(LOOK_SECONDS)
         return None
+
+
+def _instead(run: RunRecord, record: ServiceRecord | None = None) -> str:
+    """What to type where an ended run cannot be gone on with."""
+    if run.kind == Kind.REJOIN:
+        return "a rejoin is tried again by itself after a while"
+    if run.kind not in (Kind.FAILOVER, Kind.SWITCHOVER):
+        return "order it anew: `twinsite drill run`"
+    if record is not None and record.primary == run.to_site:
+        return f"it is at {run.to_site} already; look at it: `twinsite explain {run.service}`"
+    return f"plan it anew, which changes nothing: `twinsite plan {run.kind} {run.service}`"

@@ -133,11 +133,13 @@ class RunSteered:
 
 @dataclass(frozen=True, slots=True)
 class RunAdopted:
-    """Another site's executor goes on with the run, from what its record in the store told of it (P26)."""
+    """Another site's executor goes on with the run, from what its record in the store told of it (P26). Or,
+    with `continues`, a run begins with what that one, which has ended, had done."""
 
     executor: int
     site: str
     seen: RunSeen
+    continues: str = ""
     event: Literal["run-adopted"] = "run-adopted"
 
 

@@ -137,11 +137,18 @@ Question = Annotated[Condition, BeforeValidator(_text_is_a_command)]
 
 
 class Undo(_Keys):
-    """How to take a step back: a command, run when the run is undone and the step may have had an effect."""
+    """How to take a step back: a command, run when the run is undone and the step may have had an effect.
+
+    `unless`, `verify` and `in_doubt` are to the taking back what they are to a step; the first two are
+    commands at the same host.
+    """
 
     run: Annotated[str, Manner.SHELL]
     host: Annotated[str | None, Manner.HOST] = None
     timeout_seconds: Seconds | None = Field(None, alias="timeout", gt=0)
+    unless: Annotated[str | None, Manner.SHELL] = None
+    verify: Annotated[str | None, Manner.SHELL] = None
+    in_doubt: InDoubt | None = None
 
 
 def _one_or_many(value: Any) -> Any:

@@ -26,7 +26,7 @@ from runbooks.model import APPROVE, BY_PEOPLE, OnFailure
 from runbooks.planned import Plan, PlannedStep
 from runbooks.standing import FAILED, WELL, StepProgress, StepState, after, anew, as_seen, by_word
 from runbooks.steered import Order, Verb
-from runbooks.undoing import is_undo, taking_back
+from runbooks.undoing import UNDO, is_undo, taking_back
 
 
 class WaitKind(StrEnum):
@@ -244,12 +244,17 @@ def _unless_final(progress: Progress) -> RunEnded | None:
 
 
 def _adopted(progress: Progress, event: RunAdopted) -> Progress:
-    """What was known of it elsewhere takes the place of what was known here: that is older, if there is
-    any. Of steps that took others back only the orders to do so are kept; they are asked for again, and do
-    no harm."""
-    seen = event.seen
-    steps = {step.step: as_seen(step, seen.orders) for step in seen.steps if step.step in progress.plan.by_id}
-    bare = begin(progress.plan)
+    """What was known of it elsewhere takes the place of what was known here: that is older, if there is any.
+
+    Which steps take others back follows from the plan's own, of which none changes once the first of those
+    stands in the record; so they are the same here, and what was taken back is not taken back again."""
+    seen, bare = event.seen, begin(progress.plan)
+    states = {step.step: as_seen(step, seen.orders) for step in seen.steps}
+    of_plan = {step_id: state for step_id, state in states.items() if step_id in progress.plan.by_id}
+    steps, undo = {**bare.steps, **of_plan}, None
+    if any(step_id.startswith(UNDO) for step_id in states):
+        undo = taking_back(progress.plan, steps)
+        steps |= {step.id: states.get(step.id, StepProgress()) for step in undo}
     known = replace(
         bare,
         records=progress.records,
@@ -257,8 +262,9 @@ def _adopted(progress: Progress, event: RunAdopted) -> Progress:
         who=progress.who,
         values=seen.values,
         orders=seen.orders,
-        steps={**bare.steps, **steps},
+        steps=steps,
         failing=frozenset(step_id for step_id, state in steps.items() if state.state in FAILED),
+        undo=undo,
     )
     ending = {order.verb: order for order in seen.orders if order.verb in (Verb.ABORT, Verb.UNDO)}
     return replace(known, aborted=ending.get(Verb.ABORT), undo_ordered=ending.get(Verb.UNDO))

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 from runbooks.catalogue import OnHost, Settled, Settlement, ShellText
-from runbooks.context import ActionContext, Call, Result, bounded
+from runbooks.context import EVIDENCE_LIMIT_CHARACTERS, ActionContext, Call, Result, bounded
 from runbooks.errors import Overtaken, StepFailed
 from runbooks.planned import PlannedStep
 from runbooks.undoing import UNDO, is_undo
@@ -19,6 +19,7 @@ from sites.wrapper import TIMED_OUT_STATUS, StepState, StepToken, ask_status, ru
 
 ASK_SECONDS = 15.0  # the host may wait for its lock
 PAUSE_SECONDS = 1.0
+MARKS_CHARACTERS = 250  # of evidence: room for what says how much was left out
 NAME_LIMIT = 100  # of a step's name on a host (sites.wrapper)
 
 # The wrapper ends the command at its time limit, and needs its lock before and a moment after.
@@ -131,4 +132,9 @@ def _refusal(refused: CommandRefused) -> Exception:
 
 def _said(done: Completed) -> str:
     parts = [text.strip() for text in (done.stdout, done.stderr) if text.strip()]
-    return bounded("\n".join(parts)) or "it said nothing"
+    text = "\n".join(parts)
+    if not done.left_out_bytes:
+        return bounded(text) or "it said nothing"
+    # Said last and with room to spare: the mark in the middle of the output is itself cut out of evidence.
+    cut = f"[of its output {done.left_out_bytes} bytes were left out at once, and most of the rest here]"
+    return f"{bounded(text, EVIDENCE_LIMIT_CHARACTERS - MARKS_CHARACTERS)}\n{cut}"

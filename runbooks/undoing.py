@@ -6,7 +6,7 @@ The `undo` of a step becomes a step of its own, with the journal's and the host'
 from collections.abc import Mapping, Sequence
 
 from runbooks.model import OWNERSHIP, InDoubt, OnFailure
-from runbooks.planned import Plan, PlannedStep
+from runbooks.planned import Plan, PlannedCondition, PlannedStep
 from runbooks.standing import WELL, StepProgress, StepState
 from sites.quantities import parse_duration
 
@@ -39,12 +39,22 @@ def taking_back(plan: Plan, steps: Mapping[str, StepProgress]) -> tuple[PlannedS
                 needs=(made[-1].id,) if made else (),
                 timeout_seconds=parse_duration(str(limit)) if limit is not None else step.timeout_seconds,
                 if_unreachable=step.if_unreachable,
+                unless=_asked(step, "unless"),
+                verify=_asked(step, "verify"),
                 # Whatever is left half taken back is a person's to look at, not to be left without a word.
                 on_failure=OnFailure.ASK,
-                in_doubt=InDoubt.ASK,
+                in_doubt=InDoubt(step.undo.get("in_doubt", InDoubt.ASK)),
             )
         )
     return tuple(made)
+
+
+def _asked(step: PlannedStep, key: str) -> PlannedCondition | None:
+    """What is asked at the host before or after it is taken back, if anything."""
+    if step.undo is None or key not in step.undo:
+        return None
+    host = str(step.undo["host"])
+    return PlannedCondition("run", str(step.undo[key]), host.partition("/")[0], host)
 
 
 def not_taken_back(plan: Plan, steps: Mapping[str, StepProgress]) -> tuple[PlannedStep, ...]:

@@ -49,6 +49,12 @@ class BoundedOutput:
         self._cut_tail()
         return self._dropped_bytes > 0
 
+    @property
+    def left_out_bytes(self) -> int:
+        """How much had to be left out."""
+        self._cut_tail()
+        return self._dropped_bytes
+
     def text(self) -> str:
         """Everything kept, decoded as UTF-8; bytes that are none become replacement characters."""
         if not self.truncated:

@@ -78,6 +78,8 @@ def _instances(draft: Draft, service: Service) -> Mapping[str, object] | None:
     """The driver's instances, if it has such; an empty mapping where nothing can be said of them."""
     if service.replication is None:
         return None
+    if service.replication.driver == "parts":
+        return {}  # each part names its own; whether a guard fits them is the driver's to say
     if service.name not in draft.drivers:
         found = service.replication.settings.get("instances")
         return found if isinstance(found, dict) else None

@@ -11,13 +11,15 @@ OUTPUT_LIMIT_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A command that ended by itself. Output is decoded with replacement and cut at OUTPUT_LIMIT_BYTES."""
+    """A command that ended by itself. Output is decoded with replacement and cut at OUTPUT_LIMIT_BYTES;
+    `left_out_bytes` is how much of both streams did not fit."""
 
     exit_status: int
     stdout: str
     stderr: str
     duration_seconds: float
     truncated: bool = False
+    left_out_bytes: int = 0
 
 
 class Transport(Protocol):

@@ -491,6 +491,7 @@ def run_detail(record: RunRecord, progress: Progress | None, pause: PauseStatus 
         orders=[_order(order) for order in record.orders],
         last_order=record.orders[-1].number if record.orders else 0,
         left=list(record.left),
+        continues=record.continues,
     )
 
 

@@ -389,6 +389,7 @@ class RunDetail(Shape):
     loss: LossStatus | None = None
     outage_seconds: float | None = None
     made_from: dict[str, str] = {}
+    continues: str = ""
 
 
 class SteerRequest(Shape):
@@ -409,7 +410,8 @@ class AdoptRequest(Shape):
 
 
 class Steered(Shape):
-    """The order is followed, and stands in the run's journal as this number. `executor`: at which site."""
+    """The order is followed, and stands in the run's journal as this number. `executor`: at which site.
+    Number 0 and another `run`: the one that was named had ended, and this one goes on with it."""
 
     run: str
     number: int

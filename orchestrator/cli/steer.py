@@ -57,6 +57,11 @@ def _order(
         request = SteerRequest(verb=verb, step=wanted, reason=reason, evidence=evidence, seen=known)
         given = asked.steer(name, request)
         of = f" {wanted}" if wanted else ""
+        if given.run != name:
+            again = f"{name} has ended and stays so; {given.run} goes on with it at {given.executor}"
+            say(wrapped(f"{again}, without what was done.", then="  "))
+            say(wrapped(f"Look: twinsite runs show {given.run}", then="  "))
+            return
         say(wrapped(f"{verb}{of}: order {given.number} of {name}, followed at {given.executor}.", then="  "))
         if verb in ("abort", "undo"):
             _to_its_end(asked, name)
@@ -87,7 +92,7 @@ def _step(run: "RunDetail", verb: str, given: str) -> str:
         if len(parts) > 1:
             raise wrong(f"{given} could be {' or '.join(parts)}; say which.")
         return parts[0] if parts else given  # whether there is such a step is the run's to say
-    if verb not in STEP_VERBS:
+    if verb not in STEP_VERBS or (verb == "retry" and run.state in ("failed", "aborted")):
         return ""
     waiting = [wait.step for wait in run.waits if wait.step and wait.kind in STEP_VERBS[verb]]
     if len(waiting) != 1:
@@ -161,6 +166,10 @@ def retry(settings: Settings, run: str, step: str, reason: str, seen: int | None
 
     Also one whose end is not known: look there first, because it may have been done. STEP is its name or its
     number; without it, the one that waits. All its attempts are there again.
+
+    A run that has ended, failed or aborted, stays ended. If the new site is primary by it and nothing has
+    moved the service since, another run goes on where it stopped: what was done is not done again, as long
+    as its own `verify` or `unless` still holds. Otherwise it says what to type instead.
 
     \b
     Examples:

@@ -334,6 +334,8 @@ def run_detail(run: RunDetail) -> list[str]:
         f"ordered by: {run.who or UNKNOWN}{f': {run.why}' if run.why else ''}", first="  ", then="    "
     )
     lines.append(f"  carried out by: {run.executor or UNKNOWN}")
+    if run.continues:
+        lines.append(f"  goes on with: {run.continues}, which had ended")
     if run.pause is not None:
         lines += wrapped(f"{run.service} is {word.pause(run.pause)}", first="  ", then="    ")
     _, _, _, started, took, _ = run_cells(run)

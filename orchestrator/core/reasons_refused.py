@@ -199,7 +199,19 @@ STEERING = ReasonGroup(
         Reason(
             "run-ended",
             "The run has ended, so nothing can be ordered of it any more.",
-            "`twinsite runs show RUN` says what it left; order a new move if one is wanted.",
+            "`twinsite runs show RUN` says what it left. If the new site became primary by it, `runs retry` "
+            "goes on with it in another run; else order a new move if one is wanted.",
+        ),
+        Reason(
+            "run-overtaken",
+            "Another run of the service came after the one that is to be gone on with.",
+            "See whose it is now: `twinsite explain SERVICE`; go on with the later run, or plan anew.",
+        ),
+        Reason(
+            "run-before-claim",
+            "The run ended before the new site had become primary: there is nothing moved to go on with.",
+            "Mend the cause, then plan it anew: `twinsite plan VERB SERVICE`. Steps with `unless` that are "
+            "so already are not carried out again.",
         ),
         Reason(
             "run-ending",

@@ -199,6 +199,7 @@ class RunRecord:
     last seen to accept writes before the trouble that the move answers, `detected_unix_seconds`: when that
     was named; None where there was none, or nobody saw it. `outage_seconds`: as its executor saw it.
     `made_from`: the hashes and versions of what it was made from, by name. `sealed`: its last report.
+    `continues`: the run that had ended and that this one goes on with.
     """
 
     run: str
@@ -234,6 +235,7 @@ class RunRecord:
     outage_seconds: float | None = None
     made_from: dict[str, str] = field(default_factory=dict)
     sealed: ReportSeal | None = None
+    continues: str = ""
 
     @property
     def over(self) -> bool:

@@ -36,11 +36,12 @@ from runbooks.journal import (
     StepEnded,
 )
 from runbooks.library import Library
-from runbooks.model import InDoubt, Kind
+from runbooks.model import InDoubt, Kind, OnFailure
 from runbooks.plan import Facts, bind, compose
 from runbooks.planned import Part, Plan
 from runbooks.progress import Progress
 from runbooks.scope import RunRef, scope_of
+from runbooks.undoing import UNDO
 from sites.model import Estate
 from sites.replication.words import Role
 
@@ -87,6 +88,42 @@ steps:
     message: It is open again
 """
 
+# And what was done is taken back by commands of its own, because the last step fails.
+TAKEN_BACK = """\
+runbook: taken-back
+title: Commands that are taken back
+inverse: postgres/demote
+parameters: {host: {default: crm-app}}
+steps:
+  - id: stop
+    action: ssh
+    host: "{{ to_site.hosts[parameters.host] }}"
+    run: stop
+    timeout: 1m
+    undo: {run: unstop}
+  - id: close
+    needs: [stop]
+    action: ssh
+    host: "{{ to_site.hosts[parameters.host] }}"
+    run: close
+    timeout: 1m
+    undo: {run: reopen, unless: "reopen?", verify: "reopen?"}
+  - id: warm
+    needs: [close]
+    action: ssh
+    host: "{{ to_site.hosts[parameters.host] }}"
+    run: warm
+    timeout: 1m
+    in_doubt: rerun
+    undo: {run: cool, in_doubt: rerun}
+  - id: wrong
+    needs: [warm]
+    action: check
+    host: "{{ to_site.hosts[parameters.host] }}"
+    explain: It never is so
+    all: ["never?"]
+    on_failure: undo
+"""
 
 _SITE = {"hosts": {name: {"name": name, "address": "192.0.2.1"} for name in ("crm-db", "crm-app")}}
 ESTATE = Estate.model_validate(
@@ -352,7 +389,10 @@ def _dying(spec: ActionSpec, world: CrashWorld, process: Process) -> ActionSpec:
 async def _play(case: Case, plan: Plan, estate: Estate) -> tuple[Any, ...]:
     """The end state."""
     stage = Stage(plan, estate)
-    may_repeat = frozenset(step.id for step in plan.steps if step.in_doubt is InDoubt.RERUN)
+    may_repeat = frozenset(
+        [step.id for step in plan.steps if step.in_doubt is InDoubt.RERUN]
+        + [f"{UNDO}{s.id}" for s in plan.steps if s.undo is not None and s.undo.get("in_doubt") == "rerun"]
+    )
     if case.step is None:
         outcome = await stage.live(Process(None, None), 1)
         await stage.world.calm()
@@ -391,10 +431,9 @@ def plans(estate: Estate) -> dict[str, Plan]:
     library = Library(catalogue)
 
     def part(name: str, kind: Kind) -> Part:
+        text = {"commands": COMMANDS, "taken-back": TAKEN_BACK}.get(name)
         runbook = (
-            library.parse(COMMANDS, file="commands.yaml", name="commands")
-            if name == "commands"
-            else library.load(name)
+            library.parse(text, file=f"{name}.yaml", name=name) if text is not None else library.load(name)
         )
         scope = scope_of(estate, "crm", from_site=HERE, to_site=THERE, run=RunRef(RUN, kind, EPOCH))
         return bind(runbook, scope, Facts(), catalogue, part=name.rpartition("/")[2])
@@ -423,21 +462,35 @@ def plans(estate: Estate) -> dict[str, Plan]:
     found["commands on hosts"] = plan(
         Kind.SWITCHOVER, give_up, claim, part("commands", Kind.SWITCHOVER), settle
     )
+    found["commands that are taken back"] = plan(Kind.SWITCHOVER, part("taken-back", Kind.SWITCHOVER))
     return found
 
 
 def cases(moves: dict[str, Plan]) -> Iterator[Case]:
     """Every cell. An old executor that wakes up does so where it was stopped before the step's effect."""
     for move, plan in moves.items():
-        for step in plan.steps:
+        for step in steps_of(plan):
             for moment in Moment:
                 for recovery in Recovery:
                     if recovery is Recovery.AWAKENED:
                         if moment is Moment.BEFORE:
-                            yield Case(move, step.id, moment, Again.NEVER, recovery)
+                            yield Case(move, step, moment, Again.NEVER, recovery)
                         continue
                     for again in Again:
-                        yield Case(move, step.id, moment, again, recovery)
+                        yield Case(move, step, moment, again, recovery)
+
+
+def steps_of(plan: Plan) -> tuple[str, ...]:
+    """The steps that the undisturbed run carries out, in that order."""
+    if not ends_undone(plan):
+        return tuple(step.id for step in plan.steps)
+    back = [f"{UNDO}{step.id}" for step in reversed(plan.steps) if step.undo is not None]
+    return (*(step.id for step in plan.steps), *back)
+
+
+def ends_undone(plan: Plan) -> bool:
+    """Whether the undisturbed run takes back what it did."""
+    return any(step.on_failure is OnFailure.UNDO for step in plan.steps)
 
 
 def matrix(tell: Callable[[int, int], None] = lambda done, total: None) -> list[Cell]:
@@ -456,7 +509,8 @@ def _matrix(estate: Estate, tell: Callable[[int, int], None]) -> list[Cell]:
         end = _in_virtual_time(case, moves[case.move], estate)
         wanted = undisturbed[case.move]
         same = end == wanted
-        found.append(Cell(case, same and end[0] == "done", "same" if same else _apart(end, wanted)))
+        well = end[0] == ("undone" if ends_undone(moves[case.move]) else "done")
+        found.append(Cell(case, same and well, "same" if same else _apart(end, wanted)))
     return found
 
 

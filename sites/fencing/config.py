@@ -9,6 +9,7 @@ from typing import Any
 from sites.errors import SitesMisuse
 from sites.identity import CertificateFiles
 from sites.model import Estate, GuardSpec, Service
+from sites.replication.parts.config import PartsSettings
 from sites.replication.postgres.config import PostgresSettings
 
 # Where a copied guard and its files lie on a database host.
@@ -38,6 +39,8 @@ def guard_settings(estate: Estate, service: str, site: str, base: Path) -> dict[
             f"{site} hears no guards: write `guards: host:port` beneath sites.{site}, its controller's host"
         )
     instance = _instance(found, site)
+    if found.replication is not None and found.replication.driver == "parts":
+        instance = _whole(found, site)
     host = guard.hosts.get(site) if guard.hosts is not None else (instance or {}).get("host")
     data = guard.data.get(site) if guard.data is not None else (instance or {}).get("data")
     if host is None:
@@ -57,6 +60,9 @@ def guard_settings(estate: Estate, service: str, site: str, base: Path) -> dict[
     }
     if data is not None:
         settings["data"] = data
+    parts = _parts(found, guard, site)
+    if parts:
+        settings["parts"] = parts
     settings |= _kinds(found, guard, site, data)
     if guard.watchdog is not None:
         settings |= {"watchdog": guard.watchdog, "watchdog_seconds": int(guard.watchdog_after_seconds)}
@@ -103,9 +109,37 @@ def _instance(service: Service, site: str) -> dict[str, str] | None:
     return None if instance is None else {"host": instance.host, "data": instance.data}
 
 
+def _whole(service: Service, site: str) -> dict[str, str]:
+    """The one host that all parts of a service are on. Raises GuardMisuse where they are on several."""
+    spec = service.replication
+    assert spec is not None
+    hosts = PartsSettings.model_validate(spec.settings).hosts_at(site)
+    if len(set(hosts.values())) != 1:
+        named = ", ".join(f"{part} on {host}" for part, host in hosts.items())
+        raise GuardMisuse(
+            f"{service.name} has parts on several hosts of {site} ({named}): a guard cuts off what is on its "
+            "own"
+        )
+    return {"host": next(iter(hosts.values()))}
+
+
+def _parts(service: Service, guard: GuardSpec, site: str) -> list[dict[str, Any]]:
+    """The parts that are databases: each has a permit beside its data, and with `stop` its processes are
+    ended. Of a part that is described by commands no processes are known; that one is cut off by `command` or
+    the packet filter, and its permit lies beside the guard's own `data`."""
+    spec = service.replication
+    if spec is None or spec.driver != "parts":
+        return []
+    ended = {"names": guard.processes, "postgres": True} if guard.stop else {}
+    return [
+        {"name": part.name, "data": part.instances[site].data, **ended}
+        for part in PartsSettings.model_validate(spec.settings).databases
+    ]
+
+
 def _kinds(service: Service, guard: GuardSpec, site: str, data: str | None) -> dict[str, Any]:
     kinds: dict[str, Any] = {}
-    if guard.stop:
+    if guard.stop and (service.replication is None or service.replication.driver != "parts"):
         if data is None:
             raise GuardMisuse(f"services.{service.name}.guard.data: the data directory at {site}?")
         postgres = service.replication is not None and service.replication.driver == "postgres"

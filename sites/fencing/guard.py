@@ -35,7 +35,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 # ----------------------------------------------------------------------------------------------------------
 # Part one: what is decided. step() alone changes a GuardState; its orders are carried out as they come.
@@ -770,59 +770,61 @@ def read_permit(path: str) -> Tuple[Optional[Lift], Optional[int]]:
 
 
 class Permit(Hand):
-    """P19: the permit beside the data directory, there only while the service may be opened."""
+    """P19: the permit beside each data directory, there only while the service may be opened."""
 
-    def __init__(self, state: str, data: Optional[str]) -> None:
+    def __init__(self, state: str, data: Sequence[str]) -> None:
         super().__init__("permit")
         self.kept = os.path.join(state, "permit")  # for ourselves, should we be started again
-        self._beside = None if data is None else data.rstrip("/") + ".twinsite"
-        self._data = data
+        self._beside = {one.rstrip("/") + ".twinsite": one for one in data}
 
     def do(self, wish: Optional[str]) -> str:
         if wish is None:
             return self._remove()
         self._put(self.kept, wish)
-        if self._beside is not None:
-            self._make_beside(self._beside)
-            self._put(os.path.join(self._beside, "permit"), wish)
+        for beside, data in self._beside.items():
+            self._make_beside(beside, data)
+            self._put(os.path.join(beside, "permit"), wish, data)
         return "permit written"
 
     def _remove(self) -> str:
-        places = [self.kept] if self._beside is None else [self.kept, os.path.join(self._beside, "permit")]
-        for place in places:
+        # All of them first: what is left open must not wait for a mark to be written beside another one.
+        for place in [self.kept] + [os.path.join(beside, "permit") for beside in self._beside]:
             try:
                 os.unlink(place)
             except FileNotFoundError:
                 pass
-        if self._beside is not None and os.path.isdir(os.path.dirname(self._beside)):
+        for beside, data in self._beside.items():
+            if not os.path.isdir(os.path.dirname(beside)):
+                continue
             # A start that is under way finds this and stops what it started. A full disk does not matter.
             try:
-                self._make_beside(self._beside)
-                self._put(os.path.join(self._beside, "fenced"), hashlib.sha256(os.urandom(16)).hexdigest())
+                self._make_beside(beside, data)
+                mark = hashlib.sha256(os.urandom(16)).hexdigest()
+                self._put(os.path.join(beside, "fenced"), mark, data)
             except OSError as error:
                 LOG.say("permit: the mark of the fence was not written: {}".format(error))
         return "permit removed"
 
-    def _make_beside(self, beside: str) -> None:
+    def _make_beside(self, beside: str, data: str) -> None:
         if not os.path.isdir(beside):
             os.mkdir(beside, 0o700)
-            self._give(beside)
+            self._give(beside, data)
 
-    def _put(self, path: str, text: str) -> None:
+    def _put(self, path: str, text: str, data: Optional[str] = None) -> None:
         fresh = path + ".new"
         place = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             os.write(place, text.encode("ascii"))
         finally:
             os.close(place)
-        if path != self.kept:
-            self._give(fresh)
+        if data is not None:
+            self._give(fresh, data)
         os.replace(fresh, path)
 
-    def _give(self, path: str) -> None:
+    def _give(self, path: str, data: str) -> None:
         """To the owner of the data, when we are root: scripts run as that one."""
-        if os.geteuid() == 0 and self._data is not None:
-            owner = self._data if os.path.isdir(self._data) else os.path.dirname(self._data.rstrip("/"))
+        if os.geteuid() == 0:
+            owner = data if os.path.isdir(data) else os.path.dirname(data.rstrip("/"))
             found = os.stat(owner)
             os.chown(path, found.st_uid, found.st_gid)
 
@@ -913,32 +915,42 @@ class Stop:
         with self._lock:
             self._closed = True
 
-    def end_cut(self, end_ns: int) -> Outcome:
-        """Immediate stop; what is there 20 ms later is killed; done when two looks in a row found nobody."""
+    def cutting(self, end_ns: int) -> Iterator[Optional[Outcome]]:
+        """Immediate stop; what is there 20 ms later is killed; done when two looks in a row found nobody.
+
+        None as often as LOOK_SECONDS are to pass, and then how it ended.
+        """
         found = self.pids()
         if not self._was_open and self._is_standby(found):
-            return True, "stop: {} processes of a standby, which takes no writes".format(len(found))
+            yield True, "stop: {} processes of a standby, which takes no writes".format(len(found))
+            return
         for pid in self._parents(found):
             self._end(pid, signal.SIGQUIT)
         left, quiet, killing = found, 0, False
         while True:
-            time.sleep(LOOK_SECONDS)
+            yield None
             left = self.pids()
             quiet = 0 if left else quiet + 1
             if quiet >= 2:
                 break
             if left and boottime_ns() >= end_ns:
-                return False, "stop: still there: {}".format(" ".join(str(pid) for pid in left))
+                yield False, "stop: still there: {}".format(" ".join(str(pid) for pid in left))
+                return
             for pid in left:
                 killing = self._end(pid, signal.SIGKILL) or killing
         owner = self._owner()
         if owner is None:
-            return False, "stop: {} is not there, so its processes are not known".format(self._data)
-        if os.geteuid() not in (0, owner):
-            return False, "stop: the processes of {} cannot be seen by this user".format(self._data)
-        self._was_open = False
-        self._close_next_start(owner)
-        return True, "stop: {} processes found, none left".format(len(found))
+            yield False, "stop: {} is not there, so its processes are not known".format(self._data)
+        elif os.geteuid() not in (0, owner):
+            yield False, "stop: the processes of {} cannot be seen by this user".format(self._data)
+        else:
+            self._was_open = False
+            self._close_next_start(owner)
+            yield True, "stop: {} processes found, none left".format(len(found))
+
+    def end_cut(self, end_ns: int) -> Outcome:
+        """The same to its end."""
+        return cut_together([("", self)], end_ns)
 
     def pids(self) -> List[int]:
         """Every process of the instance."""
@@ -1038,6 +1050,53 @@ class Stop:
             LOG.say(
                 "stop: an instance had become writable while closed; {} processes ended".format(len(found))
             )
+
+
+def cut_together(stops: Sequence[Tuple[str, Stop]], end_ns: int) -> Outcome:
+    """End the processes of several instances side by side: one that does not let go delays no other."""
+    under_way = [(name, one.cutting(end_ns)) for name, one in stops]
+    ended = {}  # type: Dict[str, Outcome]
+    while True:
+        for name, work in under_way:
+            if name not in ended:
+                outcome = next(work)
+                if outcome is not None:
+                    ended[name] = outcome
+        if len(ended) == len(under_way):
+            break
+        time.sleep(LOOK_SECONDS)
+    said = [(name + ": " if name else "") + ended[name][1] for name, _ in under_way]
+    return all(worked for worked, _ in ended.values()), "; ".join(said)
+
+
+class Stops:
+    """The same for a service of several parts: it is closed when every one of them is."""
+
+    name = "stop"
+
+    def __init__(self, parts: Sequence[Tuple[str, Stop]]) -> None:
+        self._parts = list(parts)
+
+    def start(self) -> None:
+        for _, one in self._parts:
+            one.start()
+
+    def protects(self) -> List[str]:
+        return ["controller-stall"]
+
+    def lacks(self) -> List[str]:
+        return ["{} (part {})".format(said, name) for name, one in self._parts for said in one.lacks()]
+
+    def lift(self, until_ns: Optional[int]) -> None:
+        for _, one in self._parts:
+            one.lift(until_ns)
+
+    def begin_cut(self) -> None:
+        for _, one in self._parts:
+            one.begin_cut()
+
+    def end_cut(self, end_ns: int) -> Outcome:
+        return cut_together(self._parts, end_ns)
 
 
 # --- kind `proxy`: a gate that looks at the clock for every byte --------------------------------------------
@@ -1994,6 +2053,7 @@ _KEYS = {
     "guard_every_seconds": float,
     "data": str,
     "stop": dict,
+    "parts": list,
     "proxy": dict,
     "nftables": dict,
     "command": dict,
@@ -2018,6 +2078,8 @@ _KINDS = {
     "command": {"open": list, "close": list, "verify": list},
     "tls": {"ca": str, "cert": str, "key": str},
 }  # type: Dict[str, Dict[str, type]]
+# A part without `names` has a permit beside its data, and is cut off in another way.
+_PART = {"name": str, "data": str, "names": list, "postgres": bool}
 
 
 class Settings:
@@ -2044,14 +2106,24 @@ class Settings:
         self.watchdog: Optional[str] = said.get("watchdog")
         self.watchdog_seconds: int = said.get("watchdog_seconds", 1)
         self.said = said
+        self.parts: List[SettingsText] = said.get("parts", [])
+        for number, part in enumerate(self.parts):
+            needed = list(_PART) if "names" in part else ["name", "data"]
+            _check_keys("parts.{}.".format(number), part, _PART, needed)
+        self.ended = [part for part in self.parts if "names" in part]
+        if "stop" in said and self.parts:
+            raise SettingsWrong("parts: each has processes of its own, so there is no `stop` beside them")
+        if len({part["name"] for part in self.parts}) < len(self.parts):
+            raise SettingsWrong("parts: each has a name of its own")
         if not re.match(r"^[a-z][a-z0-9-]{0,62}$", self.service):
             raise SettingsWrong("service: {!r} is no name of a service".format(self.service))
-        if not any(kind in said for kind in ("stop", "proxy", "nftables", "command")):
+        if not self.ended and not any(kind in said for kind in ("stop", "proxy", "nftables", "command")):
             raise SettingsWrong("one of stop, proxy, nftables and command must be there, or nothing is cut")
         if "stop" in said and self.data is None:
             raise SettingsWrong("data: needed by stop, which ends the processes that work in it")
-        if self.data is not None and not self.data.startswith("/"):
-            raise SettingsWrong("data: {!r} is no absolute path".format(self.data))
+        for place in self.places:
+            if not place.startswith("/"):
+                raise SettingsWrong("data: {!r} is no absolute path".format(place))
         if min(self.fence_within_ns, self.guard_every_ns) <= 0:
             raise SettingsWrong("fence_within_seconds and guard_every_seconds: must be above zero")
         try:
@@ -2072,6 +2144,11 @@ class Settings:
         ):
             raise SettingsWrong("nftables.ports: a port is a number from 1 to 65535")
 
+    @property
+    def places(self) -> List[str]:
+        """The data directories beside which a permit lies."""
+        return ([] if self.data is None else [self.data]) + [part["data"] for part in self.parts]
+
     def kinds(self) -> List[Any]:
         """The ways of cutting, gates first."""
         said, kinds = self.said, []  # type: SettingsText, List[Any]
@@ -2088,6 +2165,9 @@ class Settings:
             kinds.append(Command(one["open"], one["close"], one["verify"], self.service))
         if "stop" in said and self.data is not None:
             kinds.append(Stop(self.data, said["stop"]["names"], said["stop"]["postgres"]))
+        if self.ended:
+            ended = [(one["name"], Stop(one["data"], one["names"], one["postgres"])) for one in self.ended]
+            kinds.append(Stops(ended))
         return kinds
 
 
@@ -2104,7 +2184,7 @@ def _check_keys(where: str, said: Any, keys: Dict[str, Any], needed: Sequence[st
             raise SettingsWrong("{}{}: expected {}".format(where, key, keys[key].__name__))
         if (
             isinstance(value, list)
-            and key != "ports"
+            and key not in ("ports", "parts")
             and not all(isinstance(one, str) and one for one in value)
         ):
             raise SettingsWrong("{}{}: expected texts".format(where, key))
@@ -2172,7 +2252,7 @@ class Guard:
             lacks.append("guard-stall: nothing cuts clients off when the guard itself stands still")
         if "host-pause" not in protects and not any(one.startswith("host-pause") for one in lacks):
             lacks.append("host-pause: the database may take a write before the guard runs, after a pause")
-        if "stop" not in settings.said:
+        if "stop" not in settings.said and not settings.ended:
             lacks.append("bypass: who reaches the database past the gate, on the host itself, is not cut off")
         if self._watchdog is not None:
             protects.append("watchdog")
@@ -2219,7 +2299,7 @@ class Guard:
 
     def _start(self, memory: Memory) -> None:
         settings = self._settings
-        self._permit = Permit(settings.state, settings.data)
+        self._permit = Permit(settings.state, settings.places)
         lifted, certified = read_permit(self._permit.kept)
         if self._corrupt:
             lifted = None

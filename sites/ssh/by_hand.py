@@ -193,6 +193,7 @@ def _carried(
         outputs[1].text(),
         time.monotonic() - begun,
         outputs[0].truncated or outputs[1].truncated,
+        outputs[0].left_out_bytes + outputs[1].left_out_bytes,
     )
 
 

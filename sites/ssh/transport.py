@@ -352,4 +352,5 @@ def _completed(host: Host, session: Session, duration_seconds: float) -> Complet
         stderr=session.stderr.text(),
         duration_seconds=duration_seconds,
         truncated=session.stdout.truncated or session.stderr.truncated,
+        left_out_bytes=session.stdout.left_out_bytes + session.stderr.left_out_bytes,
     )

@@ -141,3 +141,30 @@ async def test_a_run_is_paused_resumed_retried_skipped_and_another_one_undone(
         assert "crm is primary at morpeth at epoch 2, and accepts writes there" in said
         await world.until(lambda: world.steady(at=MORPETH))
         assert "UNDONE" in said
+
+
+async def test_a_run_that_has_failed_is_gone_on_with_in_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = Hosts()
+
+    async def run(
+        self: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = "", said: Any = None
+    ) -> Completed:
+        return await hosts.run(self, host, command, timeout_seconds=timeout_seconds)
+
+    monkeypatch.setattr(world_of.NoHosts, "run", run)
+    hosts.fails["appctl start"] = 1
+    promote = PROMOTE.replace("on_failure: ask", "on_failure: abort")
+    async with two_sites(steered_estate(), prepare=books(promote, "")) as world:
+        twinsite = Terminal(world)
+        run_id = (await world.durham.move("switchover")).run
+        await world.until(lambda: state_of(world, run_id) == "failed")
+        said = await twinsite(DURHAM, "runs", "show", run_id)
+        assert f"twinsite runs retry {run_id} --reason …" in " ".join(said.split())
+        said = await twinsite(DURHAM, "runs", "retry", run_id, "--reason", "licence renewed")
+        assert f"{run_id} has ended and stays so; crm-switchover-" in " ".join(said.split())
+        await world.until(lambda: world.runs()[-1].run != run_id and state_of(world, run_id) == "failed")
+        later = next(each.run for each in world.runs() if each.continues == run_id)
+        await world.until(lambda: state_of(world, later) == "waiting")
+        said = await twinsite(MORPETH, "runs", "show", later)
+        assert f"goes on with: {run_id}, which had ended" in said
+        assert hosts.ran[-1] == (MORPETH, "appctl start")

@@ -32,6 +32,23 @@ steps:
     ask: Tell the desk
     expect: 5m
 """
+TWO_TO_TAKE_BACK = """
+runbook: demote
+title: Close it
+steps:
+  - id: stop-app
+    action: ssh
+    host: "{{ from_site.hosts['crm-app'] }}"
+    run: appctl stop
+    undo: {run: appctl start}
+  - id: bar
+    action: ssh
+    needs: [stop-app]
+    host: "{{ from_site.hosts['crm-app'] }}"
+    run: doorctl bar
+    undo: {run: doorctl open}
+  - {id: tell, action: person, needs: [bar], who: x, ask: Tell the desk, expect: 5m}
+"""
 PROMOTE = """
 runbook: promote
 title: Open it
@@ -39,21 +56,25 @@ steps:
   - {id: open, action: replication.promote}
   - {id: late, action: person, needs: [open], who: x, ask: Look, expect: 5m}
 """
+WORDS = ("appctl stop", "appctl start", "doorctl bar", "doorctl open")
 
 
 class Hosts:
-    """What was run where."""
+    """What was run where. What is `hung` does not begin."""
 
     def __init__(self) -> None:
         self.ran: list[tuple[str, str]] = []
         self.fails: dict[str, int] = {}
+        self.hung: set[str] = set()
 
     async def run(
         self, _: Any, host: Host, command: str, *, timeout_seconds: float, stdin: str = "", said: Any = None
     ) -> Completed:
-        word = next((each for each in ("appctl stop", "appctl start") if each in command), "")
+        word = next((each for each in WORDS if each in command), "")
         if not word:
             return Completed(0, "never started\n", "", 0.0)
+        while word in self.hung:
+            await asyncio.sleep(0.01)
         self.ran.append((host.site, word))
         left = self.fails.get(word, 0)
         self.fails[word] = left - 1
@@ -289,6 +310,70 @@ async def test_a_run_whose_controller_is_lost_before_the_give_up_is_adopted_and_
         await world.bring_back(MORPETH)
         await world.until(lambda: world.steady(at=DURHAM))
         assert not world.morpeth.controller.mover.under_way(run)
+
+
+async def test_whoever_takes_a_lost_site_s_run_back_and_is_killed_goes_on_and_takes_nothing_back_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch, demote=TWO_TO_TAKE_BACK) as (world, run, hosts):
+        hosts.hung.add("appctl start")
+        await world.lose(MORPETH)
+        await world.until(lambda: (DURHAM, "doorctl open") in hosts.ran)
+        await world.until(lambda: world.owned().movement == "steady")
+        await world.durham.kill_controller()
+        hosts.hung.clear()
+        await world.durham.start()
+        await world.until(lambda: state_of(world, run) == "undone")
+        assert [word for _, word in hosts.ran] == [
+            "appctl stop",
+            "doorctl bar",
+            "doorctl open",
+            "appctl start",
+        ]
+        assert world.open_at(DURHAM)
+
+
+async def test_a_controller_killed_while_it_undoes_its_run_takes_nothing_back_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch, demote=TWO_TO_TAKE_BACK) as (world, run, hosts):
+        hosts.hung.add("appctl start")
+        await order(world.morpeth, run, "undo")
+        await world.until(lambda: (DURHAM, "doorctl open") in hosts.ran)
+        await world.morpeth.kill_controller()
+        hosts.hung.clear()
+        await world.morpeth.start()
+        await world.until(lambda: state_of(world, run) == "undone" and world.steady(at=DURHAM))
+        assert [word for _, word in hosts.ran] == [
+            "appctl stop",
+            "doorctl bar",
+            "doorctl open",
+            "appctl start",
+        ]
+
+
+async def test_a_run_that_was_being_undone_is_adopted_with_what_was_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch, demote=TWO_TO_TAKE_BACK) as (world, run, hosts):
+        hosts.hung.add("appctl start")
+        await order(world.morpeth, run, "undo")
+
+        def published() -> bool:
+            steps = next(each for each in world.runs() if each.run == run).steps
+            return any((step.step, step.state) == ("undo:demote/bar", "done") for step in steps)
+
+        await world.until(published)
+        await world.lose(MORPETH)
+        hosts.hung.clear()
+        await world.until(lambda: state_of(world, run) == "undone")
+        assert [word for _, word in hosts.ran] == [
+            "appctl stop",
+            "doorctl bar",
+            "doorctl open",
+            "appctl start",
+        ]
+        assert world.open_at(DURHAM)
 
 
 async def test_an_executor_that_wakes_up_after_its_run_was_adopted_does_nothing_more(

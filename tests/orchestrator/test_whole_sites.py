@@ -12,6 +12,7 @@ import pytest
 from orchestrator.api.client import WrongRequest
 from orchestrator.api.shapes import MoveOrder, RunDetail
 from orchestrator.api.site_shapes import SiteMoveOrder, SiteMovePlan, SiteMoveRequest
+from orchestrator.core.records import RunRecord
 from sites.model import Host
 from tests.orchestrator.looking import refusal_of
 from tests.orchestrator.two_sites import DURHAM, MORPETH, SHIPPED, Site, TwoSites, estate, two_sites
@@ -41,6 +42,10 @@ async def order(at: Site, of: SiteMovePlan, *, only: tuple[str, ...] = (), **fie
 
 def steps(run: RunDetail) -> dict[str, str]:
     return {step.step: step.state for step in run.steps}
+
+
+def site_run(world: TwoSites, run: str) -> RunRecord:
+    return next(each for each in world.runs() if each.run == run)
 
 
 def begun(world: TwoSites) -> list[str]:
@@ -134,6 +139,80 @@ async def test_a_controller_killed_in_the_middle_goes_on_with_what_is_left() -> 
         told = await world.detail(run, world.durham)
         assert steps(told) == dict.fromkeys(("hr", "directory", "crm"), "done")
         assert begun(world).count("crm") == 1
+
+
+async def test_when_the_site_that_they_leave_is_lost_in_the_middle_the_other_ends_the_run() -> None:
+    async with two_sites(estate(services=THREE, lease="3s")) as world:
+        world.pairs["directory"].hung.add(MORPETH)  # its promotion hangs, and crm waits for it
+        run = await order(world.durham, await plan(world.durham, "switchover", DURHAM))
+        await world.until(lambda: world.owned("directory").primary is None and world.open_at(MORPETH, "hr"))
+        await world.until(lambda: world.owned("hr").movement == "steady")
+        await world.lose(DURHAM)
+        await world.until(lambda: site_run(world, run).executor_site == MORPETH)
+        world.pairs["directory"].hung.clear()
+        await world.until(lambda: site_run(world, run).over)
+        told = await world.detail(run, world.morpeth)
+        assert told.state == "failed"
+        assert steps(told) == {"hr": "done", "directory": "done", "crm": "skipped"}
+        assert "2 of 3 services are moved" in told.outcome
+        assert "durham was lost, and morpeth brought it to its end" in told.outcome
+        assert told.left[-1].endswith("`twinsite plan failover --site durham`")
+        await world.until(lambda: all(world.open_at(MORPETH, name) for name in THREE))
+        await world.bring_back(DURHAM)
+        await world.until(lambda: all(world.steady(name, MORPETH) for name in THREE))
+        assert [each.run for each in world.runs() if not each.over] == []
+
+
+async def test_when_the_site_they_go_to_is_lost_in_the_middle_the_other_ends_the_run_and_its_parts() -> None:
+    async with two_sites(estate(services=THREE, lease="3s")) as world:
+        world.pairs["directory"].hung.add(MORPETH)
+        run = await order(world.morpeth, await plan(world.morpeth, "switchover", DURHAM))
+        await world.until(lambda: world.owned("directory").primary is None and world.open_at(MORPETH, "hr"))
+        await world.until(lambda: world.steady("hr", MORPETH))
+        await world.lose(MORPETH)
+        await world.until(lambda: all(world.open_at(DURHAM, name) for name in THREE))
+        await world.until(lambda: site_run(world, run).over)
+        told = await world.detail(run, world.durham)
+        assert steps(told) == {"hr": "done", "directory": "failed", "crm": "skipped"}
+        details = {step.step: step.detail for step in told.steps}
+        assert (
+            "undone by controller of durham: morpeth, which was to carry it out, is lost"
+            in details["directory"]
+        )
+        assert told.left[-1] == "once morpeth is back: `twinsite plan switchover --site durham`"
+        assert [each.run for each in world.runs() if not each.over] == []
+
+
+async def test_a_controller_that_wakes_up_after_its_run_was_ended_elsewhere_begins_nothing_more() -> None:
+    async with two_sites(estate(services=THREE, lease="3s", failover="manual")) as world:
+        world.pairs["directory"].hung.add(MORPETH)
+        run = await order(world.durham, await plan(world.durham, "switchover", DURHAM))
+        await world.until(lambda: world.owned("directory").primary is None and world.open_at(MORPETH, "hr"))
+        world.cut_store(DURHAM)
+        await world.until(lambda: site_run(world, run).executor_site == MORPETH)
+        world.pairs["directory"].hung.clear()
+        await world.until(lambda: site_run(world, run).over)
+        world.heal_store(DURHAM)
+        await world.until(lambda: world.durham.controller.run_records[run].executor_site == MORPETH)
+        await world.until(lambda: world.steady("directory", MORPETH))
+        ended = site_run(world, run)
+        assert (ended.state, ended.executor) == ("failed", 2)
+        assert world.open_at(DURHAM, "crm")
+        assert "crm" not in begun(world)
+
+
+async def test_a_controller_that_is_told_to_end_does_not_end_the_run_as_failed() -> None:
+    async with two_sites(estate(services=THREE, lease="3s")) as world:
+        world.pairs["directory"].hung.add(MORPETH)
+        run = await order(world.morpeth, await plan(world.morpeth, "switchover", DURHAM))
+        await world.until(lambda: "directory" in begun(world) and world.open_at(MORPETH, "hr"))
+        await world.morpeth.stop_controller()
+        assert site_run(world, run).state == "running"
+        world.pairs["directory"].hung.clear()
+        await world.morpeth.start()
+        await world.until(lambda: world.morpeth.decision("hr") != "")
+        told = await world.detail(run, world.morpeth)
+        assert steps(told) == dict.fromkeys(("hr", "directory", "crm"), "done")
 
 
 async def test_the_way_home_of_a_site_is_one_order_too() -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from runbooks.engine import Engine, Outcome
 from runbooks.errors import NotUnderWay, StepFailed
-from runbooks.journal import RunEnded, RunOutcome, RunPlanned, RunSteered, StepStarted
+from runbooks.journal import RunAdopted, RunEnded, RunOutcome, RunPlanned, RunSteered, StepStarted
 from runbooks.model import OnFailure
 from runbooks.planned import Plan
 from runbooks.progress import Progress, StepState, WaitKind, begin
+from runbooks.seen import RunSeen, StepSeen
 from runbooks.steered import Order, Verb
 from runbooks.steering import Refused, judge
 from sites.transport import Completed
@@ -495,6 +496,99 @@ def test_killed_at_any_record_of_an_undo_it_is_taken_back_to_the_end_and_nothing
 
     run(story)
     assert world.deeds.done == ["p/a"]
+
+
+def seen_of(progress: Progress) -> RunSeen:
+    """What the record in the store tells of it."""
+    steps = tuple(
+        StepSeen(
+            each.id,
+            state.state,
+            state.evidence,
+            state.attempts,
+            state.last_attempt,
+            state.ended_record,
+        )
+        for each, state in ((each, progress.steps[each.id]) for each in progress.all_steps)
+    )
+    return RunSeen(steps, progress.orders, progress.values)
+
+
+def test_what_was_taken_back_is_not_taken_back_again_by_whoever_adopts_the_run() -> None:
+    """Its first attempt had failed and a person had it tried anew; another one a person did by hand."""
+    world, seen = World(), list[RunSeen]()
+    plan = plan_of_steps(
+        step("a", undo={**UNDO, "run": "reopen a"}),
+        step("b", "a", undo={**UNDO, "run": "reopen b"}),
+        step("c", "b", undo={**UNDO, "run": "reopen c"}),
+        step("d", "c", on_failure=OnFailure.UNDO),
+    )
+    world.deeds.scripts["p/d"] = failing(9)
+    world.transport.answers["reopen c"] = Completed(1, "", "no", 0.0)
+    world.transport.answers["reopen b"] = Completed(1, "", "no", 0.0)
+    world.transport.answers["reopen a"] = Completed(1, "", "no", 0.0)
+
+    async def story(people: Steered) -> None:
+        await people.settle(10)
+        world.transport.answers["reopen c"] = Completed(0, "", "", 0.0)
+        accepted(await people.engine.steer("run-1", _of(order("retry", seen=0), "undo:p/c")))
+        await people.settle(10)
+        by_hand = order("done", seen=1, evidence="saw it")
+        accepted(await people.engine.steer("run-1", _of(by_hand, "undo:p/b")))
+        await people.settle(10)
+        assert [wait.step.id for wait in people.progress.waits if wait.step] == ["undo:p/a"]
+        seen.append(seen_of(people.progress))
+
+    steered(plan, story, world)
+    adopter = World()
+    adopter.transport.answers["reopen"] = Completed(0, "", "", 0.0)
+
+    async def adoption() -> Outcome:
+        engine, context = adopter.engine(), adopter.context()
+        going = asyncio.ensure_future(
+            engine.adopt(plan, RunAdopted(2, "durham", seen[0]), context, who="x", why="y", first=None)
+        )
+        await asyncio.sleep(10)
+        accepted(await engine.steer("run-1", _of(order("retry", seen=2), "undo:p/a")))
+        return await going
+
+    assert run(adoption).outcome is RunOutcome.UNDONE
+    assert [line for _, line in adopter.transport.ran if "reopen" in line and "reopen a" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("undo", "times"),
+    [({}, 0), ({"unless": "is it open"}, 0), ({"verify": "is it open"}, 0), ({"in_doubt": "rerun"}, 1)],
+    ids=["asks a person", "already so", "found done", "run again"],
+)
+def test_taking_back_that_was_cut_off_is_settled_like_any_step(undo: dict[str, str], times: int) -> None:
+    plan = plan_of_steps(
+        step("a", undo={**UNDO, "run": "reopen a", **undo}), step("b", "a", on_failure=OnFailure.UNDO)
+    )
+    steps = (
+        StepSeen("p/a", StepState.DONE, attempts=1, last_attempt=1, ended_record=3),
+        StepSeen("p/b", StepState.FAILED, attempts=1, last_attempt=1, ended_record=5),
+        StepSeen("undo:p/a", StepState.STARTED, attempts=1, last_attempt=1),
+    )
+    world = World()
+    world.transport.answers["is it open"] = Completed(0, "", "", 0.0)
+    world.transport.answers["status "] = Completed(0, "lost\n", "", 0.0)
+
+    async def story() -> None:
+        engine, context = world.engine(), world.context()
+        adopted = RunAdopted(2, "durham", RunSeen(steps))
+        going = asyncio.ensure_future(engine.adopt(plan, adopted, context, who="x", why="y", first=None))
+        await asyncio.sleep(60)
+        if undo:
+            assert (await going).outcome is RunOutcome.UNDONE
+        else:
+            kinds = [(wait.kind, wait.step.id) for wait in world.seen[-1].waits if wait.step]
+            assert kinds == [(WaitKind.IN_DOUBT, "undo:p/a")]
+            going.cancel()
+            await asyncio.gather(going, return_exceptions=True)
+
+    run(story)
+    assert len([line for _, line in world.transport.ran if "reopen a" in line]) == times
 
 
 def test_an_order_for_a_run_that_is_not_under_way_here_is_not_recorded() -> None:

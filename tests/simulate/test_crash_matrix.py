@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.simulate import crash_matrix
-from orchestrator.simulate.crash_matrix import Again, Case, Moment, Recovery, cases, matrix, plans
+from orchestrator.simulate.crash_matrix import Again, Case, Moment, Recovery, cases, matrix, plans, steps_of
 from orchestrator.simulate.crash_world import CrashHosts, CrashWorld
 from runbooks import attempt
 from runbooks.actions import shipped_actions
@@ -27,8 +27,8 @@ def test_every_step_is_killed_at_every_moment_and_again_in_every_recovery() -> N
     every = list(cases(moves))
     assert len(every) == len(set(every))
     for move, plan in moves.items():
-        for step in plan.steps:
-            mine = [case for case in every if (case.move, case.step) == (move, step.id)]
+        for step in steps_of(plan):
+            mine = [case for case in every if (case.move, case.step) == (move, step)]
             assert {case.moment for case in mine} == set(Moment)
             assert {case.again for case in mine} == set(Again)
             assert {case.recovery for case in mine} == set(Recovery)

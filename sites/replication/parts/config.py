@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sites.model import Estate, Name, Service
+from sites.model import Estate, GuardSpec, Name, Service
 from sites.replication.command.config import CommandSettings, Part
 from sites.replication.postgres.config import PostgresSettings
 
@@ -58,11 +58,45 @@ class PartsSettings(Part):
             for where, found, expected in part.check(estate, service):
                 yield ("parts", index, *where), found, expected
         if service.guard is not None:
+            yield from self._guarded(service, service.guard)
+
+    def _guarded(self, service: Service, guard: GuardSpec) -> Iterator[tuple[Trail, str, str]]:
+        """A guard fences all parts or none: what it cannot cut off must not stand under it."""
+        for site in service.sites:
+            hosts = self.hosts_at(site)
+            if len(set(hosts.values())) > 1:
+                named = ", ".join(f"{part} on {host}" for part, host in hosts.items())
+                yield (
+                    (),
+                    f"a guard, and parts on several hosts of {site} ({named})",
+                    "all parts of a guarded service on one host: a guard cuts off what is on its own",
+                )
+        described = [part.name for part in self.parts if isinstance(part, CommandPart)]
+        if described and guard.command is None and guard.nftables is None:
             yield (
                 (),
-                "a guard beside a service of several parts",
-                "no guard: one that opens several things together does not exist yet",
+                f"a guard that cannot cut off {', '.join(described)}: it knows no processes of it",
+                "guard.command, programs that open, close and verify it, or guard.nftables with its ports",
             )
+        if guard.proxy is not None:
+            yield (), "a guard's proxy beside several parts", "`command` or `nftables`: a proxy is before one"
+
+    @property
+    def databases(self) -> tuple[PostgresPart, ...]:
+        """The parts that are PostgreSQL databases."""
+        return tuple(part for part in self.parts if isinstance(part, PostgresPart))
+
+    def hosts_at(self, site: str) -> dict[str, str]:
+        """By part, the host that it is on there; a part without one there is left out."""
+        found = {}
+        for part in self.parts:
+            if isinstance(part, PostgresPart):
+                host = part.instances[site].host if site in part.instances else None
+            else:
+                host = part.hosts.get(site)
+            if host is not None:
+                found[part.name] = host
+        return found
 
     @property
     def synchronous(self) -> bool:

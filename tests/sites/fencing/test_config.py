@@ -175,3 +175,56 @@ def test_a_corrupt_memory_is_repaired_by_the_verb(tmp_path: Path) -> None:
     done = run(tmp_path, "--service", "crm", "--site", "durham", "--repair-memory", "7", "9", guard=guard)
     assert done.exit_code == 0, done.output
     assert '"epoch": 9' in (tmp_path / "state/durham/crm/memory").read_text()
+
+
+PARTS = """\
+    replication:
+      driver: parts
+      parts:
+        - name: db
+          driver: postgres
+          password: !env NOT_SET_HERE
+          replication_password: !env NOT_SET_HERE
+          instances:
+            durham: {host: db, data: /srv/crm, bin: /usr/lib/postgresql/16/bin}
+            morpeth: {host: db, data: /srv/crm, bin: /usr/lib/postgresql/16/bin}
+        - name: files
+          driver: command
+          hosts: {durham: db, morpeth: db}
+          look: {run: tree look}
+          fence: {run: tree fence}
+          promote: {run: tree promote}
+"""
+
+
+def parts_settings(folder: Path, guard: str) -> dict[str, Any]:
+    text = ESTATE.replace("GUARD", guard)
+    begin, end = text.index("    replication:"), text.index("  other:")
+    path = folder / "sites.yaml"
+    path.write_text(text[:begin] + PARTS + text[end:])
+    estate = load_estate(path, driver_settings=DRIVERS, resolve_secrets=False).estate
+    return guard_settings(estate, "crm", "durham", folder)
+
+
+FILES = "data: {durham: /srv/files, morpeth: /srv/files}, command: {open: [a], close: [c], verify: [d]}"
+
+
+def test_the_guard_of_a_service_of_several_parts_ends_its_databases_and_closes_the_rest(
+    tmp_path: Path,
+) -> None:
+    said = parts_settings(tmp_path, f"{{{FILES}}}")
+    assert (said["host"], said["data"]) == ("db", "/srv/files")
+    assert said["parts"] == [
+        {"name": "db", "data": "/srv/crm", "names": ["postgres", "postmaster"], "postgres": True}
+    ]
+    assert said["command"] == {"open": ["a"], "close": ["c"], "verify": ["d"]}
+    assert "stop" not in said
+    taken = Settings(said)
+    assert taken.places == ["/srv/files", "/srv/crm"], "beside each of them lies a permit"
+    assert [type(kind).__name__ for kind in taken.kinds()] == ["Command", "Stops"]
+
+
+def test_a_part_that_is_not_to_be_ended_has_a_permit_all_the_same(tmp_path: Path) -> None:
+    said = parts_settings(tmp_path, f"{{stop: false, {FILES}}}")
+    assert said["parts"] == [{"name": "db", "data": "/srv/crm"}]
+    assert Settings(said).places == ["/srv/files", "/srv/crm"]

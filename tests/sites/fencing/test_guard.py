@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from sites.fencing.guard import (
     MemoryCorrupt,
     Settings,
     SettingsWrong,
+    Stop,
     boot_id,
     memory_text,
     read_memory,
@@ -576,3 +579,126 @@ def test_an_answer_that_is_slow_is_counted_from_its_question(host: Host) -> None
     host.opened()
     permit_ns = int(host.permit.read_text().split()[0]) * 10**7
     assert permit_ns <= host.keeper.answered_until_ns - D_SECONDS * 1e9
+
+
+# --- a service of several parts -------------------------------------------------------------------------
+
+
+class TwoParts:
+    """A host on which a service has two databases."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.folders = {"db": host.folder / "db", "papers": host.folder / "papers"}
+        for folder in self.folders.values():
+            folder.mkdir()
+        del host.settings["stop"], host.settings["data"]
+        host.settings["parts"] = [
+            {"name": name, "data": str(folder), "names": ["pretender"], "postgres": False}
+            for name, folder in self.folders.items()
+        ]
+
+    def pretend(self, name: str) -> None:
+        """A server of that part that does not let go, writing."""
+        self.host.data = self.folders[name]
+        self.host.pretend()
+
+    def running(self) -> dict[str, int]:
+        """How many processes each part has."""
+        return {
+            name: len(Stop(str(folder), ["pretender"], False).pids()) for name, folder in self.folders.items()
+        }
+
+    def permitted(self) -> list[str]:
+        """The parts that may be opened."""
+        return [name for name, folder in self.folders.items() if Path(f"{folder}.twinsite/permit").exists()]
+
+    def end(self) -> None:
+        """What a test left."""
+        for folder in self.folders.values():
+            for pid in Stop(str(folder), ["pretender"], False).pids():
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def parts(host: Host) -> Iterator[TwoParts]:
+    made = TwoParts(host)
+    yield made
+    made.end()
+
+
+def test_all_parts_of_a_service_are_opened_together_and_fenced_together(parts: TwoParts) -> None:
+    host = parts.host
+    host.start()
+    assert parts.permitted() == []
+    host.keeper.allow(30)
+    until(lambda: parts.permitted() == ["db", "papers"], "both permits")
+    parts.pretend("db")
+    parts.pretend("papers")
+    host.keeper.answering = None
+    host.keeper.order(7, "fence")
+    said = host.keeper.acknowledged(7)
+    assert said["fenced"] is True
+    assert parts.running() == {"db": 0, "papers": 0}
+    assert parts.permitted() == []
+    assert "db: stop: 2 processes found, none left" in said["evidence"]
+    assert "papers: stop: 2 processes found, none left" in said["evidence"]
+
+
+def test_all_parts_are_closed_at_the_deadline_when_the_answers_stop(parts: TwoParts) -> None:
+    host = parts.host
+    host.start()
+    host.keeper.allow(2)
+    until(lambda: parts.permitted() == ["db", "papers"], "both permits")
+    parts.pretend("db")
+    parts.pretend("papers")
+    host.keeper.answering = None
+    until(lambda: parts.running() == {"db": 0, "papers": 0}, "the end of both")
+    assert parts.permitted() == []
+
+
+def test_a_part_that_is_started_while_the_service_is_closed_is_ended(parts: TwoParts) -> None:
+    parts.host.start()
+    parts.host.data = parts.folders["papers"]
+    parts.host.pretend_only()
+    pretender = parts.host.processes[-1]
+    until(lambda: pretender.poll() is not None, "its end")
+
+
+def test_a_part_whose_processes_are_not_known_to_be_gone_leaves_the_fence_unverified(parts: TwoParts) -> None:
+    host = parts.host
+    host.start()
+    host.keeper.allow(30)
+    until(lambda: parts.permitted() == ["db", "papers"], "both permits")
+    parts.pretend("db")
+    parts.folders["papers"].rmdir()
+    host.keeper.answering = None
+    host.keeper.order(7, "fence")
+    until(lambda: parts.running()["db"] == 0, "the end of the other part")
+    until(lambda: "NOT CLOSED" in host.said(), "what it says of the fence")
+    assert "is not there, so its processes are not known" in host.said()
+    assert host.keeper.said("acknowledged") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"stop": {"names": ["x"], "postgres": False}, "data": "/srv"}, "there is no `stop` beside them"),
+        ({"parts": [{"name": "a"}]}, "parts.0.data: missing"),
+        ({"parts": [{"name": "a", "data": "/a", "names": ["x"]}]}, "parts.0.postgres: missing"),
+        ({"parts": [{"name": "a", "data": "/a"}]}, "or nothing is cut"),
+        ({"parts": [{"name": "a", "data": "a"}]}, "or nothing is cut"),
+        ({"parts": ["a"]}, "keys with values are expected"),
+    ],
+)
+def test_wrong_settings_of_parts_are_named(parts: TwoParts, change: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingsWrong, match=re.escape(told)):
+        Settings({**parts.host.settings, **change})
+
+
+def test_two_parts_of_one_name_and_a_part_without_an_absolute_place_are_refused(parts: TwoParts) -> None:
+    one = parts.host.settings["parts"][0]
+    with pytest.raises(SettingsWrong, match="a name of its own"):
+        Settings({**parts.host.settings, "parts": [one, one]})
+    with pytest.raises(SettingsWrong, match="no absolute path"):
+        Settings({**parts.host.settings, "parts": [{**one, "data": "srv"}]})

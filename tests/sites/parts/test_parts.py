@@ -317,6 +317,61 @@ def test_what_does_not_fit_is_told_with_the_part_it_is_about(tmp_path: Path) -> 
     assert said(wrong) == [("parts", 1, "hosts", DURHAM)]
 
 
+def guarded(replication: dict[str, Any], guard: dict[str, Any]) -> list[str]:
+    """What is said of a guard beside these parts."""
+    made = estate(replication, guard=guard)
+    checked = PartsSettings.model_validate(made.services["crm"].replication.settings)
+    return [f"{found}; {expected}" for _, found, expected in checked.check(made, made.services["crm"])]
+
+
+def database(host: str = "tree") -> dict[str, Any]:
+    instance = {"host": host, "data": "/srv/pg", "bin": "/usr/bin"}
+    ports = {DURHAM: 5432, MORPETH: 5433}
+    return {
+        "name": "db",
+        "driver": "postgres",
+        "password": "x",
+        "replication_password": "y",
+        "instances": {site: {**instance, "port": port} for site, port in ports.items()},
+    }
+
+
+PROGRAMS = {"open": ["o"], "close": ["c"], "verify": ["v"]}
+DATA = {DURHAM: "/srv/files", MORPETH: "/srv/files"}
+
+
+def test_a_guard_stands_beside_parts_that_it_can_cut_off_all_of_them(tmp_path: Path) -> None:
+    both = settings(tmp_path, "files")
+    both["parts"].append(database())
+    assert guarded(both, {"command": PROGRAMS, "data": DATA}) == []
+    assert guarded(both, {"nftables": {"ports": [5432, 2049]}, "data": DATA}) == []
+    (said,) = guarded(both, {"data": DATA})
+    assert said.startswith("a guard that cannot cut off files: it knows no processes of it")
+    other = {**database(), "name": "archive"}
+    other["instances"] = {site: {**one, "data": "/srv/pg2"} for site, one in other["instances"].items()}
+    assert guarded({"parts": [database(), other]}, {}) == []
+
+
+def test_a_guard_s_parts_are_on_one_host_and_behind_no_single_proxy(tmp_path: Path) -> None:
+    both = settings(tmp_path, "files")
+    both["parts"].append(database())
+    made = estate(both, guard={"command": PROGRAMS, "data": DATA})
+    for site in (DURHAM, MORPETH):
+        made.sites[site].hosts["pg"] = made.sites[site].hosts["tree"]
+    both["parts"][-1] = database("pg")
+    moved = estate(both, guard={"command": PROGRAMS, "data": DATA})
+    checked = PartsSettings.model_validate(moved.services["crm"].replication.settings)
+    found = [found for _, found, _ in checked.check(made, moved.services["crm"])]
+    assert found == [
+        f"a guard, and parts on several hosts of {site} (files on tree, db on pg)"
+        for site in (DURHAM, MORPETH)
+    ]
+    places = {site: {"listen": "127.0.0.1:5432", "to": "127.0.0.1:5433"} for site in (DURHAM, MORPETH)}
+    both["parts"][-1] = database()
+    (said,) = guarded(both, {"proxy": places, "command": PROGRAMS, "data": DATA})
+    assert said.startswith("a guard's proxy beside several parts")
+
+
 @pytest.mark.parametrize(
     "parts",
     [
