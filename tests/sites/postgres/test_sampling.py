@@ -32,11 +32,15 @@ async def test_an_idle_service_shows_no_lag_however_long_ago_its_last_transactio
 
 async def test_what_a_standby_lacks_is_as_old_as_the_first_change_it_has_not_got(any_pair: Pair) -> None:
     before = written(await any_pair.driver.sample(DURHAM))
+    assert before is not None
+    while (
+        got := received(await any_pair.driver.sample(MORPETH))
+    ) is None or got.offset_bytes < before.offset_bytes:
+        await asyncio.sleep(0.02)  # it is stopped when it has all of that
     os.kill(any_pair.named(MORPETH, "walreceiver"), signal.SIGSTOP)
     await any_pair.run(DURHAM, "insert into rows select generate_series(1, 1000)")
     after = written(await any_pair.driver.sample(DURHAM))
     standby = await any_pair.driver.sample(MORPETH)
-    assert before is not None
     assert after is not None
     history = PositionHistory().add(before).add(after)
     now_ns = boottime_ns()
