@@ -149,5 +149,5 @@ class Eyes:
             return Said(words), view
         clock = keeper.clock
         since_ns = clock.when(service.safe_until_ns)
-        until_ns = clock.when(service.safe_until_ns + int(bound_seconds * 1e9) + 1)
+        until_ns = clock.when(service.safe_until_ns + int(bound_seconds * 1e9) + 1 + clock.behind_ns)
         return Said(words, since_ns, until_ns), view

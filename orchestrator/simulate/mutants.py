@@ -824,7 +824,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "P23",
         "the fence of a give-up that the watch has shown already forbids the service anew",
         "the site claims it again, and serves it nowhere",
-        "dead moves",
+        "dead",
         (
             ASKING,
             "        service.giving_up = not _given_up_already(state, name)\n",
