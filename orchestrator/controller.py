@@ -233,7 +233,7 @@ class Controller:
         if decision.act in ACTS_ON_THE_WORLD:
             self.deeds.begin(view, service, mind, decision)
         else:
-            self.deeds.go_on_taking_back(view, service)
+            self.deeds.go_on_where_settled(view, service)
         if decision.act not in ACTS_ON_THE_WORLD and decision.code in FENCE_MEANWHILE:
             self.deeds.fences.over_ssh(service, mind, view)
         if row.diagnosis is not Diagnosis.SITE_DARK:

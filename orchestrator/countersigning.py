@@ -28,9 +28,16 @@ def signature(statement: str, site: str, at: str, files: CertificateFiles) -> Si
     """This site's signature. Reads files. Raises CertificateMisuse, KeyUnusable."""
     certificate = read_certificate(files.certificate)
     key = _private_key(files.key)
-    pem = certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
     raw = _sign(key, signed_bytes(statement, site, at))
-    return Signature(site=site, at=at, certificate=pem, value=base64.b64encode(raw).decode("ascii"))
+    return Signature(site=site, at=at, certificate=_pem(certificate), value=_base64(raw))
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
 
 
 def fault_of(statement: str, one: Signature, authorities: Sequence[x509.Certificate]) -> str:
@@ -42,6 +49,9 @@ def fault_of(statement: str, one: Signature, authorities: Sequence[x509.Certific
         at = datetime.fromisoformat(one.at)
     except (ValueError, binascii.Error) as fault:
         return f"cannot be read: {fault}"
+    # Both forms leave room for bytes that mean nothing: each that was changed is to be found.
+    if (one.certificate, one.value) != (_pem(certificate), _base64(raw)):
+        return "does not stand there as it was written"
     if not _made_by(certificate, raw, signed_bytes(statement, one.site, one.at)):
         return "is not of this report, or not by the key of its certificate"
     if names_in(certificate).identity != controller_identity(one.site):

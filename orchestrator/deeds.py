@@ -307,15 +307,21 @@ class Deeds:
             reason=f"{self._peer}, which was to carry it out, is lost",
         )
 
-    def go_on_taking_back(self, view: View, service: ServiceView) -> None:
-        """A run of a lost site that this one was taking back when it was cut off, or was about to. Its
-        service is settled already, so that nothing else would go on with it. Once for each life of this
-        controller: what stands still by then is a person's to look at."""
+    def go_on_where_settled(self, view: View, service: ServiceView) -> None:
+        """A run of this site that was cut off between its service's settling and its own end; or one of a
+        lost site that this one was taking back, or was about to. The service is settled already, so that
+        nothing else would go on with it. Once for each life of this controller: what stands still by then is
+        a person's to look at."""
         record, name = service.record, service.service.name
         mind = self._minds[name]
         if mind.run or mind.busy is not None or record is None or record.movement is not Movement.STEADY:
             return
         if record.primary != self._site or not view.right_lasts:
+            return
+        last = self._run_records.get(record.run)
+        if last is not None and self._is_unfinished(last, record):
+            self._gone_on.add(last.run)
+            mind.busy = self.start(self._acting(name, mind, self._finish(last.run)))
             return
         for run in self._run_records.values():
             ours = run.executor_site == self._site and run.executor > 1
@@ -332,6 +338,33 @@ class Deeds:
                 self._gone_on.add(run.run)
                 self.order_adoption(name, run.run, first=self._undo_of_a_lost_run(), takes_back=True)
                 return
+
+    def _is_unfinished(self, run: RunRecord, record: ServiceRecord) -> bool:
+        moved_here = (run.executor_site, run.to_site, run.plan.get("epoch")) == (
+            self._site,
+            self._site,
+            record.epoch,
+        )
+        return moved_here and not run.over and run.run not in self._gone_on
+
+    async def _finish(self, run: str) -> None:
+        """P26: as executor of a higher number, from our own journal where that has it."""
+        try:
+            taken = await self._mover.adopt(run)
+        except (StoreError, ValueError) as fault:
+            log.warning("run-not-gone-on-with", run=run, problem=str(fault))
+            return
+        if taken is None:
+            return
+        errand = Errand(
+            taken,
+            ordered_by_operator=True,
+            by_itself=taken.automatic,
+            adopted=not await self._mover.on_file(run),
+            who=taken.who,
+            why=taken.why,
+        )
+        await self.carry_out(Plan.from_json(json.dumps(taken.plan)), errand, publish=False)
 
     async def adopt(self, run: str, *, first: Order | None, takes_back: bool) -> bool:
         """Adopt a run of the other site, and go on with it or take it back (P26). False when there is nothing

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.api.shapes import Steered, SteerRequest
+from orchestrator.core.records import RUNS, RunRecord, decode, encode
+from orchestrator.store.base import Compare, Put
 from sites.model import Host
 from sites.transport import Completed
 from tests.orchestrator import two_sites as world_of
@@ -167,3 +170,25 @@ async def test_a_step_that_ended_well_and_a_run_that_was_done_are_refused(
             await client.steer(given, SteerRequest(verb="skip", step="promote/late", reason="seen"))
         await world.until(lambda: state_of(world, given) == "done" and world.steady(at=MORPETH))
         assert (await refusal_of(retry(world.durham, given))).code == "run-ended"
+
+
+# --- its service is settled, and its end was not told ------------------------------------------------------
+
+
+async def test_a_run_whose_end_the_store_never_heard_of_is_ended_when_its_controller_is_back() -> None:
+    async with two_sites() as world:
+        run = (await world.durham.move("switchover")).run
+        await world.until(lambda: state_of(world, run) == "done" and world.steady(at=MORPETH))
+        promoted = world.pair.instances[MORPETH].starts
+        await world.morpeth.stop_controller()
+        store = world.cluster.client("test")
+        found = (await store.read(RUNS + run, exact=True, timeout_seconds=5)).get(RUNS + run)
+        assert found is not None
+        before = replace(decode(RunRecord, found.value), state="running", outcome="", ended="")
+        compare, put = Compare(RUNS + run, found.mod_revision), Put(RUNS + run, encode(before))
+        assert (await store.transact([compare], [put], [], timeout_seconds=5)).succeeded
+        await store.aclose()
+        await world.morpeth.start()
+        await world.until(lambda: state_of(world, run) == "done")
+        assert (world.owned().primary, world.owned().epoch) == (MORPETH, 2)
+        assert world.pair.instances[MORPETH].starts == promoted

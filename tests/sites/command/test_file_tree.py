@@ -65,7 +65,7 @@ async def seen(tmp_path: Path, wish: Wish) -> tuple[ServiceView, dict[int, tuple
     return service, answers
 
 
-LOST = Wish(to_site=MORPETH, from_site=DURHAM, planned=False, automatic=True)
+LOST = Wish(to_site=MORPETH, from_site=DURHAM, planned=False, automatic=False, certified_down=True)
 PLANNED = Wish(to_site=MORPETH, from_site=DURHAM, planned=True, automatic=False)
 
 
