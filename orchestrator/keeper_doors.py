@@ -227,7 +227,9 @@ class TlsDoors:
             order.keeper,
             order.incarnations,
             order.lease_duration_ns,
-            timeout_seconds=self._timeout_seconds,
+            # A late word still earns what is left of T from when it was asked for; and others are asked
+            # for meanwhile. A peer that has only just started may need a second for its first handshakes.
+            timeout_seconds=max(self._timeout_seconds, order.lease_duration_ns / 1e9),
         )
         return m.PromiseAnswered(order.number, reply.granted, reply.code)
 

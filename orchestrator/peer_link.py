@@ -58,7 +58,7 @@ MOST_OPEN_REQUESTS = 4
 MOST_CONNECTIONS = 64
 GREET_EVERY_SECONDS = 5.0
 GIVEN_UP_AFTER_SECONDS = 5.0
-MOST_UNDERWAY = 4
+MOST_UNDERWAY = 8
 ADDRESSES_KEPT_SECONDS = 3600  # a lost link often takes the way to the name servers with it
 SHOWN_BY_PEER = frozenset(
     {

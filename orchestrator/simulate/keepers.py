@@ -389,10 +389,11 @@ class KeeperNode:
             self.tell(m.GuardGone(service))
 
     def _ask_promise(self, order: m.AskPromise) -> None:
-        """P14: one request to the peer's keeper, one reply, or none in time."""
+        """P14: one request to the peer's keeper, one reply, however late as long as it is worth anything."""
         world = self.world
         call = Call(m.PromiseAnswered(order.number, False))
-        world.after(world.timeout_ns, self.run, self._given_up, call)
+        waits_ns = max(world.timeout_ns, order.lease_duration_ns)
+        world.after(waits_ns, self.run, self._given_up, call)
         for delay_ns in world.across[self.site].delays():
             world.after(delay_ns, self._promise_arrives, call, order)
 
