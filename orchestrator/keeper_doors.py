@@ -127,6 +127,7 @@ class TlsDoors:
     def __init__(self, estate: Estate, site: str, files: CertificateFiles, guarded: frozenset[str]) -> None:
         self._take: Take = lambda message: None
         self._refused: dict[str, int] = {}
+        self._refused_for: dict[str, tuple[str, str]] = {}
         self._files = files
         self._renewals: asyncio.Task[None] | None = None
         peer = estate.other_data_site(site)
@@ -261,8 +262,11 @@ class TlsDoors:
         self._take(m.GuardAcknowledged(service, number, fenced, incarnation, evidence))
 
     def on_refused(self, service: str, code: str, evidence: str) -> None:
-        """A guard did not accept an answer of ours: worth a line in the log, and counted."""
-        log.warning("guard-refused", service=service, code=code, evidence=evidence)
+        """A guard did not accept an answer of ours: worth a line in the log, once until it is for something
+        else, since a closed guard asks several times a second; and counted each time."""
+        if self._refused_for.get(service) != (code, evidence):
+            self._refused_for[service] = code, evidence
+            log.warning("guard-refused", service=service, code=code, evidence=evidence)
         self._refused[f"guard-{code}"] = self._refused.get(f"guard-{code}", 0) + 1
 
     # --- for people ----------------------------------------------------------------------------------
