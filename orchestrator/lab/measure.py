@@ -11,6 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 NS = 1_000_000_000
+SILENCE_NS = NS
+"""Clients write a hundred times a second: what is silent for longer has stopped, or moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +101,50 @@ def silence_seconds(instants: Sequence[int], window: Window) -> float:
 
 
 def two_writable_seconds(records: Sequence[Acknowledged], window: Window) -> float:
-    """How long two sites accepted writes at the same time, in a window with one move at most.
+    """How long two sites accepted writes at the same time.
 
-    A site accepted from the sending of its first acknowledged row to the acknowledgement of its last.
-    Sending, not acknowledgement, at the beginning: this errs on the side of finding an overlap.
+    A site accepted from the sending of its first acknowledged row to the acknowledgement of its last, however
+    long it was silent in between; unless the other site began and ended within that silence, which is a move
+    there and back. Sending, not acknowledgement, at the beginning: this errs on the side of finding overlaps.
     """
-    spans: dict[str, tuple[int, int]] = {}
-    for record in window.records_of(records):
-        first, last = spans.get(record.site, (record.sent_ns, record.acknowledged_ns))
-        spans[record.site] = (min(first, record.sent_ns), max(last, record.acknowledged_ns))
-    ordered = sorted(spans.values())
+    inside = sorted(window.records_of(records), key=lambda record: record.sent_ns)
+    by_site = {site: [one for one in inside if one.site == site] for site in {one.site for one in inside}}
+    spans = [
+        (site, first, last)
+        for site, own in by_site.items()
+        for first, last in _accepting(own, [one for one in inside if one.site != site])
+    ]
     overlaps = [
-        min(one[1], other[1]) - other[0]
-        for number, one in enumerate(ordered)
-        for other in ordered[number + 1 :]
+        min(last, other_last) - max(first, other_first)
+        for number, (site, first, last) in enumerate(spans)
+        for other, other_first, other_last in spans[number + 1 :]
+        if other != site
     ]
     return max([0, *overlaps]) / NS
+
+
+def _accepting(own: Sequence[Acknowledged], others: Sequence[Acknowledged]) -> list[tuple[int, int]]:
+    """From when until when one site accepted writes; both in the order of their sending."""
+    spans: list[tuple[int, int]] = []
+    for record in own:
+        if not spans or _came_and_went(others, spans[-1][1], record.sent_ns):
+            spans.append((record.sent_ns, record.acknowledged_ns))
+        else:
+            spans[-1] = spans[-1][0], max(spans[-1][1], record.acknowledged_ns)
+    return spans
+
+
+def _came_and_went(others: Sequence[Acknowledged], after_ns: int, before_ns: int) -> bool:
+    """The other site accepted something after the one instant and nothing any more before the other, nor soon
+    after it."""
+    if before_ns - after_ns <= SILENCE_NS:
+        return False
+    between = [one for one in others if after_ns < one.sent_ns < before_ns]
+    if not between:
+        return False
+    last_ns = max(one.acknowledged_ns for one in between)
+    again_ns = min((one.sent_ns for one in others if one.sent_ns >= before_ns), default=None)
+    return last_ns < before_ns and (again_ns is None or again_ns - last_ns > SILENCE_NS)
 
 
 def writable_spans(records: Sequence[Acknowledged], gap_ns: int) -> dict[str, list[tuple[int, int]]]:

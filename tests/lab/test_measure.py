@@ -58,6 +58,19 @@ def test_two_sites_that_overlap_were_writable_together_for_as_long_as_they_overl
     assert two_writable_seconds([*STEADY, late, *AFTER], WINDOW) == pytest.approx(0.6)
 
 
+def test_a_move_there_and_back_is_no_overlap() -> None:
+    back = [row(3000 + n, "morpeth", 15_000 + n * 5, 15_002 + n * 5) for n in range(200)]
+    there_again = [row(4000 + n, "durham", 20_000 + n * 5, 20_002 + n * 5) for n in range(200)]
+    everything = [*STEADY, *AFTER, *back, *there_again]
+    assert two_writable_seconds(everything, Window(0, 30_000 * MS)) == 0.0
+
+
+def test_a_site_that_comes_back_while_the_other_goes_on_was_never_away() -> None:
+    """Nobody can tell whether it would have accepted something in its silence."""
+    back = [row(3000 + n, "morpeth", 9_000 + n * 5, 9_002 + n * 5) for n in range(100)]
+    assert two_writable_seconds([*STEADY, *AFTER, *back], WINDOW) == pytest.approx(9.497 - 4.0)
+
+
 def test_a_row_that_was_sent_before_the_other_site_had_ended_counts_from_its_sending() -> None:
     records = [row(1, "morpeth", 0, 100), row(2, "durham", 90, 300)]
     assert two_writable_seconds(records, WINDOW) == pytest.approx(0.01)
