@@ -17,7 +17,7 @@ from runbooks.progress import StepState
 from sites.errors import DriverTrouble
 from sites.replication.words import Position, Role, Word
 from sites.transport import Completed
-from tests.runbooks.worlds import World, bound, plan_of_steps, step
+from tests.runbooks.worlds import FakeDriver, World, bound, plan_of_steps, step
 from tests.support.virtual_time import now_seconds, run
 
 
@@ -52,6 +52,40 @@ def test_each_word_of_the_driver_acts_at_the_site_where_it_belongs(keys: str, sa
     world = World()
     assert carry_out(world, f"  - {{id: a, {keys}}}\n").done
     assert world.driver.said == [said]
+
+
+class Shut(FakeDriver):
+    """Its guard has cut it off, and gives no permit at the first so many tries."""
+
+    refuses = 0
+
+    async def start(self, site: str, *, role: Role, timeout_seconds: float) -> None:
+        if self.refuses > 0:
+            self.refuses -= 1
+            raise DriverTrouble("crm at morpeth: its guard gives no permit")
+        await super().start(site, role=role, timeout_seconds=timeout_seconds)
+
+
+@pytest.mark.parametrize("refuses", [0, 3])
+def test_a_promotion_starts_what_was_cut_off_while_nobody_had_the_right_to_it(refuses: int) -> None:
+    """A controller that dies between its claim and its promotion finds the instance shut by its guard."""
+    driver = Shut(roles={"durham": Role.DOWN, "morpeth": Role.DOWN})
+    driver.refuses = refuses
+    world = World(driver=driver)
+    outcome = carry_out(world, "  - {id: a, action: replication.promote}\n")
+    assert outcome.done
+    assert world.driver.said == ["start morpeth as primary", "promote morpeth"]
+    assert evidence(outcome) == "it did not run and was started; morpeth is writable"
+
+
+def test_a_promotion_of_what_does_not_start_fails_with_its_words() -> None:
+    driver = Shut(roles={"durham": Role.DOWN, "morpeth": Role.DOWN})
+    driver.refuses = 10_000
+    world = World(driver=driver)
+    outcome = carry_out(world, "  - {id: a, action: replication.promote}\n")
+    assert not outcome.done
+    assert "gives no permit" in evidence(outcome)
+    assert "promote morpeth" not in world.driver.said
 
 
 def test_what_a_promotion_and_a_rejoin_came_to_is_handed_on() -> None:
