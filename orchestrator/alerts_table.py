@@ -95,6 +95,7 @@ _HEARD = (
     + _renamed(_awake('twinsite_reachable_age_seconds{from_site!=""}'), "site", "from_site")
     + ") < <<30>>"
 )
+_WITNESS_LOST = f"({_WITNESS} unless on (site) ({_REACHED})) or ({_WITNESS} unless on (site) ({_HEARD}))"
 _BOUND = "service:twinsite_replication_lag_bound_seconds:min"
 
 RECORDINGS: tuple[Recording, ...] = (
@@ -240,7 +241,7 @@ _SITES = AlertGroup(
             "TwinsiteWitnessLost",
             Severity.CRITICAL,
             Owner.PLATFORM,
-            f"({_WITNESS} unless on (site) ({_REACHED})) or ({_WITNESS} unless on (site) ({_HEARD}))",
+            _WITNESS_LOST,
             60,
             "The witness at {{ $labels.site }} is lost",
             "No data site reaches the witness, or nothing has been heard of what it sees. Both sites go on, "
@@ -538,7 +539,7 @@ _STORE = AlertGroup(
             "(max by (site) ("
             + _renamed(_awake("twinsite_store_member_reachable"), "site", "member")
             + f") == 0) unless on (site) ({DARK})"
-            + f" unless on (site) ({_WITNESS} unless on (site) ({_REACHED}))",
+            + f" unless on (site) ({_WITNESS_LOST})",
             60,
             "The store's member at {{ $labels.site }} is lost",
             "Nobody reaches it. The others go on; losing one more ends automatic moves.",

@@ -200,6 +200,17 @@ CASES: tuple[Case, ...] = (
         300,
         {"site": W},
     ),
+    # Its machine still answers, with a refusal: with all of it gone, one alert is enough.
+    Case(
+        "TwinsiteWitnessLost",
+        both("reachable_age_seconds", until(1.5, 10, "1.5+15"), from_site=W, to_site=D)
+        | both("reachable_age_seconds", until(1.5, 10, "1.5+15"), from_site=W, to_site=M)
+        | both("store_member_reachable", until(1, 10, "0+0"), from_site=D, member=W)
+        | both("store_member_reachable", until(1, 10, "0+0"), from_site=M, member=W),
+        180,
+        420,
+        {"site": W},
+    ),
     Case(
         "TwinsiteLinkDown",
         {s("reach_finding", finding="link down", about="durham-morpeth", observer=D): f"_x10 1+0x{LENGTH}"},
