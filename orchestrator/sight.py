@@ -141,6 +141,8 @@ class Sight:
         standby = service.peer_of(primary)
         lag = self._eyes.lag(name, primary, standby, now_ns)
         self._note_nobody(mind, record, now_ns)
+        if record is not None and record.primary == self._peer:
+            mind.handed_over_at_ns = None  # it has worked: what becomes of it here later is another matter
         clients = self._client_probes(mind, record, name, now_ns)
         return ServiceView(
             service=service,

@@ -137,6 +137,8 @@ class Sight(Eyes):
         fresh_ns = now_ns - int(FRESH_SECONDS * 1e9)
         host = world.hosts[self.site, name]
         probes = self._client_probes(mind, record, name, now_ns)
+        if record is not None and record.primary == self.peer:
+            mind.handed_over = False
         outside = world.outside
         assert outside is not None
         return ServiceView(

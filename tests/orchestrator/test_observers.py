@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from orchestrator.api.shapes import Explanation, Finding, QuietRequest
+from orchestrator.core.conditions import CUT_OFF_AT_LEAST_SECONDS
 from orchestrator.core.reach import findings
 from sites.model import Estate
 from tests.orchestrator.looking import look
@@ -191,6 +192,35 @@ async def test_a_service_whose_clients_cannot_reach_it_is_handed_over_in_order_a
         await ports.shut(MORPETH)
         await world.until(lambda: world.morpeth.decision() == "flap-damped")
         assert world.open_at(MORPETH)
+
+
+async def test_what_was_handed_over_and_came_home_is_handed_over_again() -> None:
+    """The time in which a hand-over is not tried again is for one that has not worked."""
+    async with with_clients() as (world, ports):
+        for epoch in (2, 4):
+            await ports.shut(DURHAM)
+            await world.until(lambda epoch=epoch: world.owned().epoch == epoch and world.open_at(MORPETH))
+            await world.until(lambda: world.morpeth.decision() == "healthy")
+            await ports.open(DURHAM)
+            await world.durham.move("switchover", to=DURHAM, reason="home")
+            await world.until(lambda: world.open_at(DURHAM) and world.durham.decision() == "healthy")
+            await world.until(lambda: _ways_up(world.durham) == {MORPETH, DERWENTSIDE})
+
+
+async def test_where_no_client_reaches_either_site_it_moves_once() -> None:
+    async with with_clients() as (world, ports):
+        for site in (DURHAM, MORPETH):
+            await ports.shut(site)
+        await world.until(lambda: world.open_at(MORPETH) and world.owned().movement == "steady")
+        await world.until(lambda: _found_down(world.morpeth) == {DURHAM, DERWENTSIDE})
+        await asyncio.sleep(CUT_OFF_AT_LEAST_SECONDS + 2)
+        assert (world.owned().epoch, world.open_at(MORPETH)) == (2, True)
+
+
+def _found_down(site: Site) -> set[str]:
+    """The observers outside that find no clients' way, whether that says something or not."""
+    (service,) = site.controller.view().services
+    return {one.observer for one in service.client_probes if one.verdict == "down"}
 
 
 async def test_a_manual_or_paused_one_stays_and_a_person_is_told() -> None:
