@@ -308,13 +308,20 @@ class Deeds:
         )
 
     def go_on_where_settled(self, view: View, service: ServiceView) -> None:
-        """A run of this site that was cut off between its service's settling and its own end; or one of a
-        lost site that this one was taking back, or was about to. The service is settled already, so that
+        """A run of this site that was cut off between its service's settling and its own end, or between its
+        instance's return as a standby and that; or one of a lost site that this one was taking back, or was
+        about to. The service is settled already, so that
         nothing else would go on with it. Once for each life of this controller: what stands still by then is
         a person's to look at."""
         record, name = service.record, service.service.name
         mind = self._minds[name]
         if mind.run or mind.busy is not None or record is None or record.movement is not Movement.STEADY:
+            return
+        if record.primary == self._peer and service.role_at(self._site) is Role.STANDBY:
+            left = self._unfinished_rejoin(name, record)
+            if left is not None and left.run not in self._gone_on:
+                self._gone_on.add(left.run)
+                mind.busy = self.start(self._acting(name, mind, self._rejoin(view, service)))
             return
         if record.primary != self._site or not view.right_lasts:
             return

@@ -122,6 +122,7 @@ async def test_it_fails_again_and_only_the_later_run_is_gone_on_with(monkeypatch
         hosts.fails["appctl start"] = 1
         second = (await retry(world.durham, run)).run
         await world.until(lambda: state_of(world, second) == "failed" and world.owned().movement == "steady")
+        await world.until(lambda: not any(site.controller.minds["crm"].busy for site in world.sites.values()))
         refusal = await refusal_of(retry(world.durham, run))
         assert refusal.code == "run-overtaken"
         assert second in refusal.message
@@ -175,20 +176,45 @@ async def test_a_step_that_ended_well_and_a_run_that_was_done_are_refused(
 # --- its service is settled, and its end was not told ------------------------------------------------------
 
 
+async def put_back(world: TwoSites, run: str) -> None:
+    """As if the store had never heard that it has ended."""
+    store = world.cluster.client("test")
+    found = (await store.read(RUNS + run, exact=True, timeout_seconds=5)).get(RUNS + run)
+    assert found is not None
+    before = replace(decode(RunRecord, found.value), state="running", outcome="", ended="")
+    compare, put = Compare(RUNS + run, found.mod_revision), Put(RUNS + run, encode(before))
+    assert (await store.transact([compare], [put], [], timeout_seconds=5)).succeeded
+    await store.aclose()
+
+
 async def test_a_run_whose_end_the_store_never_heard_of_is_ended_when_its_controller_is_back() -> None:
     async with two_sites() as world:
         run = (await world.durham.move("switchover")).run
         await world.until(lambda: state_of(world, run) == "done" and world.steady(at=MORPETH))
         promoted = world.pair.instances[MORPETH].starts
         await world.morpeth.stop_controller()
-        store = world.cluster.client("test")
-        found = (await store.read(RUNS + run, exact=True, timeout_seconds=5)).get(RUNS + run)
-        assert found is not None
-        before = replace(decode(RunRecord, found.value), state="running", outcome="", ended="")
-        compare, put = Compare(RUNS + run, found.mod_revision), Put(RUNS + run, encode(before))
-        assert (await store.transact([compare], [put], [], timeout_seconds=5)).succeeded
-        await store.aclose()
+        await put_back(world, run)
         await world.morpeth.start()
         await world.until(lambda: state_of(world, run) == "done")
         assert (world.owned().primary, world.owned().epoch) == (MORPETH, 2)
         assert world.pair.instances[MORPETH].starts == promoted
+
+
+async def test_a_rejoin_that_was_cut_off_after_the_standby_was_back_is_ended_when_its_controller_is() -> None:
+    async with two_sites() as world:
+        await world.until(lambda: world.durham.decision() == "healthy")
+        world.pair.instances[MORPETH].receiving = False  # the last row never arrives
+        world.pair.write()
+        await world.lose(DURHAM)
+        await world.until(lambda: world.open_at(MORPETH) and world.owned().movement == "steady")
+        await world.bring_back(DURHAM)
+        await world.until(lambda: [run.state for run in world.runs("rejoin")] == ["done"])
+        (rejoin,) = world.runs("rejoin")
+        await world.until(lambda: world.durham.decision() == "healthy")
+        starts = world.pair.instances[DURHAM].starts
+        await world.durham.stop_controller()
+        await put_back(world, rejoin.run)
+        await world.durham.start()
+        await world.until(lambda: state_of(world, rejoin.run) == "done")
+        assert len(world.runs("rejoin")) == 1
+        assert world.pair.instances[DURHAM].starts == starts, "what follows is left alone"
