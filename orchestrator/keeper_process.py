@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import structlog
@@ -17,26 +18,37 @@ from orchestrator.assembly import (
     open_transport,
     set_up_logging,
 )
+from orchestrator.core import keeper_view, messages, notes, records, restored
+from orchestrator.core.adapters import make_all
 from orchestrator.hands import Cutter, LateHands
 from orchestrator.keeper import Keeper, raise_priority, serve_keeper
 from orchestrator.keeper_doors import TlsDoors
 from orchestrator.keeper_store import encoded
+from orchestrator.lean import started
 from orchestrator.paths import keeper_socket
+from orchestrator.prefork import BecomeWorker, alone
 from orchestrator.state_folder import KEEPER, is_locked, lock_directory
+from orchestrator.store import continuity
 from sites.identity import CertificateFiles
-from sites.replication.catalogue import bring_driver
+from sites.replication.catalogue import bring_driver, bring_drivers
 from sites.transport import Transport
 
 log = structlog.get_logger(__name__)
 
+LATER = ("aiohttp.web", "orchestrator.certificates.reading", "orchestrator.store.etcd")
 
-def run_keeper(estate_path: Path, site: str, *, at_once: bool = False) -> int:
+
+def run_keeper(
+    estate_path: Path, site: str, *, at_once: bool = False, become_worker: BecomeWorker = alone
+) -> int:
     """Run the keeper of `site` until told to end. Where another one runs it waits for that one's end, and is
     there in no time then; or, `at_once`, raises AlreadyRuns. Raises StateUnusable, RightsUnreadable,
     NoteUnreadable, and what its doors raise when they cannot open; the last words are in the state directory
-    then."""
+    then. `become_worker`: as `prefork.become_worker`."""
     set_up_logging("keeper", site)
     ground = load_ground(estate_path, site, witness=False)
+    if become_worker(bring_all):  # the one before has been killed, and the file may say something else by now
+        ground = load_ground(estate_path, site, witness=False)
     raise_priority()
     try:
         waits = not at_once and is_locked(ground.directory, KEEPER)
@@ -67,6 +79,16 @@ async def _run(ground: Ground) -> int:
     if doors is not None:
         doors.offer_store_word(lambda: encoded(keeper.store_word()))
     return await serve_keeper(keeper)
+
+
+def bring_all() -> None:
+    """Import and make all that a keeper may ever need, so that the next one starts with it."""
+    bring_ssh()
+    bring_drivers()
+    for name in LATER:
+        import_module(name)
+    make_all((continuity, keeper_view, messages, notes, records, restored))
+    started()
 
 
 def late_hands(ground: Ground) -> LateHands:

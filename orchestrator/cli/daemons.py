@@ -45,8 +45,9 @@ def controller(settings: Settings, here: str | None) -> None:
 
     def daemon() -> Callable[[Path, str], int]:
         from orchestrator.controller_process import run_controller
+        from orchestrator.prefork import become_worker
 
-        return run_controller
+        return partial(run_controller, become_worker=become_worker)
 
     _run(settings, here, daemon)
 
@@ -69,8 +70,9 @@ def keeper(settings: Settings, here: str | None, at_once: bool) -> None:
 
     def daemon() -> Callable[[Path, str], int]:
         from orchestrator.keeper_process import run_keeper
+        from orchestrator.prefork import become_worker
 
-        return partial(run_keeper, at_once=at_once)
+        return partial(run_keeper, at_once=at_once, become_worker=become_worker)
 
     _run(settings, here, daemon)
 

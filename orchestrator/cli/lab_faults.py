@@ -107,15 +107,19 @@ def _end(code: int) -> None:
 @click.command()
 @click.argument("site", type=LAB_SITE)
 @click.argument("process", type=PROCESS, required=False)
+@click.option("--with-parent", is_flag=True, help="Of controller or keeper: also the parent that forks it.")
 @DIRECTORY
 @pass_settings
-def kill(settings: Settings, site: str, process: str | None, directory: Path | None) -> None:
+def kill(
+    settings: Settings, site: str, process: str | None, with_parent: bool, directory: Path | None
+) -> None:
     """Kill a site, or one process of it.
 
     A site dies as by a power cut: every process of it at once. A process is killed with SIGKILL; what an init
     looks after (controller, witness, guards, etcd, sshd) is started again in a fifth of a second, a database
-    is not. The processes of a data site are controller, keeper, etcd, sshd, postgres-crm, postgres-ebs and,
-    where there are guards, guard-crm and guard-ebs; those of the witness are witness and etcd.
+    is not. Controller and keeper have a parent that starts them again in milliseconds: `--with-parent` kills
+    that one, too. The processes of a data site are controller, keeper, etcd, sshd, postgres-crm, postgres-ebs
+    and, where there are guards, guard-crm and guard-ebs; those of the witness are witness and etcd.
 
     \b
     Examples:
@@ -124,7 +128,7 @@ def kill(settings: Settings, site: str, process: str | None, directory: Path | N
     """
     from orchestrator.lab.fault_commands import kill_command
 
-    _end(kill_command(site, process, directory=which_lab(settings, directory)))
+    _end(kill_command(site, process, with_parent=with_parent, directory=which_lab(settings, directory)))
 
 
 @click.command()

@@ -16,7 +16,7 @@ from rich.table import Table
 from orchestrator.lab import processes
 from orchestrator.lab.errors import LabMisuse
 from orchestrator.lab.estate import Layout
-from orchestrator.lab.faults import STORE_PORTS, Faults, check_site
+from orchestrator.lab.faults import PREFORKED, STORE_PORTS, Faults, check_site
 from orchestrator.lab.places import SITES, LabState, lab_at
 from orchestrator.lab.running import read_description
 
@@ -124,15 +124,20 @@ def go_command(site: str, process: str | None = None, *, directory: Path | None 
     return 0
 
 
-def kill_command(site: str, process: str | None = None, *, directory: Path | None = None) -> int:
+def kill_command(
+    site: str, process: str | None = None, *, with_parent: bool = False, directory: Path | None = None
+) -> int:
     """SIGKILL a process, or a whole site."""
     check_site(site)
     state = lab_at(directory)
     faults = Faults(state)
     if process is not None:
-        count = faults.kill(site, process)
+        count = faults.kill(site, process, with_parent=with_parent)
         print(f"{process} at {site} is killed ({_processes(count)}).")
-        print("What the site's init looks after is started again by it, in a fifth of a second.")
+        if process in PREFORKED and not with_parent:
+            print("Its parent, which has everything in memory, starts it again at once.")
+        else:
+            print("What the site's init looks after is started again by it, in a fifth of a second.")
         return 0
     if not processes.alive(state.trees[site]):
         raise LabMisuse(f"{site} is dead already; `twinsite lab heal {site}` brings it back")

@@ -29,6 +29,7 @@ from orchestrator.lab.wall_clock import ADVICE, FakeTime
 WHOLE = Rule().to_json()
 SERVICES = tuple(sorted(HOME))
 STORE_PORTS = (WANTED_PORTS["etcd"], WANTED_PORTS["etcd-peer"])
+PREFORKED = frozenset({"controller", "keeper"})  # a parent that waits, and a worker
 SPOILT = "a_setting_of_a_bad_release = on\n"
 FILLER = "full-by-the-lab"
 FILL_CHUNK_BYTES = 1 << 20
@@ -179,10 +180,21 @@ class Faults:
             _send(one, signal.SIGCONT)
         return len(stopped)
 
-    def kill(self, site: str, process: str) -> int:
-        """SIGKILL; returns when they are gone, how many they were. What a site's init starts again is
-        started again. Raises LabMisuse when none of that name runs, LabTrouble when they do not end."""
-        chosen = self._running(site, process)
+    def workers(self, site: str, process: str) -> list[psutil.Process]:
+        """Those of them that do the work: of a controller or keeper not the parent that only waits. Raises
+        LabMisuse."""
+        found = self.found(site, process)
+        if process not in PREFORKED:
+            return found
+        numbers = {one.pid for one in found}
+        return [one for one in found if _parent(one) in numbers]
+
+    def kill(self, site: str, process: str, *, with_parent: bool = False) -> int:
+        """SIGKILL; returns when they are gone, how many they were. A controller or keeper is started again by
+        its parent at once, or, `with_parent`, by the site's init as everything that it looks after. Raises
+        LabMisuse when none of that name runs, LabTrouble when they do not end."""
+        everybody = self._running(site, process)
+        chosen = everybody if with_parent else self.workers(site, process) or everybody
         for one in chosen:
             _send(one, signal.SIGKILL)
         deadline = time.monotonic() + GONE_WITHIN_SECONDS
@@ -399,6 +411,13 @@ def check_site(site: str) -> None:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _is_it(process: psutil.Process, name: str) -> bool:

@@ -34,16 +34,16 @@ async def controller_stopped(stage: Stage) -> None:
 
 async def controller_killed(stage: Stage) -> None:
     def hurt(place: str) -> None:
-        stage.sites.faults.kill(place, "controller")
-        stage.screen.say(f"{place}'s controller is killed; its keeper lives on")
+        stage.sites.faults.kill(place, "controller", with_parent=True)
+        stage.screen.say(f"{place}'s controller is killed, and its parent; its keeper lives on")
 
     await survives(stage, "controller-killed", hurt, lambda place: None, seconds=plays.QUIET_SECONDS)
 
 
 async def keeper_killed(stage: Stage) -> None:
     def hurt(place: str) -> None:
-        stage.sites.faults.kill(place, "keeper")
-        stage.screen.say(f"{place}'s keeper is killed, and started again")
+        stage.sites.faults.kill(place, "keeper", with_parent=True)
+        stage.screen.say(f"{place}'s keeper is killed, and its parent, and started again")
 
     await survives(stage, "keeper-killed", hurt, lambda place: None, seconds=plays.QUIET_SECONDS)
 
@@ -55,7 +55,7 @@ async def controller_gone(stage: Stage) -> None:
         stage.sites.faults.hold_init(place)
         for process in ("controller", "keeper"):
             with suppress(LabMisuse):
-                stage.sites.faults.kill(place, process)
+                stage.sites.faults.kill(place, process, with_parent=True)
         stage.screen.say(f"{place}'s controller and keeper are killed, and nothing starts them again")
 
     await takes_over(stage, "controller-gone", hurt, lambda place: stage.sites.faults.release_init(place))
@@ -169,8 +169,10 @@ async def flapping(stage: Stage) -> None:
     restart_controllers(stage)
     try:
         await acts.wait(stage, stage.sites.lease_duration_seconds)
+        first = acts.primary(await acts.everything_steady(stage), MOVED)
+        # A move of the play before counts, too, now that a time between moves is set; there may be none.
+        await stage.sites.order(first, "acknowledge", MOVED, *plays.BECAUSE[:2])
         before = await acts.begin(stage)
-        first = acts.primary(before, MOVED)
         faults.kill(first, f"postgres-{MOVED}")
         stage.screen.say(f"{MOVED}'s database at {first} is killed")
         await acts.taken_over(stage, MOVED, other(first), before)

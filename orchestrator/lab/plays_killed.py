@@ -19,7 +19,7 @@ RUN_STARTED = '"event": "run-started"'
 
 
 async def killed_anywhere(stage: Stage) -> None:
-    """The target's controller is killed so many moments after the order, and started anew by its site. Each
+    """The target's controller is killed so many moments after the order, and started anew by its parent. Each
     move must end as it would have ended undisturbed; or be taken back whole, where the controller was not
     back before the site's lease was over, as on a busy machine. Nothing is lost, and nobody is doubled."""
     before = await acts.begin(stage)
@@ -76,8 +76,8 @@ def _resumed_after_seconds(stage: Stage, site: str, run: str) -> float | None:
     to do."""
     lines = [line for line in stage.sites.log_lines(site, "controller") if RUN_STARTED in line]
     begun = [json.loads(line) for line in lines if f'"{run}"' in line]
-    processes = stage.sites.faults.found(site, "controller")
-    if not begun or not processes:  # it was over already, and the next controller is only being started
+    processes = stage.sites.faults.workers(site, "controller")
+    if not begun or not processes:  # it was over already
         return None
     at = datetime.fromisoformat(begun[-1]["timestamp"]).timestamp()
     seconds = at - processes[0].create_time()

@@ -39,6 +39,12 @@ def bring_driver(service: Service) -> None:
         import_module(_MODULES[service.replication.driver])
 
 
+def bring_drivers() -> None:
+    """Import what any driver needs. Blocks, for a second or so."""
+    for module in _MODULES.values():
+        import_module(module)
+
+
 def make_driver(
     service: Service, estate: Estate, transport: Transport, base: Path = Path()
 ) -> ReplicationDriver:
