@@ -18,6 +18,7 @@ from orchestrator.lab.site_supervisor import Description, Program
 from orchestrator.lab.wall_clock import FakeTime, find_faketime
 
 PATIENCE_SECONDS = 30.0
+PARENT = "import os, time\nwhile os.fork(): os.wait()\ntime.sleep(300)"
 SLEEPER = "import time; time.sleep(300)"
 
 
@@ -31,11 +32,21 @@ def wait_for(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     """A lab on loopback addresses whose one site has a keeper and a controller that sleep."""
+    yield from running(tmp_path, monkeypatch, SLEEPER)
+
+
+@pytest.fixture
+def forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
+    """The same; each is a parent with a worker, as the real ones are."""
+    yield from running(tmp_path, monkeypatch, PARENT)
+
+
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Iterator[Faults]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "lab" / "durham").mkdir(parents=True)
     folder = tmp_path / "lab"
     programs = tuple(
-        Program(name, (sys.executable, "-c", SLEEPER, name, "--site", "durham"), str(folder / name),
+        Program(name, (sys.executable, "-c", program, name, "--site", "durham"), str(folder / name),
                 str(folder), restart=name == "controller")
         for name in ("controller", "keeper")
     )  # fmt: skip
@@ -75,6 +86,18 @@ def test_a_killed_process_is_gone_when_the_command_ends_and_init_starts_what_it_
     lab.kill("durham", "keeper")
     with pytest.raises(LabMisuse, match="no keeper runs at durham now"):
         lab.kill("durham", "keeper")
+
+
+def test_of_a_parent_and_its_worker_the_worker_is_killed_unless_both_are_meant(forked: Faults) -> None:
+    wait_for(lambda: len(forked.found("durham", "keeper")) == 2)
+    parent, worker = forked.found("durham", "keeper")
+    assert forked.workers("durham", "keeper") == [worker]
+    assert forked.kill("durham", "keeper") == 1
+    wait_for(lambda: len(forked.found("durham", "keeper")) == 2)
+    assert parent.is_running()
+    assert forked.workers("durham", "keeper") != [worker]
+    assert forked.kill("durham", "keeper", with_parent=True) == 2
+    assert forked.found("durham", "keeper") == []
 
 
 def test_while_init_stands_still_what_dies_stays_dead_and_killing_does_not_wait_for_init(lab: Faults) -> None:

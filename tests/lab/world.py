@@ -321,7 +321,7 @@ class WorldFaults:
             self.world.rejoin()
         return 2
 
-    def kill(self, site: str, process: str) -> int:
+    def kill(self, site: str, process: str, *, with_parent: bool = False) -> int:
         if process == "keeper" and site in self.world.held_inits:
             self._cut_off(site)
         else:
