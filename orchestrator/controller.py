@@ -113,6 +113,7 @@ class Controller:
         self.loop_delay = Lately(max)
         self.lease_left = Lately(min)
         self.turned_at_ns = boottime_ns()
+        self.first_turn_told = asyncio.Event()
         self.on_turn: Callable[[View], None] | None = None
         self._pauses = Pauses(journal, self.minds)
         self._protections = Protections(journal, self.minds, self.run_records)
@@ -207,6 +208,8 @@ class Controller:
         if self.devices.off.hosts:
             await self.devices.off.see(self.eyes.ways(view.now_ns), view.now_ns)
         self._link.turn()  # P1: only a completed turn keeps the lease alive
+        if self._link.connected:
+            self.first_turn_told.set()
         self.turned_at_ns = boottime_ns()
         if self.on_turn is not None:
             self.on_turn(view)

@@ -80,7 +80,8 @@ from sites.transport import Transport
 log = structlog.get_logger(__name__)
 
 RUNS_KEPT = 500
-KEEPER_AGAIN_SECONDS = 0.2
+KEEPER_AGAIN_SECONDS = 0.05
+FIRST_TURN_WITHIN_SECONDS = 1.0
 CERTIFICATES_EVERY_SECONDS = 60.0
 
 
@@ -276,19 +277,35 @@ class SiteController:
             if metrics:
                 await stack.enter_async_context(self._page.serving(metrics))
             log.info("controller-started", services=sorted(self._means.drivers))
-            works = (*self._works(), site_orders.run(), lost_runs.run(self.controller.view))
-            tasks = [asyncio.create_task(work) for work in works]
+            turning = asyncio.Event()
+            urgent = (
+                self.controller.run(),
+                self._keep_keeper(),
+                follow(self._store, RUNS, self._on_run),
+                self._see_first_turn(turning),
+            )
+            rest = (*self._works(), site_orders.run(), lost_runs.run(self.controller.view))
+            # In this order: `controller.run` is ended first, since what a run asks for must not fail because
+            # the link has ended.
+            tasks = [asyncio.create_task(work) for work in urgent]
+            tasks += [asyncio.create_task(_after(turning, work)) for work in rest]
             code = await _until(ended, tasks)
             self._say_what_is_left()
         return code
 
+    async def _see_first_turn(self, turning: asyncio.Event) -> None:
+        """P1: the keeper renews once it has been told of a turn. After a restart what is left of the lease is
+        short, and all the rest that begins here takes a busy machine a second or two."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_TURN_WITHIN_SECONDS):
+                await self.controller.first_turn_told.wait()
+        turning.set()
+
     def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
         store, controller = self._store, self.controller
         return (
-            controller.run(),  # ended first: what a run asks for must not fail because the link has ended
             keep_counts(self._tally, self._means.journal, self._counted),
             controller.follow_policy(),
-            self._keep_keeper(),
             self._eyes.run(),
             self._stills.run(),
             self._vantage.run(),
@@ -301,7 +318,6 @@ class SiteController:
                 OBSERVATIONS,
                 taking_observations(self._site, self._eyes.take_outside, self._tally.not_accepted),
             ),
-            follow(store, RUNS, self._on_run),
             follow(store, DRILLS, self._drills.board.take, self._drills.board.begin),
             self._drills.run(),
             self._keep_reports(),
@@ -475,6 +491,15 @@ def voters_of(status: StoreStatus, estate: Estate, site: str) -> VotersSeen:
         return answers.get(member.rstrip("/")) if member is not None else None
 
     return VotersSeen(own=seen(site), peer=seen(estate.other_data_site(site)), witness=seen(estate.witness))
+
+
+async def _after(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await event.wait()
+    except asyncio.CancelledError:
+        work.close()
+        raise
+    await work
 
 
 async def _until(ended: asyncio.Event, tasks: "list[asyncio.Task[None]]") -> int:

@@ -165,6 +165,7 @@ async def test_owners_are_certified_above_every_epoch_and_what_is_open_is_never_
 
 async def test_a_wiped_store_is_filled_again_from_what_the_sites_last_knew() -> None:
     async with two_sites(guarded()) as world:
+        await world.until(lambda: world.steady(at=DURHAM) and world.steady("ebs", MORPETH))
         world.cluster.restore(Table("a new one"))
         await found_out(world)
         told = await look(world.durham)

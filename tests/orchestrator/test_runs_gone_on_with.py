@@ -62,8 +62,13 @@ async def failed(
     async with two_sites(steered_estate(**everywhere), prepare=books(PROMOTE, DEMOTE)) as world:
         plan = await world.durham.move("switchover")
         await world.until(lambda: state_of(world, plan.run) == "failed")
-        await world.until(lambda: world.owned().movement == "steady")
+        await world.until(lambda: world.owned().movement == "steady" and nobody_is_at_it(world))
         yield world, plan.run, hosts
+
+
+def nobody_is_at_it(world: TwoSites) -> bool:
+    """A controller is at a run for a moment longer than the store shows it."""
+    return not any(site.controller.minds["crm"].busy for site in world.sites.values())
 
 
 async def retry(site: Site, run: str, step: str = "", reason: str = "mended") -> Steered:
@@ -115,11 +120,6 @@ async def test_its_controller_killed_in_the_middle_goes_on_and_does_nothing_twic
             await client.steer(given.run, SteerRequest(verb="skip", step="promote/late", reason="seen"))
         await world.until(lambda: state_of(world, given.run) == "done")
         assert hosts.ran == ALL_RAN
-
-
-def nobody_is_at_it(world: TwoSites) -> bool:
-    """A controller is at a run for a moment longer than the store shows it."""
-    return not any(site.controller.minds["crm"].busy for site in world.sites.values())
 
 
 async def test_it_fails_again_and_only_the_later_run_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
