@@ -99,6 +99,7 @@ def _lost_site(step: Step, spec: ActionSpec, at: Trail, kinds: frozenset[Kind]) 
     if step.if_unreachable is IfUnreachable.CONTINUE or step.on_failure is OnFailure.CONTINUE:
         return
     asked = [key for key in ("unless", "verify") if _asks_at(getattr(step, key), Side.FROM)]
+    asked += [key for key in ("all", "any") if _asserts_at(step.arguments.get(key), Side.FROM)]
     host = str(step.arguments.get("host", ""))
     lost = "from_site, which a failover has usually lost"
     if side_of(step, spec) is Side.FROM:
@@ -116,8 +117,12 @@ def _lost_site(step: Step, spec: ActionSpec, at: Trail, kinds: frozenset[Kind]) 
 def side_of(step: Step, spec: ActionSpec) -> Side | None:
     """The side at which a step acts, as far as the file alone tells."""
     host = step.arguments.get("host")
+    if isinstance(host, str) and (side := _side_in(host)) is not None:
+        return side
+    if step.for_each is not None:
+        return step.for_each.at
     if isinstance(host, str):
-        return _side_in(host)
+        return None
     info = file_keys(spec.arguments).get("at")
     at = step.arguments.get("at", info.default if info is not None else None)
     return next((side for side in Side if side == at), None)
@@ -131,6 +136,14 @@ def _asks_at(question: Condition | None, side: Side) -> bool:
     if question is None:
         return False
     return question.at is side or (question.host is not None and _side_in(question.host) is side)
+
+
+def _asserts_at(assertions: object, side: Side) -> bool:
+    """Of a `check`, as written: whether one of its assertions looks there."""
+    return isinstance(assertions, list) and any(
+        isinstance(one, dict) and (one.get("at") == side or _side_in(str(one.get("host", ""))) is side)
+        for one in assertions
+    )
 
 
 def _during(by_id: Mapping[str, Step], step: Step, at: Trail, kinds: frozenset[Kind]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from orchestrator.refusing import OrderRefused
 from runbooks.watching import Line, Watch
 
 SAY_SECONDS = 2.0
+LIVE = frozenset({"running", "waiting"})  # one that waits for a person goes on when they have spoken
 
 
 SIGN_OF_LIFE = OutputLine(step="", stream="state", text="")
@@ -38,7 +39,7 @@ async def output_of(controller: Controller, request: web.Request) -> web.StreamR
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
     watchers = controller.mover.watchers
-    if record.state != "running":
+    if record.state not in LIVE:
         watchers.end(name)
     with watchers.watching(name) as watch:
         async for line in _with_signs_of_life(watch):

@@ -48,6 +48,22 @@ async def keeper_killed(stage: Stage) -> None:
     await survives(stage, "keeper-killed", hurt, lambda place: None, seconds=plays.QUIET_SECONDS)
 
 
+async def controller_crashes(stage: Stage) -> None:
+    await _crashes(stage, "controller")
+
+
+async def keeper_crashes(stage: Stage) -> None:
+    await _crashes(stage, "keeper")
+
+
+async def _crashes(stage: Stage, process: str) -> None:
+    def hurt(place: str) -> None:
+        stage.sites.faults.kill(place, process)
+        stage.screen.say(f"{place}'s {process} is killed; its parent forks another one")
+
+    await stays(stage, f"{process}-crashes", hurt, lambda place: None)
+
+
 async def controller_gone(stage: Stage) -> None:
     """Nothing starts them again: the site's init stands still."""
 

@@ -87,3 +87,18 @@ async def test_a_watcher_that_goes_away_is_forgotten(told: tuple[Client, Watcher
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it is still told")
+
+
+async def test_a_run_that_waits_for_a_person_is_looked_at_by_many_and_goes_on_for_all_of_them(
+    told: tuple[Client, Watchers, dict[str, Any]],
+) -> None:
+    client, watchers, runs = told
+    say = watchers.listener("r1")("promote/stop")
+    say("out", "before")
+    first = client.output("r1")
+    await anext(first)
+    runs["r1"].state = "waiting"
+    second = client.output("r1")
+    assert (await anext(second)).text == "before"
+    say("out", "after")
+    assert [(await anext(lines)).text for lines in (first, second)] == ["after", "after"]
