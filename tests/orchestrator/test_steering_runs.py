@@ -482,3 +482,21 @@ async def test_a_rejoin_that_was_cut_off_goes_on_as_the_same_run() -> None:
         await order(world.morpeth, run.run, "done", "rejoin/ask")
         await world.until(lambda: world.steady(at=MORPETH))
         assert [(each.run, each.state) for each in world.runs("rejoin")] == [(run.run, "done")]
+
+
+async def test_a_runbook_that_is_changed_while_its_run_waits_is_carried_out_as_planned_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with waiting(monkeypatch, promote=PROMOTE, demote=TWO_TO_TAKE_BACK) as (world, run, hosts):
+        for site in world.sites.values():
+            changed = site.directory / "books" / "postgres" / "promote.yaml"
+            changed.write_text(PROMOTE.replace("- {id: late", "- {id: later"))
+        await order(world.morpeth, run, "done", "demote/tell", evidence="told")
+        await world.until(
+            lambda: any(wait.step == "promote/late" for each in world.runs() for wait in each.waits)
+        )
+        await order(world.durham, run, "done", "promote/late", evidence="seen")
+        await world.until(lambda: state_of(world, run) == "done")
+        ended = await told(world.durham, run)
+        assert "carried out as planned, though changed on the disk since: postgres/promote" in ended.outcome
+        assert hosts.ran == [(DURHAM, "appctl stop"), (DURHAM, "doorctl bar")]
