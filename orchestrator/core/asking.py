@@ -448,7 +448,7 @@ def transaction_answered(state: OwnershipState, message: TransactionAnswered, no
         promise.outcome_known(state)
     if outstanding.registration != state.registration:
         return []  # P5: sent before the last registration; P4 (4) has read or will read what came of it
-    if message.own is not None and not adopt(state, message.own):
+    if message.own is not None and not adopt(state, message.own, now_ns):
         return register(state, now_ns)  # P4: revoked or superseded: the renewal path tells which
     if message.peer is not None:
         ours = _we_revoked(outstanding, message)

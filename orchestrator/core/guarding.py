@@ -96,14 +96,13 @@ def dark(state: OwnershipState, now_ns: int) -> bool:
     ours = {
         name: service.guard
         for name, service in state.services.items()
-        if service.guard is not None
-        and (state.names_us(name) or (not service.known and state.noted_epoch(name) is not None))
+        if service.guard is not None and _held(state, name)
     }
     alone = now_ns >= state.deadline_ns
     if not ours or (state.undark is None and not alone):
         return False
     left = ours if state.undark is None else state.undark & ours.keys()
-    state.undark = {name for name in left if not _closed(state, ours[name], now_ns)}
+    state.undark = {name for name in left if not closed(state, ours[name], now_ns)}
     if not state.undark:
         return True
     doubt_ns = state.in_doubt_since_ns
@@ -112,7 +111,15 @@ def dark(state: OwnershipState, now_ns: int) -> bool:
     )
 
 
-def _closed(state: OwnershipState, guard: GuardState, now_ns: int) -> bool:
+def _held(state: OwnershipState, name: str) -> bool:
+    """It is served here, by what is known at this stage of a start: the note, or the services' own keys."""
+    if not state.registered:
+        return state.start_note.holds(name) is not None
+    unread = not state.services[name].known
+    return state.names_us(name) or (unread and state.noted_epoch(name) is not None)
+
+
+def closed(state: OwnershipState, guard: GuardState, now_ns: int) -> bool:
     """Every process of it: by its word, or because all that it was ever answered has run out."""
     if guard.cut or guard.says_closed:
         return True

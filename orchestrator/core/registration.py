@@ -59,7 +59,7 @@ def own_key_read(state: OwnershipState, message: OwnKeyRead, now_ns: int) -> lis
     found = message.item
     if found is not None and state.registered and supersedes(state, found):
         return superseded(state, found)
-    if found is not None and adopt(state, found) and state.incarnation == state.next_incarnation:
+    if found is not None and adopt(state, found, now_ns) and state.incarnation == state.next_incarnation:
         return registered(state, now_ns)  # P3: the registration was committed, its reply was lost
     if not state.may_renew(now_ns):
         return []  # P1: to register is to renew; the key is read again until a turn has been completed
@@ -114,7 +114,7 @@ def own_record(state: OwnershipState) -> SiteRecord:
     )
 
 
-def adopt(state: OwnershipState, found: SiteItem) -> bool:
+def adopt(state: OwnershipState, found: SiteItem, now_ns: int) -> bool:
     """P3: the key shows a beat of ours: adopt its revision and what *that beat* earned.
 
     True if it is a beat this incarnation sent. Never from the time of the read.
@@ -131,7 +131,7 @@ def adopt(state: OwnershipState, found: SiteItem) -> bool:
     goes_on = state.hold_carried and not state.hold_clearing
     if beat.hold and record.hold and goes_on and record.beat > state.last_beat_without_hold:
         state.hold_relied = True  # P29
-    _unbroken(state, beat)
+    _unbroken(state, beat, now_ns)
     earn(state, beat.sent_at_ns)
     return True
 
@@ -143,22 +143,33 @@ def earn(state: OwnershipState, sent_at_ns: int) -> None:
     extend_rights(state)
 
 
-def _unbroken(state: OwnershipState, beat: Beat) -> None:
+def _unbroken(state: OwnershipState, beat: Beat, now_ns: int) -> None:
     """P32: the lease of the keeper before this one, on this boot, was not over when this renewal was sent (or
-    it relied on hold), so nobody can have broken the glass on the strength of our absence."""
-    if state.word_needed and not state.registered:
-        relied = state.may_be_unbroken and state.hold_relied and _open_since(state)
-        state.word_needed = not (beat.sent_at_ns < state.inherited_deadline_ns or relied)
+    it relied on hold, and what it held was open on its note all the while), so nobody can have broken the
+    glass on the strength of our absence."""
+    if not state.word_needed or state.registered:
+        return
+    if beat.sent_at_ns < state.inherited_deadline_ns:
+        state.word_needed = False
+        return
+    relied = state.may_be_unbroken and state.hold_relied and _open_since(state, now_ns)
+    # What guards said last may be of hosts that are off by now: `lease_broken` goes on to look at that.
+    state.word_needed = not relied or guarding.dark(state, now_ns)
+    if state.word_needed:
+        state.undark = None
 
 
-def _open_since(state: OwnershipState) -> bool:
-    """P32: something that the keeper before this one held has not been closed since: by its guard's word, or,
-    where there is none, because nobody has cut it off."""
+def _open_since(state: OwnershipState, now_ns: int) -> bool:
+    """P32: something that the keeper before this one held has not been closed since: by its guard's word that
+    has not run out, or, where there is none, because nobody has cut it off."""
     for name, service in state.services.items():
         if state.start_note.holds(name) is None:
             continue
         guard = service.guard
-        if service.open_here if guard is None else guard.open and not guard.certified:
+        if guard is None:
+            if service.open_here:
+                return True
+        elif guard.open and not guard.certified and not guarding.closed(state, guard, now_ns):
             return True
     return False
 
@@ -214,7 +225,7 @@ def renewal_answered(state: OwnershipState, message: RenewalAnswered, now_ns: in
             lease_duration_ns=state.timing.lease_duration_ns,
             hold=beat is not None and beat.hold,
         )
-        adopt(state, SiteItem(message.revision, sent))
+        adopt(state, SiteItem(message.revision, sent), now_ns)
         promise.peer_read_with_renewal(state, message.beat, message.peer)
         return registered(state, now_ns) if state.phase is Phase.REGISTERING else []
     return _renewal_refused(state, message.own, now_ns)
@@ -223,7 +234,7 @@ def renewal_answered(state: OwnershipState, message: RenewalAnswered, now_ns: in
 def _renewal_refused(state: OwnershipState, own: SiteItem | None, now_ns: int) -> list[Order]:
     if own is None:
         return register(state, now_ns)
-    if adopt(state, own):
+    if adopt(state, own, now_ns):
         if state.phase is Phase.REGISTERING:
             return registered(state, now_ns)
         # The refused beat earned nothing; send one that can, at once.

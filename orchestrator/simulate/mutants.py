@@ -106,8 +106,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "lease edge",
         (
             REGISTRATION,
-            "        adopt(state, SiteItem(message.revision, sent))\n",
-            "        adopt(state, SiteItem(message.revision, sent))\n        earn(state, now_ns)\n",
+            "        adopt(state, SiteItem(message.revision, sent), now_ns)\n",
+            "        adopt(state, SiteItem(message.revision, sent), now_ns)\n        earn(state, now_ns)\n",
         ),
     ),
     _mutant(

@@ -2,7 +2,8 @@
 was dark is not mended by a lease that comes back."""
 
 from orchestrator.core import messages as m
-from orchestrator.core.records import Mode
+from orchestrator.core.notes import Note
+from orchestrator.core.records import Mode, SiteRecord
 from orchestrator.core.state import Phase
 from tests.core.alone import SECOND, TIMING, Alone, record_of
 
@@ -104,3 +105,58 @@ def test_p32_a_lease_after_a_time_that_may_have_been_dark_is_not_noted_as_unbrok
     keeper.tell(m.GuardConnected("s"))
     keeper.guard_asks(is_open=True)
     assert keeper.state.unbroken_until_ns == keeper.state.deadline_ns
+
+
+# --- the same on the note of the keeper before -------------------------------------------------------------
+
+NOTED = SiteRecord(incarnation=2, beat=50, keeper="before", lease_duration_ns=T, hold=True)
+
+
+def on_note(*names: str) -> Alone:
+    """Restarted without the store; the guards are kept open on the note, as they were."""
+    note = Note(hold_incarnation=2, hold_services=tuple((name, 4) for name in names))
+    keeper = Alone({name: record_of("x", mode=Mode.MANUAL) for name in names}, note=note)
+    for name in names:
+        keeper.tell(m.GuardConnected(name))
+        assert remaining(keeper.guard_asks(name, is_open=True)) == T
+    return keeper
+
+
+def test_p32_hosts_that_were_off_while_the_note_held_are_not_opened_when_the_store_is_back() -> None:
+    """Somebody may truthfully have certified them as off meanwhile; the simulation found both sites open."""
+    keeper = on_note("s", "t")
+    for name in ("s", "t"):
+        keeper.tell(m.GuardGone(name))
+    keeper.wait(2 * T)
+    keeper.register(own=NOTED)
+    assert keeper.state.word_needed
+    keeper.tell(m.GuardConnected("s"))
+    assert not remaining(keeper.guard_asks("s", is_open=False))
+
+
+def test_p32_hosts_that_went_off_just_before_the_store_is_back_are_found_out_then() -> None:
+    keeper = on_note("s", "t")
+    for name in ("s", "t"):
+        keeper.tell(m.GuardGone(name))
+    keeper.register(own=NOTED)
+    assert not keeper.state.word_needed, "their words may be true still"
+    keeper.tell(m.GuardConnected("s"))
+    assert not remaining(keeper.guard_asks("s", is_open=False)), "t may have been off, too"
+    for _ in range(5):
+        keeper.renew()
+    while keeper.now_ns < keeper.state.deadline_ns and not keeper.state.word_needed:
+        keeper.wait(SECOND // 10)
+    assert keeper.state.word_needed
+    assert keeper.now_ns < keeper.state.deadline_ns
+
+
+def test_p32_one_that_says_that_it_is_open_after_the_registration_ends_the_doubt() -> None:
+    keeper = on_note("s", "t")
+    keeper.tell(m.GuardGone("t"))
+    keeper.register(own=NOTED)
+    assert remaining(keeper.guard_asks("s", is_open=True))
+    for _ in range(8):
+        keeper.renew()
+        keeper.wait(T // 4)
+        keeper.guard_asks("s", is_open=True)
+    assert not keeper.state.word_needed

@@ -93,7 +93,7 @@ def test_p3_another_keepers_beat_of_the_same_incarnation_is_not_ours() -> None:
 
     found = world.store.site("x")
     assert found is not None
-    assert not adopt(twin.state, found)
+    assert not adopt(twin.state, found, SECOND)
 
 
 def test_p1_a_hung_decider_does_not_keep_the_lease_alive() -> None:
