@@ -15,6 +15,7 @@ from orchestrator.accepted import Report, rejoined
 from orchestrator.clock import boottime_ns, wall_text
 from orchestrator.core.clients import cut_off_by
 from orchestrator.core.decision import ACTS_ON_THE_WORLD, Act, Decision, automatic_wish, wish_of
+from orchestrator.core.diagnosis import follows
 from orchestrator.core.gates import PROOF_WITHIN_SECONDS, shed_for
 from orchestrator.core.messages import (
     Ask,
@@ -317,11 +318,11 @@ class Deeds:
         mind = self._minds[name]
         if mind.run or mind.busy is not None or record is None or record.movement is not Movement.STEADY:
             return
-        if record.primary == self._peer and service.role_at(self._site) is Role.STANDBY:
+        if record.primary == self._peer:
             left = self._unfinished_rejoin(name, record)
-            if left is not None and left.run not in self._gone_on:
+            if left is not None and left.run not in self._gone_on and self._follows(view, service):
                 self._gone_on.add(left.run)
-                mind.busy = self.start(self._acting(name, mind, self._rejoin(view, service)))
+                mind.busy = self.start(self._acting(name, mind, self._end_rejoin(view, service, left.run)))
             return
         if record.primary != self._site or not view.right_lasts:
             return
@@ -345,6 +346,28 @@ class Deeds:
                 self._gone_on.add(run.run)
                 self.order_adoption(name, run.run, first=self._undo_of_a_lost_run(), takes_back=True)
                 return
+
+    def _follows(self, view: View, service: ServiceView) -> bool:
+        """Ours is a standby that follows a primary that answers, so that a rejoin has nothing left to do."""
+        ours = service.samples.get(self._site)
+        return (
+            view.right_lasts
+            and ours is not None
+            and follows(ours, service.final_primary_history)
+            and service.role_at(self._peer) is Role.PRIMARY
+            and service.rejoin_wait_seconds == 0
+            and not (service.held is not None and service.held.under_glass)
+        )
+
+    async def _end_rejoin(self, view: View, service: ServiceView, run: str) -> None:
+        """P26: as executor of a higher number; not one that has ended, whatever is known of it here."""
+        try:
+            taken = await self._mover.adopt(run)
+        except (StoreError, ValueError) as fault:
+            log.warning("run-not-gone-on-with", run=run, problem=str(fault))
+            return
+        if taken is not None:
+            await self._rejoin(view, service, taken)
 
     def _is_unfinished(self, run: RunRecord, record: ServiceRecord) -> bool:
         moved_here = (run.executor_site, run.to_site, run.plan.get("epoch")) == (
@@ -496,13 +519,14 @@ class Deeds:
         mind.run, mind.run_kind = plan.id, plan.kind
         mind.busy = self.start(self._acting(plan.service, mind, work()))
 
-    async def _rejoin(self, view: View, service: ServiceView) -> None:
+    async def _rejoin(self, view: View, service: ServiceView, taken: RunRecord | None = None) -> None:
+        """`taken`: one that was cut off, and is gone on with by its record in the store."""
         record = service.record
         if record is None or record.primary is None:
             return
         name, mind = service.service.name, self._minds[service.service.name]
         who = f"controller of {self._site}"
-        left = self._unfinished_rejoin(name, record)
+        left = taken or self._unfinished_rejoin(name, record)
         if left is not None:
             plan = Plan.from_json(json.dumps(left.plan))
             run_record = replace(left, state="running", outcome="", ended="")

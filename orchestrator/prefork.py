@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from time import monotonic
+from typing import NoReturn
 
 import structlog
 
@@ -43,8 +44,10 @@ def become_worker(at_leisure: Callable[[], None]) -> int:
     Raises ForkRefused, in the parent.
     """
     parent = os.getpid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some launchers leave it, no death is heard of
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     workers, killed_in_a_row = 0, 0
+    told: list[int] = []
     leisure: Callable[[], None] | None = at_leisure
     while True:
         worker = _fork()
@@ -55,12 +58,14 @@ def become_worker(at_leisure: Callable[[], None]) -> int:
             return workers
         workers += 1
         began = monotonic()
-        exit_code = _wait(worker, None if leisure is None else AT_LEISURE_SECONDS)
+        exit_code = _wait(worker, told, None if leisure is None else AT_LEISURE_SECONDS)
         if exit_code is None and leisure is not None:
-            leisure()
-            leisure, exit_code = None, _wait(worker)
+            _take(leisure)
+            leisure, exit_code = None, _wait(worker, told)
         if exit_code is None or exit_code >= 0:
             raise SystemExit(exit_code)
+        if told:  # it was to end, and had no ear for it yet, or was killed while it did
+            _end_by(told[-1])
         lived_seconds = monotonic() - began
         killed_in_a_row = 1 if lived_seconds >= SETTLED_SECONDS else killed_in_a_row + 1
         name = signal.Signals(-exit_code).name
@@ -72,6 +77,21 @@ def become_worker(at_leisure: Callable[[], None]) -> int:
 def alone(at_leisure: Callable[[], None]) -> int:
     """Instead of `become_worker`: the calling process does the work itself."""
     return 0
+
+
+def _take(leisure: Callable[[], None]) -> None:
+    try:
+        leisure()
+    except Exception as fault:  # noqa: BLE001  # only the next worker's start is slower for it
+        log.warning("not-brought-in", problem=f"{type(fault).__name__}: {fault}")
+
+
+def _end_by(number: int) -> NoReturn:
+    """As if this process had never listened to that signal; the first of a machine does not die of it."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)
 
 
 def _fork() -> int:
@@ -93,8 +113,9 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-def _wait(worker: int, at_most_seconds: float | None = None) -> int | None:
-    """The worker's exit code, or minus the signal that killed it; None after `at_most_seconds`."""
+def _wait(worker: int, told: list[int], at_most_seconds: float | None = None) -> int | None:
+    """The worker's exit code, or minus the signal that killed it; None after `at_most_seconds`. What it was
+    told by a signal meanwhile is added to `told`."""
     deadline = monotonic() + (FOREVER_SECONDS if at_most_seconds is None else at_most_seconds)
     while True:
         left_seconds = deadline - monotonic()
@@ -104,6 +125,7 @@ def _wait(worker: int, at_most_seconds: float | None = None) -> int | None:
         if heard is None:
             continue
         if heard.si_signo != signal.SIGCHLD:
+            told.append(heard.si_signo)
             os.kill(worker, heard.si_signo)  # it has not been waited for, so the number is still its own
         elif (exit_code := _ended(worker)) is not None:
             return exit_code
@@ -111,12 +133,13 @@ def _wait(worker: int, at_most_seconds: float | None = None) -> int | None:
 
 def _ended(worker: int) -> int | None:
     """What the worker ended with, if it has. Another child, such as a keeper, may have instead."""
+    exit_code = None
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return None
+            return exit_code
         if pid == worker:
-            return os.waitstatus_to_exitcode(status)
+            exit_code = os.waitstatus_to_exitcode(status)
         if pid == 0:
-            return None
+            return exit_code

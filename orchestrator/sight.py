@@ -12,7 +12,7 @@ from orchestrator.core.clocks import ClockWord
 from orchestrator.core.gates import flap_left_seconds
 from orchestrator.core.keeper_view import KeeperView
 from orchestrator.core.reach import FRESH_WORD_SECONDS, Reach
-from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Mode, Pause, RunRecord, ServiceRecord
+from orchestrator.core.records import RUN_WITHOUT_SUCCESS, Mode, Movement, Pause, RunRecord, ServiceRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.devices import Devices
 from orchestrator.eyes import Eyes
@@ -141,10 +141,8 @@ class Sight:
         standby = service.peer_of(primary)
         lag = self._eyes.lag(name, primary, standby, now_ns)
         self._note_nobody(mind, record, now_ns)
-        if record is not None and record.primary == self._peer:
-            mind.handed_over_at_ns = None  # it has worked: what becomes of it here later is another matter
         clients = self._client_probes(mind, record, name, now_ns)
-        return ServiceView(
+        found = ServiceView(
             service=service,
             held=held,
             samples=self._eyes.fresh_samples(name, now_ns),
@@ -177,6 +175,10 @@ class Sight:
             handed_over_lately=mind.handed_over_at_ns is not None
             and now_ns - mind.handed_over_at_ns <= HANDED_OVER_SECONDS * 1e9,
         )
+        settled = record is not None and record.primary == self._peer and record.movement is Movement.STEADY
+        if settled and found.writable_at(self._peer) is True:
+            mind.handed_over_at_ns = None  # it has worked; what becomes of it here later is something else
+        return found
 
     def _client_probes(
         self, mind: ServiceMind, record: ServiceRecord | None, name: str, now_ns: int

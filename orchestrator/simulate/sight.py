@@ -9,7 +9,7 @@ from orchestrator.core.clocks import ClockTrack, ClockWord
 from orchestrator.core.diagnosis import follows
 from orchestrator.core.gates import flap_left_seconds
 from orchestrator.core.keeper_view import KeeperView
-from orchestrator.core.records import Mode, ServiceRecord
+from orchestrator.core.records import Mode, Movement, ServiceRecord
 from orchestrator.core.view import ServiceView, View
 from orchestrator.simulate.clocks import MS, SECOND
 from orchestrator.simulate.eyes import Eyes, noun
@@ -137,11 +137,9 @@ class Sight(Eyes):
         fresh_ns = now_ns - int(FRESH_SECONDS * 1e9)
         host = world.hosts[self.site, name]
         probes = self._client_probes(mind, record, name, now_ns)
-        if record is not None and record.primary == self.peer:
-            mind.handed_over = False
         outside = world.outside
         assert outside is not None
-        return ServiceView(
+        found = ServiceView(
             service=noted,
             held=had,
             samples={site: each for site, each in seen.samples.items() if each.taken_at_ns >= fresh_ns},
@@ -165,6 +163,10 @@ class Sight(Eyes):
             cut_off_for_seconds=(now_ns - mind.cut_off_since_ns) / 1e9 if mind.cut_off_since_ns else 0.0,
             handed_over_lately=mind.handed_over,
         )
+        settled = record is not None and record.primary == self.peer and record.movement is Movement.STEADY
+        if settled and found.writable_at(self.peer) is True:
+            mind.handed_over = False
+        return found
 
     def _pause_left(self, mind: Mind, record: ServiceRecord | None, now_ns: int) -> float | None:
         pause = record.pause if record is not None else None

@@ -115,6 +115,42 @@ def test_a_signal_to_the_parent_reaches_the_worker_once(
     assert one.parent.wait() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_has_no_ear_yet_is_not_started_again_when_it_is_told_to_end(
+    daemon: Callable[[str], Daemon], number: signal.Signals
+) -> None:
+    one = daemon(
+        "signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "prefork.become_worker(lambda: None); say('worker', os.getpid(), 0); time.sleep(60)"
+    )
+    one.worker()
+    one.parent.send_signal(number)
+    assert one.parent.wait() == -number
+    assert one.line() == []
+
+
+def test_one_that_is_killed_while_it_ends_is_not_started_again(daemon: Callable[[str], Daemon]) -> None:
+    one = daemon(
+        "prefork.become_worker(lambda: None); signal.signal(signal.SIGTERM, lambda *_: say('told')); "
+        "say('worker', os.getpid(), 0); time.sleep(60); time.sleep(60)"
+    )
+    worker, _ = one.worker()
+    one.parent.terminate()
+    assert one.line() == ["told"]
+    os.kill(worker, signal.SIGKILL)
+    assert one.parent.wait() == -signal.SIGTERM
+    assert one.line() == []
+
+
+def test_what_cannot_be_imported_at_leisure_ends_nobody(daemon: Callable[[str], Daemon]) -> None:
+    one = daemon(
+        "prefork.AT_LEISURE_SECONDS = 0.01; before = prefork.become_worker(lambda: [][0]); until_told(before)"
+    )
+    first, _ = one.worker()
+    os.kill(first, signal.SIGKILL)
+    assert one.worker()[1] == "1"
+
+
 def test_a_parent_that_is_killed_takes_its_worker_along(daemon: Callable[[str], Daemon]) -> None:
     one = daemon(WAITS)
     one.worker()
