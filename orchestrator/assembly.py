@@ -4,15 +4,18 @@ and witness, each of which takes only what it needs, and imports it only then. N
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import structlog
 
+from orchestrator.core.adapters import make_all
 from orchestrator.errors import OrchestratorMisuse
+from orchestrator.lean import started
 from orchestrator.paths import state_directory
 from orchestrator.state_folder import StateUnusable
 from sites.inventory import Loaded, load_estate
@@ -119,6 +122,17 @@ def open_transport(ground: Ground) -> Transport:
 def bring_ssh() -> None:
     """Import what SSH needs. Takes long; can be done in a thread."""
     import_module("sites.ssh")
+
+
+def bring_later(names: Iterable[str], kinds: Iterable[ModuleType]) -> None:
+    """Import what a daemon needs only once it is at work: SSH, every driver, and the modules of these names;
+    and make the adapters of the dataclasses of `kinds`. Blocks, for half a second or so."""
+    bring_ssh()
+    drivers_catalogue.bring_drivers()
+    for name in names:
+        import_module(name)
+    make_all(kinds)
+    started()
 
 
 def driven(estate: Estate) -> tuple[str, ...]:

@@ -6,22 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from mmap import mmap
 from pathlib import Path
 
 import structlog
 
 from orchestrator import last_words
-from orchestrator.assembly import bring_ssh, load_ground, set_up_logging
+from orchestrator.assembly import bring_later, load_ground, set_up_logging
 from orchestrator.core import keeper_view, messages, notes, records, restored
-from orchestrator.core.adapters import make_all
 from orchestrator.last_words import StartedKeeper
 from orchestrator.lean import started
 from orchestrator.prefork import BecomeWorker, alone
 from orchestrator.state_folder import KEEPER, is_locked
 from sites.inventory import EstateInvalid
-from sites.replication.catalogue import bring_drivers
 
 log = structlog.get_logger(__name__)
 
@@ -86,12 +83,7 @@ class OnItsWay:
 
 def bring_all() -> None:
     """Import what a controller needs later, so that the next one has it from the start."""
-    bring_ssh()
-    bring_drivers()
-    for name in LATER:
-        import_module(name)
-    make_all((keeper_view, messages, notes, records, restored))
-    started()
+    bring_later(LATER, (keeper_view, messages, notes, records, restored))
 
 
 def _first_keeper(directory: Path, start: Callable[[], Keeper]) -> Keeper | None:

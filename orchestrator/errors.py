@@ -9,6 +9,7 @@ OrchestratorError
 │   └── WrongRequest        the controller could make nothing of the request            -> api.client
 ├── Refused                 the controller said no, with a code and its evidence        -> api.client
 └── OrchestratorTrouble
+    ├── ForkRefused         the machine lets no process be started                      -> prefork
     ├── StateUnusable       the state directory cannot be used                          -> state_folder
     ├── MetricsAddressTaken something else listens where /metrics is to be              -> metrics_page
     ├── NobodyAnswers       no controller behind the socket                             -> api.client

@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.025
 SHOW_EVERY_SECONDS = 0.5
 IDLE_END_LEASES = 20
+SAME_STOP_SECONDS = 1.0
 TOLD_SECONDS = 0.1  # for the last word to the guards to be read
 ENDING_SECONDS = 15.0  # drivers keep their own time; one that does not is not waited for much longer
 
@@ -552,6 +554,21 @@ def raise_priority() -> None:
 async def serve_keeper(keeper: Keeper) -> int:
     """Run a keeper with its signals: SIGTERM ends it once what it holds is proven shut."""
     loop = asyncio.get_running_loop()
+    stop = once_for(SAME_STOP_SECONDS, keeper.stop, loop.time)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, keeper.stop)
+        loop.add_signal_handler(number, stop)
     return await keeper.run()
+
+
+def once_for(seconds: float, act: Callable[[], None], clock: Callable[[], float]) -> Callable[[], None]:
+    """`act`, at most once within so many seconds: a signal to a daemon's every process reaches its worker
+    twice, by itself and passed on by the parent, and a keeper that is told to end twice fences at once."""
+    acted_at = -inf
+
+    def called() -> None:
+        nonlocal acted_at
+        if clock() - acted_at >= seconds:
+            acted_at = clock()
+            act()
+
+    return called

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from orchestrator import last_words
 from orchestrator.assembly import (
     Ground,
+    bring_later,
     bring_ssh,
     driven,
     load_ground,
@@ -19,18 +19,16 @@ from orchestrator.assembly import (
     set_up_logging,
 )
 from orchestrator.core import keeper_view, messages, notes, records, restored
-from orchestrator.core.adapters import make_all
 from orchestrator.hands import Cutter, LateHands
 from orchestrator.keeper import Keeper, raise_priority, serve_keeper
 from orchestrator.keeper_doors import TlsDoors
 from orchestrator.keeper_store import encoded
-from orchestrator.lean import started
 from orchestrator.paths import keeper_socket
 from orchestrator.prefork import BecomeWorker, alone
 from orchestrator.state_folder import KEEPER, is_locked, lock_directory
 from orchestrator.store import continuity
 from sites.identity import CertificateFiles
-from sites.replication.catalogue import bring_driver, bring_drivers
+from sites.replication.catalogue import bring_driver
 from sites.transport import Transport
 
 log = structlog.get_logger(__name__)
@@ -83,12 +81,7 @@ async def _run(ground: Ground) -> int:
 
 def bring_all() -> None:
     """Import and make all that a keeper may ever need, so that the next one starts with it."""
-    bring_ssh()
-    bring_drivers()
-    for name in LATER:
-        import_module(name)
-    make_all((continuity, keeper_view, messages, notes, records, restored))
-    started()
+    bring_later(LATER, (continuity, keeper_view, messages, notes, records, restored))
 
 
 def late_hands(ground: Ground) -> LateHands:

@@ -82,8 +82,8 @@ def alone(at_leisure: Callable[[], None]) -> int:
 def _take(leisure: Callable[[], None]) -> None:
     try:
         leisure()
-    except Exception as fault:  # noqa: BLE001  # only the next worker's start is slower for it
-        log.warning("not-brought-in", problem=f"{type(fault).__name__}: {fault}")
+    except Exception:
+        log.exception("not-brought-in")  # only the next worker's start is slower for it
 
 
 def _end_by(number: int) -> NoReturn:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import prefork
+from orchestrator.keeper import once_for
 from orchestrator.prefork import ForkRefused, become_worker
 
 HEAD = """
@@ -191,3 +192,12 @@ def test_a_machine_that_starts_no_process_is_told_of(monkeypatch: pytest.MonkeyP
             become_worker(lambda: None)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_one_stop_that_reaches_parent_and_worker_is_one_and_a_later_one_is_another() -> None:
+    now, stops = [100.0], []
+    stop = once_for(1.0, lambda: stops.append(now[0]), lambda: now[0])
+    for at in (100.0, 100.01, 100.9, 101.5):
+        now[0] = at
+        stop()
+    assert stops == [100.0, 101.5]
