@@ -42,8 +42,8 @@ def run(
     adopt: Callable[[], None],
 ) -> int:
     """Run until told to end. `first`: the keeper that has been started already; `adopt` is called once a
-    controller is there for it. Raises AlreadyRuns, StateUnusable, and what the estate's own load, the journal
-    and `/metrics` raise."""
+    controller is there for it, and serves. Raises AlreadyRuns, StateUnusable, and what the estate's own load,
+    the journal and `/metrics` raise."""
     return asyncio.run(_run(estate_path, site, start_keeper, first, adopt))
 
 
@@ -71,8 +71,7 @@ async def _run(
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(lock_directory(ground.directory, "controller"))
         controller = SiteController(await _means(ground, start_keeper, first, stack))
-        adopt()
-        return await controller.run(ended)
+        return await controller.run(ended, adopt)
 
 
 async def _means(

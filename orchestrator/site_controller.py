@@ -258,8 +258,9 @@ class SiteController:
 
     # --- running -------------------------------------------------------------------------------------
 
-    async def run(self, ended: asyncio.Event) -> int:
-        """Run until `ended` is set, or until a part of it fails; returns the exit code.
+    async def run(self, ended: asyncio.Event, adopt: Callable[[], None] = lambda: None) -> int:
+        """Run until `ended` is set, or until a part of it fails; returns the exit code. `adopt` is called
+        once nothing that a person has to mend stands in the way.
 
         Raises MetricsAddressTaken.
         """
@@ -276,6 +277,7 @@ class SiteController:
             await stack.enter_async_context(api.serving(controller_socket(self._means.directory)))
             if metrics:
                 await stack.enter_async_context(self._page.serving(metrics))
+            adopt()
             log.info("controller-started", services=sorted(self._means.drivers))
             turning = asyncio.Event()
             urgent = (
